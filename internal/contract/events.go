@@ -1,0 +1,33 @@
+package contract
+
+// Event names one line of the audit log.
+type Event string
+
+// The audit events.
+const (
+	EventRequestSent      Event = "enrollment.request_sent"
+	EventApproved         Event = "enrollment.approved"
+	EventDenied           Event = "enrollment.denied"
+	EventProvisioned      Event = "enrollment.provisioned"
+	EventWhitelistChanged Event = "enrollment.whitelist_changed"
+	EventMTLS             Event = "enrollment.mtls_started"
+	EventRemoved          Event = "enrollment.removed"
+	EventFailed           Event = "enrollment.failed"
+	EventInsecure         Event = "enrollment.insecure"
+)
+
+// Events lists every audit event and when it is written.
+var Events = []struct {
+	Event   Event
+	Meaning string
+}{
+	{EventRequestSent, "an enrollment request was accepted by the manager and its token is saved"},
+	{EventApproved, "the manager handed out the bundle and it is stored"},
+	{EventDenied, "the manager denied the request, or no longer knows it"},
+	{EventProvisioned, "certificates, key and CRL were put in place"},
+	{EventWhitelistChanged, "the manager's address was added to the whitelist or taken from it"},
+	{EventMTLS, "the daemon began to listen with mutual TLS"},
+	{EventRemoved, "the enrollment was taken back"},
+	{EventFailed, "a run failed, with its error code"},
+	{EventInsecure, "a run did not verify the manager's HTTPS certificate, as it was told"},
+}
