@@ -1,0 +1,66 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCompare(t *testing.T) {
+	old := File{Path: "/etc/x/ca.pem", Exists: true, Content: []byte("old"), Text: "facts of old\n", Mode: 0o644}
+	with := func(f File, change func(*File)) File { change(&f); return f }
+	absent := File{Path: "/etc/x/ca.pem"}
+
+	tests := []struct {
+		name          string
+		before, after File
+		op            Op
+		action        string
+	}{
+		{"nothing stays nothing", absent, absent, "", ""},
+		{"equal", old, old, "", ""},
+		{"text alone is no change", old, with(old, func(f *File) { f.Text = "said otherwise" }), "", ""},
+		{"type bits of the mode do not count", old, with(old, func(f *File) { f.Mode |= 1 << 31 }), "", ""},
+		{"create", absent, old, Create, "create /etc/x/ca.pem (mode 0644, owner 0, group 0)"},
+		{"remove", old, absent, Remove, "remove /etc/x/ca.pem"},
+		{"content", old, with(old, func(f *File) { f.Content = []byte("new") }), Replace, "replace /etc/x/ca.pem (mode 0644, owner 0, group 0)"},
+		{"mode", old, with(old, func(f *File) { f.Mode = 0o600 }), Attributes,
+			"set attributes of /etc/x/ca.pem: mode 0644, owner 0, group 0 to mode 0600, owner 0, group 0"},
+		{"owner", old, with(old, func(f *File) { f.UID = 7 }), Attributes,
+			"set attributes of /etc/x/ca.pem: mode 0644, owner 0, group 0 to mode 0644, owner 7, group 0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, changed := Compare(tt.before, tt.after)
+			if changed != (tt.op != "") || c.Op != tt.op {
+				t.Fatalf("got %q, changed %v; want %q", c.Op, changed, tt.op)
+			}
+			if changed && c.Action() != tt.action {
+				t.Errorf("action %q, want %q", c.Action(), tt.action)
+			}
+		})
+	}
+}
+
+func TestDiffShowsEveryChangeAndNoContent(t *testing.T) {
+	key := File{Path: "/k", Exists: true, Content: []byte("SECRET"), Text: "private key A\n", Mode: 0o600}
+	for _, after := range []File{
+		{Path: "/k"},
+		{Path: "/k", Exists: true, Content: []byte("SECRET"), Text: "private key A\n", Mode: 0o640},
+		{Path: "/k", Exists: true, Content: []byte("SECRET2"), Text: "private key B\n", Mode: 0o600},
+	} {
+		c, changed := Compare(key, after)
+		if !changed {
+			t.Fatalf("no change to %+v", after)
+		}
+		d := c.Diff()
+		if d.Before == d.After {
+			t.Errorf("Ansible would print nothing for %s", c.Action())
+		}
+		if all := d.Before + d.After + d.BeforeHeader + d.AfterHeader + c.Action(); strings.Contains(all, "SECRET") {
+			t.Errorf("content shown in %q", all)
+		}
+		if !strings.HasPrefix(d.BeforeHeader, "/k") || !strings.HasPrefix(d.AfterHeader, "/k") {
+			t.Errorf("headers %q, %q do not name the file", d.BeforeHeader, d.AfterHeader)
+		}
+	}
+}
