@@ -1,0 +1,275 @@
+package manager
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Pending is a request that waits for an administrator.
+type Pending struct {
+	ID          string          `json:"id"`
+	MachineID   string          `json:"machine_id"`
+	FQDN        string          `json:"fqdn"`
+	Hostname    string          `json:"hostname"`
+	IPAddress   netip.Addr      `json:"ip_address"`
+	IPAddresses []netip.Addr    `json:"ip_addresses"`
+	OSDetails   json.RawMessage `json:"os_details"`
+	// Source is where the connection came from; all above is only claimed.
+	Source    netip.Addr `json:"source"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt time.Time  `json:"expires_at"`
+}
+
+// Host is an approved host.
+type Host struct {
+	ID         string          `json:"id"`
+	MachineID  string          `json:"machine_id"`
+	FQDN       string          `json:"fqdn"`
+	IPAddress  netip.Addr      `json:"ip_address"`
+	OSDetails  json.RawMessage `json:"os_details"`
+	Serial     string          `json:"serial"`
+	ApprovedAt time.Time       `json:"approved_at"`
+	NotAfter   time.Time       `json:"not_after"`
+}
+
+// Certificate is what is recorded of an issued certificate.
+type Certificate struct {
+	Serial   string    `json:"serial"`
+	CN       string    `json:"cn"`
+	Usage    string    `json:"usage"`
+	IssuedAt time.Time `json:"issued_at"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+// Revocation is an entry of the CRL.
+type Revocation struct {
+	Serial string    `json:"serial"`
+	At     time.Time `json:"at"`
+}
+
+// storedPending is a row; the polling token is kept as its hash only.
+type storedPending struct {
+	Pending
+	TokenHash string `json:"token_hash"`
+}
+
+// The buckets. Those named by… are indexes that lead to an id, and are what
+// makes a column unique.
+var (
+	bPending        = []byte("pending")
+	bPendingToken   = []byte("pending_by_token")
+	bPendingMachine = []byte("pending_by_machine")
+	bDenied         = []byte("denied")
+	bHosts          = []byte("hosts")
+	bHostFQDN       = []byte("hosts_by_fqdn")
+	bHostIP         = []byte("hosts_by_ip")
+	bHostMachine    = []byte("hosts_by_machine")
+	bIssued         = []byte("issued")
+	bRevoked        = []byte("revoked")
+	bMeta           = []byte("meta")
+
+	keyCRLNumber = []byte("crl_number")
+)
+
+// store is the database: rows as JSON in bbolt. Its methods on a transaction
+// are for callers that make several changes one.
+type store struct{ db *bbolt.DB }
+
+func openStore(path string) (*store, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("open %s (is another manager running on it?): %w", path, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, b := range [][]byte{bPending, bPendingToken, bPendingMachine, bDenied, bHosts,
+			bHostFQDN, bHostIP, bHostMachine, bIssued, bRevoked, bMeta} {
+			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("prepare %s: %w", path, err)
+	}
+	return &store{db}, nil
+}
+
+func (st *store) close() error { return st.db.Close() }
+
+func put(tx *bbolt.Tx, bucket []byte, key string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucket).Put([]byte(key), raw)
+}
+
+// get reads a row into v, and says whether there is one.
+func get(tx *bbolt.Tx, bucket []byte, key string, v any) (bool, error) {
+	raw := tx.Bucket(bucket).Get([]byte(key))
+	if raw == nil {
+		return false, nil
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return false, fmt.Errorf("row %s of %s: %w", key, bucket, err)
+	}
+	return true, nil
+}
+
+// each calls f with every row of a bucket.
+func each[T any](tx *bbolt.Tx, bucket []byte, f func(T) error) error {
+	return tx.Bucket(bucket).ForEach(func(k, raw []byte) error {
+		var v T
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return fmt.Errorf("row %s of %s: %w", k, bucket, err)
+		}
+		return f(v)
+	})
+}
+
+func addPending(tx *bbolt.Tx, p storedPending) error {
+	if err := put(tx, bPending, p.ID, p); err != nil {
+		return err
+	}
+	if err := tx.Bucket(bPendingToken).Put([]byte(p.TokenHash), []byte(p.ID)); err != nil {
+		return err
+	}
+	return tx.Bucket(bPendingMachine).Put([]byte(p.MachineID), []byte(p.ID))
+}
+
+func dropPending(tx *bbolt.Tx, p storedPending) error {
+	if err := tx.Bucket(bPending).Delete([]byte(p.ID)); err != nil {
+		return err
+	}
+	if err := tx.Bucket(bPendingToken).Delete([]byte(p.TokenHash)); err != nil {
+		return err
+	}
+	return tx.Bucket(bPendingMachine).Delete([]byte(p.MachineID))
+}
+
+// pendingBy finds a live request by an index; an expired one is not there.
+func pendingBy(tx *bbolt.Tx, index []byte, key string, now time.Time) (p storedPending, ok bool, err error) {
+	id := tx.Bucket(index).Get([]byte(key))
+	if id == nil {
+		return p, false, nil
+	}
+	return pendingByID(tx, string(id), now)
+}
+
+func pendingByID(tx *bbolt.Tx, id string, now time.Time) (p storedPending, ok bool, err error) {
+	ok, err = get(tx, bPending, id, &p)
+	return p, ok && now.Before(p.ExpiresAt), err
+}
+
+func addHost(tx *bbolt.Tx, h Host) error {
+	if err := put(tx, bHosts, h.ID, h); err != nil {
+		return err
+	}
+	for _, i := range hostIndexes(h) {
+		if err := tx.Bucket(i.bucket).Put([]byte(i.key), []byte(h.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func dropHost(tx *bbolt.Tx, h Host) error {
+	if err := tx.Bucket(bHosts).Delete([]byte(h.ID)); err != nil {
+		return err
+	}
+	for _, i := range hostIndexes(h) {
+		if err := tx.Bucket(i.bucket).Delete([]byte(i.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type indexEntry struct {
+	bucket []byte
+	key    string
+}
+
+// hostIndexes: a machine_id is not unique among hosts, so its key ends in the
+// host's id.
+func hostIndexes(h Host) []indexEntry {
+	return []indexEntry{
+		{bHostFQDN, strings.ToLower(h.FQDN)},
+		{bHostIP, h.IPAddress.String()},
+		{bHostMachine, h.MachineID + "/" + h.ID},
+	}
+}
+
+// hostTaken says whether a host has this FQDN or address already.
+func hostTaken(tx *bbolt.Tx, fqdn string, ip netip.Addr) bool {
+	return tx.Bucket(bHostFQDN).Get([]byte(strings.ToLower(fqdn))) != nil ||
+		tx.Bucket(bHostIP).Get([]byte(ip.String())) != nil
+}
+
+func hostHasMachine(tx *bbolt.Tx, machineID string) bool {
+	prefix := machineID + "/"
+	k, _ := tx.Bucket(bHostMachine).Cursor().Seek([]byte(prefix))
+	return strings.HasPrefix(string(k), prefix)
+}
+
+// nextCRLNumber counts up, as RFC 5280 section 5.2.3 asks of CRL numbers.
+func nextCRLNumber(tx *bbolt.Tx) (uint64, error) {
+	b := tx.Bucket(bMeta)
+	var n uint64
+	if raw := b.Get(keyCRLNumber); len(raw) == 8 {
+		n = binary.BigEndian.Uint64(raw)
+	}
+	n++
+	return n, b.Put(keyCRLNumber, binary.BigEndian.AppendUint64(nil, n))
+}
+
+// purge deletes expired requests and forgotten denials, and counts the
+// requests that are left.
+func (st *store) purge(now time.Time) (live int, err error) {
+	var dead []storedPending
+	var forgotten []string
+	err = st.db.View(func(tx *bbolt.Tx) error {
+		err := each(tx, bPending, func(p storedPending) error {
+			if now.Before(p.ExpiresAt) {
+				live++
+			} else {
+				dead = append(dead, p)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(bDenied).ForEach(func(k, raw []byte) error {
+			var until time.Time
+			if err := json.Unmarshal(raw, &until); err != nil || !now.Before(until) {
+				forgotten = append(forgotten, string(k))
+			}
+			return nil
+		})
+	})
+	if err != nil || len(dead)+len(forgotten) == 0 {
+		return live, err
+	}
+	return live, st.db.Update(func(tx *bbolt.Tx) error {
+		for _, p := range dead {
+			if err := dropPending(tx, p); err != nil {
+				return err
+			}
+		}
+		for _, k := range forgotten {
+			if err := tx.Bucket(bDenied).Delete([]byte(k)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
