@@ -1,0 +1,180 @@
+// Package whitelist reads whitelist.yaml, the list of those that may call a
+// host, and adds one address to its text or takes it out again.
+//
+// It promises that an edit changes nothing but the bytes of the one entry, that
+// Remove takes back what Add did, and that a text in which this is not sure is
+// an error (ErrUneditable) that says what to write by hand. It does no I/O and
+// takes no lock: reading, locking and replacing the file is the caller's.
+package whitelist
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/yamltext"
+	"go.yaml.in/yaml/v3"
+)
+
+// Entry is one item of the list.
+type Entry struct {
+	// Text is the entry as it is written, quotes aside.
+	Text string
+	Line int
+	// Prefix is what an IP or CIDR entry covers, without host bits and with
+	// IPv4-mapped IPv6 as IPv4. It is the zero value for any other entry.
+	Prefix netip.Prefix
+	// Host is the host name, in lower case, of an entry that is one.
+	Host string
+}
+
+// List is a whitelist.
+type List struct {
+	// Entries are all entries in their order, invalid ones too.
+	Entries []Entry
+	// Invalid are those that are neither IP, CIDR nor host name. They let
+	// nobody in. See Err.
+	Invalid []Entry
+}
+
+// Parse reads a whitelist. One that is empty, has no entries or only comments
+// is a list that lets nobody in. An entry whose text makes no sense is no error
+// here, so that a typing error in one line doesn't stop another line's edit;
+// who serves by the list asks Err.
+func Parse(data []byte) (*List, error) {
+	f, err := load(data)
+	if err != nil {
+		return nil, err
+	}
+	return f.list, nil
+}
+
+// Err returns an error that names the first invalid entry, nil where all are
+// valid.
+func (l *List) Err() error {
+	if len(l.Invalid) == 0 {
+		return nil
+	}
+	e := l.Invalid[0]
+	return contract.Errorf(contract.CodeWhitelist, "line %d: %q is no IP address, CIDR network or host name", e.Line, e.Text)
+}
+
+// Covering returns the text of the first entry that lets ip in. Only IP and
+// CIDR entries do: a host name never covers, since DNS would then decide. An
+// address with a zone is never covered.
+func (l *List) Covering(ip netip.Addr) (entry string, ok bool) {
+	// Unmap drops the zone of an IPv4-mapped address.
+	if ip.Zone() != "" {
+		return "", false
+	}
+	ip = ip.Unmap()
+	for _, e := range l.Entries {
+		// Contains is false for the zero prefix and for the other address
+		// family.
+		if e.Prefix.Contains(ip) {
+			return e.Text, true
+		}
+	}
+	return "", false
+}
+
+// file is a whitelist's text with the places of what matters in it. key, value
+// and seq are nil where the text has none.
+type file struct {
+	text *yamltext.Text
+	list *List
+	key  *yaml.Node
+	// value stands behind the key; it is seq, an alias of seq, or null.
+	value, seq *yaml.Node
+}
+
+func load(data []byte) (*file, error) {
+	text, err := yamltext.Parse(data)
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeWhitelist, "whitelist is not valid YAML: %w", err)
+	}
+	f := &file{text: text, list: &List{}}
+	root := text.Root
+	if root == nil || yamltext.IsNull(root) {
+		return f, nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, notAWhitelist(root, `not a mapping with the key "entries"`)
+	}
+	if err := yamltext.CheckKeys(root); err != nil {
+		return nil, contract.Errorf(contract.CodeWhitelist, "not a whitelist: %w", err)
+	}
+	f.key, f.value = yamltext.Lookup(root, "entries")
+	if f.key == nil || yamltext.IsNull(f.value) {
+		return f, nil
+	}
+	f.seq = yamltext.Resolve(f.value)
+	if f.seq.Kind != yaml.SequenceNode {
+		return nil, notAWhitelist(f.value, `"entries" is not a list`)
+	}
+	for _, n := range f.seq.Content {
+		v := yamltext.Resolve(n)
+		if v.Kind != yaml.ScalarNode {
+			return nil, notAWhitelist(n, "an entry is not a single value")
+		}
+		e := parseEntry(v)
+		e.Line = n.Line
+		f.list.Entries = append(f.list.Entries, e)
+		if !e.Prefix.IsValid() && e.Host == "" {
+			f.list.Invalid = append(f.list.Invalid, e)
+		}
+	}
+	return f, nil
+}
+
+func notAWhitelist(n *yaml.Node, why string) error {
+	return contract.Errorf(contract.CodeWhitelist, "not a whitelist: line %d: %s", n.Line, why)
+}
+
+func parseEntry(n *yaml.Node) Entry {
+	e := Entry{Text: n.Value}
+	if n.ShortTag() != "!!str" {
+		return e
+	}
+	if ip, err := netip.ParseAddr(n.Value); err == nil {
+		// A zone has no meaning on another host or after a reboot.
+		if ip.Zone() == "" {
+			ip = ip.Unmap()
+			e.Prefix = netip.PrefixFrom(ip, ip.BitLen())
+		}
+		return e
+	}
+	if p, err := netip.ParsePrefix(n.Value); err == nil {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		e.Prefix = p.Masked()
+		return e
+	}
+	if isHostName(n.Value) {
+		e.Host = strings.ToLower(strings.TrimSuffix(n.Value, "."))
+	}
+	return e
+}
+
+// isHostName follows RFC 1123, 2.1, with the underscore that is in use. A last
+// label of digits only is refused: it is a mistyped address.
+func isHostName(s string) bool {
+	s = strings.TrimSuffix(s, ".")
+	if len(s) > 253 {
+		return false
+	}
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(l) {
+			letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+			if !letter && c != '-' && c != '_' {
+				return false
+			}
+		}
+	}
+	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
+}
