@@ -1,0 +1,64 @@
+package hostfs
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// backupSuffix is what follows NAME and a dot in a backup's name. The time is
+// UTC, so that names sort by age.
+var backupSuffix = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z~$`)
+
+const backupTime = "20060102T150405Z~"
+
+// isBackup tells whether candidate is a backup, as we name them, of path.
+func isBackup(path, candidate string) bool {
+	suffix, ok := strings.CutPrefix(candidate, path+".")
+	return ok && backupSuffix.MatchString(suffix)
+}
+
+// Backups lists the backups NAME.TIMESTAMP~ of the file at path, oldest first.
+func (h *Host) Backups(path string) ([]string, error) {
+	names, err := h.List(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	var backups []string
+	for _, name := range names {
+		if candidate := filepath.Join(filepath.Dir(path), name); isBackup(path, candidate) {
+			backups = append(backups, candidate)
+		}
+	}
+	return backups, nil
+}
+
+// backupName returns a name for a backup that is free.
+func (h *Host) backupName(path string) (string, error) {
+	for at := h.opt.Now().UTC(); ; at = at.Add(time.Second) {
+		name := path + "." + at.Format(backupTime)
+		_, err := h.lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return name, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+// backupAttributes are those of the old file, and for a key those that let
+// its owner alone read it.
+func (h *Host) backupAttributes(old File, key bool) Attributes {
+	a := old.attributes()
+	if key {
+		a.Mode &= 0o600
+	}
+	if h.opt.UID != 0 {
+		a.UID, a.GID = Keep, Keep // only root can give a file away
+	}
+	return a
+}

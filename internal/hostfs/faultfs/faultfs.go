@@ -1,0 +1,336 @@
+// Package faultfs is an afero.Fs for tests that counts every operation on a
+// file system and its files, and makes chosen ones fail.
+//
+// An operation that fails has no effect, but for a write, which writes the
+// first half of what it was given, as a full disk or a kill does. Closing
+// takes effect always, as it does for a process that dies. Counting covers
+// locks and preallocation; questions asked of a bare descriptor (statx(2),
+// statfs(2)) are not seen.
+package faultfs
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"github.com/spf13/afero"
+	"golang.org/x/sys/unix"
+)
+
+// Op is one operation: the name of the call, such as "rename" or "sync", and
+// the path that it changes or asks about.
+type Op struct {
+	Name, Path string
+}
+
+// Fs makes operations on Inner fail. Its fields are set before it is used.
+type Fs struct {
+	Inner afero.Fs
+	// At is the number, from 1, of the operation that fails; 0 fails none.
+	At int
+	// Err is what it reports.
+	Err error
+	// Forever makes all operations after it fail too: the process is dead, or
+	// the disk is gone.
+	Forever bool
+	// Late lets the operation take effect before it fails.
+	Late bool
+	// NoSync counts syncs and does not do them: what a kill leaves is the same,
+	// and tests of hundreds of kills end sooner.
+	NoSync bool
+	// Match, where set, says which operations count.
+	Match func(Op) bool
+	// Before, where set, is called before each operation that counts.
+	Before func(Op)
+
+	mu    sync.Mutex
+	count int
+	ops   []Op
+}
+
+var (
+	_ afero.Fs      = (*Fs)(nil)
+	_ afero.Lstater = (*Fs)(nil)
+	_ afero.File    = (*File)(nil)
+)
+
+// Ops returns the operations that counted so far.
+func (f *Fs) Ops() []Op {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]Op(nil), f.ops...)
+}
+
+// Failed tells whether the operation that was to fail has been reached.
+func (f *Fs) Failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.At > 0 && f.count >= f.At
+}
+
+// verdict is what becomes of one operation.
+type verdict int
+
+const (
+	pass verdict = iota
+	fail
+	// late: it takes effect and fails.
+	late
+	// dead: it comes after the one that failed forever.
+	dead
+)
+
+func (f *Fs) next(op Op) verdict {
+	if f.Match != nil && !f.Match(op) {
+		return pass
+	}
+	if f.Before != nil {
+		f.Before(op)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count++
+	f.ops = append(f.ops, op)
+	switch {
+	case f.At == 0 || f.count < f.At || f.count > f.At && !f.Forever:
+		return pass
+	case f.count > f.At:
+		return dead
+	case f.Late:
+		return late
+	}
+	return fail
+}
+
+func (f *Fs) failure(name, path string) error {
+	return &os.PathError{Op: name, Path: path, Err: f.Err}
+}
+
+// do runs one operation, or fails it.
+func (f *Fs) do(name, path string, run func() error) error {
+	v := f.next(Op{name, path})
+	if v == fail || v == dead {
+		return f.failure(name, path)
+	}
+	if err := run(); err != nil {
+		return err
+	}
+	if v == late {
+		return f.failure(name, path)
+	}
+	return nil
+}
+
+// Name returns the name of this kind of file system.
+func (f *Fs) Name() string { return "faultfs" }
+
+// Create creates or truncates a file.
+func (f *Fs) Create(name string) (afero.File, error) {
+	return f.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+}
+
+// Open opens a file for reading.
+func (f *Fs) Open(name string) (afero.File, error) { return f.OpenFile(name, os.O_RDONLY, 0) }
+
+// OpenFile opens a file whose operations are counted too.
+func (f *Fs) OpenFile(name string, flag int, perm os.FileMode) (afero.File, error) {
+	var file afero.File
+	err := f.do("open", name, func() (err error) {
+		file, err = f.Inner.OpenFile(name, flag, perm)
+		return err
+	})
+	if err != nil {
+		if file != nil {
+			file.Close()
+		}
+		return nil, err
+	}
+	return &File{fs: f, inner: file, path: name}, nil
+}
+
+// Mkdir creates a directory.
+func (f *Fs) Mkdir(name string, perm os.FileMode) error {
+	return f.do("mkdir", name, func() error { return f.Inner.Mkdir(name, perm) })
+}
+
+// MkdirAll creates a directory and those above it.
+func (f *Fs) MkdirAll(name string, perm os.FileMode) error {
+	return f.do("mkdirall", name, func() error { return f.Inner.MkdirAll(name, perm) })
+}
+
+// Remove removes a file.
+func (f *Fs) Remove(name string) error {
+	return f.do("remove", name, func() error { return f.Inner.Remove(name) })
+}
+
+// RemoveAll removes a tree.
+func (f *Fs) RemoveAll(name string) error {
+	return f.do("removeall", name, func() error { return f.Inner.RemoveAll(name) })
+}
+
+// Rename renames a file; the Op has the new name.
+func (f *Fs) Rename(oldname, newname string) error {
+	return f.do("rename", newname, func() error { return f.Inner.Rename(oldname, newname) })
+}
+
+// Stat describes a file.
+func (f *Fs) Stat(name string) (info os.FileInfo, err error) {
+	err = f.do("stat", name, func() (err error) {
+		info, err = f.Inner.Stat(name)
+		return err
+	})
+	return info, err
+}
+
+// LstatIfPossible describes a file, not following a link where Inner can do that.
+func (f *Fs) LstatIfPossible(name string) (info os.FileInfo, lstat bool, err error) {
+	err = f.do("lstat", name, func() (err error) {
+		if l, ok := f.Inner.(afero.Lstater); ok {
+			info, lstat, err = l.LstatIfPossible(name)
+			return err
+		}
+		info, err = f.Inner.Stat(name)
+		return err
+	})
+	return info, lstat, err
+}
+
+// Chmod changes a mode.
+func (f *Fs) Chmod(name string, mode os.FileMode) error {
+	return f.do("chmod", name, func() error { return f.Inner.Chmod(name, mode) })
+}
+
+// Chown changes an owner.
+func (f *Fs) Chown(name string, uid, gid int) error {
+	return f.do("chown", name, func() error { return f.Inner.Chown(name, uid, gid) })
+}
+
+// Chtimes changes times.
+func (f *Fs) Chtimes(name string, atime, mtime time.Time) error {
+	return f.do("chtimes", name, func() error { return f.Inner.Chtimes(name, atime, mtime) })
+}
+
+// File is a file whose operations are counted.
+type File struct {
+	fs    *Fs
+	inner afero.File
+	path  string
+}
+
+// Name returns the file's name.
+func (f *File) Name() string { return f.inner.Name() }
+
+// Fd returns the descriptor of the inner file, or ^0 where it has none.
+func (f *File) Fd() uintptr {
+	if d, ok := f.inner.(interface{ Fd() uintptr }); ok {
+		return d.Fd()
+	}
+	return ^uintptr(0)
+}
+
+// Flock locks the file.
+func (f *File) Flock(how int) error {
+	return f.fs.do("flock", f.path, func() error { return unix.Flock(int(f.Fd()), how) })
+}
+
+// Allocate reserves space for the file.
+func (f *File) Allocate(size int64) error {
+	return f.fs.do("allocate", f.path, func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
+}
+
+// Close closes the file, whatever it reports.
+func (f *File) Close() error {
+	err := f.inner.Close()
+	if failure := f.fs.do("close", f.path, func() error { return nil }); failure != nil {
+		return failure
+	}
+	return err
+}
+
+// Sync makes the file durable.
+func (f *File) Sync() error {
+	return f.fs.do("sync", f.path, func() error {
+		if f.fs.NoSync {
+			return nil
+		}
+		return f.inner.Sync()
+	})
+}
+
+// Truncate changes the file's size.
+func (f *File) Truncate(size int64) error {
+	return f.fs.do("truncate", f.path, func() error { return f.inner.Truncate(size) })
+}
+
+// Stat describes the file.
+func (f *File) Stat() (info os.FileInfo, err error) {
+	err = f.fs.do("fstat", f.path, func() (err error) {
+		info, err = f.inner.Stat()
+		return err
+	})
+	return info, err
+}
+
+// Readdir lists a directory.
+func (f *File) Readdir(count int) (infos []os.FileInfo, err error) {
+	err = f.fs.do("readdir", f.path, func() (err error) {
+		infos, err = f.inner.Readdir(count)
+		return err
+	})
+	return infos, err
+}
+
+// Readdirnames lists the names in a directory.
+func (f *File) Readdirnames(n int) (names []string, err error) {
+	err = f.fs.do("readdir", f.path, func() (err error) {
+		names, err = f.inner.Readdirnames(n)
+		return err
+	})
+	return names, err
+}
+
+// Seek moves the file's position.
+func (f *File) Seek(offset int64, whence int) (at int64, err error) {
+	err = f.fs.do("seek", f.path, func() (err error) {
+		at, err = f.inner.Seek(offset, whence)
+		return err
+	})
+	return at, err
+}
+
+// Read reads from the file.
+func (f *File) Read(p []byte) (int, error) {
+	return f.transfer("read", p, f.inner.Read)
+}
+
+// ReadAt reads from a place in the file.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	return f.transfer("read", p, func(p []byte) (int, error) { return f.inner.ReadAt(p, off) })
+}
+
+// Write writes to the file.
+func (f *File) Write(p []byte) (int, error) {
+	return f.transfer("write", p, f.inner.Write)
+}
+
+// WriteAt writes to a place in the file.
+func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	return f.transfer("write", p, func(p []byte) (int, error) { return f.inner.WriteAt(p, off) })
+}
+
+// WriteString writes to the file.
+func (f *File) WriteString(s string) (int, error) { return f.Write([]byte(s)) }
+
+// transfer moves bytes. io.EOF comes back as it is.
+func (f *File) transfer(name string, p []byte, move func([]byte) (int, error)) (n int, err error) {
+	v := f.fs.next(Op{name, f.path})
+	switch {
+	case v == pass:
+		return move(p)
+	case v == late:
+		n, _ = move(p)
+	case v == fail && name == "write":
+		n, _ = move(p[:len(p)/2])
+	}
+	return n, f.fs.failure(name, f.path)
+}

@@ -1,0 +1,265 @@
+// Package hostfs changes files on the host so that a kill, a full disk or a
+// hostile neighbour at any moment leaves the old state or the new one.
+//
+// It promises:
+//
+//   - Commit replaces a set of files: all are staged and synced beside their
+//     targets, a journal is synced, then they are renamed one after the other.
+//     Finish, at the next run, ends what a kill interrupted.
+//   - An error before the first rename leaves the old files untouched. After
+//     it the commit goes forward, now or at the next Finish.
+//   - Edit changes one file under the lock that its other writers take, and
+//     notices a writer that takes none.
+//   - A Slot takes an answer that can't be had twice with one write and one
+//     sync, on space that was reserved before.
+//   - No symbolic link is followed, and no directory is trusted that someone
+//     else may write. CheckPath makes that so for the whole path; after it no
+//     other user can swap an element between the check and the use.
+//   - Temp files are created 0600 with O_EXCL under unique names in the
+//     target's directory. StaleTemps and SweepTemps know them by their names.
+//
+// It does not promise:
+//
+//   - that a reader who opens two files of one commit sees both old or both
+//     new while the renames run (the order of the changes bounds the harm, see
+//     Commit);
+//   - extended attributes and ACLs: a new file has the SELinux label and the
+//     default ACL that its directory gives, those of the old file are not copied;
+//   - that removed secrets can't be read from the raw disk.
+//
+// Commit, Finish, SweepTemps and the slots expect their caller to hold the
+// run lock. All file access goes through afero.Fs; locks, preallocation and
+// questions about the file system use the descriptor of an afero.File that
+// has one.
+package hostfs
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/spf13/afero"
+	"golang.org/x/sys/unix"
+)
+
+// MaxFile is the size that Read accepts: nothing that enrollment reads or
+// writes comes near it, and a hostile file must not fill the memory.
+const MaxFile = 1 << 20
+
+// Keep, as a UID or GID, leaves the owner or group as it is.
+const Keep = -1
+
+// Options are what a Host takes from outside.
+type Options struct {
+	// UID and GID are the effective ids of the process.
+	UID, GID int
+	// Groups are its supplementary groups; CheckOwner alone reads them.
+	Groups []int
+	Now    func() time.Time
+	// Random makes the names of temp files unique.
+	Random io.Reader
+}
+
+// Host is the file system of the host, seen by one user.
+type Host struct {
+	fs  afero.Fs
+	opt Options
+}
+
+// New makes a Host over fs, a RootFs in production.
+func New(fs afero.Fs, opt Options) *Host {
+	return &Host{fs: fs, opt: opt}
+}
+
+// Attributes are what a file has besides its content. Mode is its permission
+// bits; UID and GID may be Keep.
+type Attributes struct {
+	Mode     os.FileMode
+	UID, GID int
+}
+
+// File is a regular file as it was read.
+type File struct {
+	Path    string
+	Exists  bool
+	Content []byte
+	// Mode is the permission bits.
+	Mode     os.FileMode
+	UID, GID int
+}
+
+func (f File) attributes() Attributes {
+	return Attributes{Mode: f.Mode, UID: f.UID, GID: f.GID}
+}
+
+// hash is the SHA-256 of the content in hex, and empty for a missing file, as
+// the journal records it.
+func (f File) hash() string {
+	if !f.Exists {
+		return ""
+	}
+	return hash(f.Content)
+}
+
+func hash(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// Read returns the regular file at path. A missing one has Exists false and
+// is no error; a link, FIFO, directory or device is one, and so is a file
+// larger than MaxFile.
+func (h *Host) Read(path string) (File, error) {
+	// O_NONBLOCK: opening a FIFO must not wait for a writer.
+	f, err := h.open(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return File{Path: path}, nil
+	}
+	if errors.Is(err, unix.ELOOP) {
+		return File{}, refuse("name the file that it leads to", "%s is a symbolic link", path)
+	}
+	if err != nil {
+		return File{}, failed(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return File{}, failed(err)
+	}
+	file, err := h.describe(path, info)
+	if err != nil {
+		return File{}, err
+	}
+	file.Content, err = io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return File{}, failed(fmt.Errorf("read %s: %w", path, err))
+	}
+	if len(file.Content) > MaxFile {
+		return File{}, refuse("move it away", "%s is larger than %d bytes", path, MaxFile)
+	}
+	return file, nil
+}
+
+// Stat is Read without the content.
+func (h *Host) Stat(path string) (File, error) {
+	info, err := h.lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return File{Path: path}, nil
+	}
+	if err != nil {
+		return File{}, failed(err)
+	}
+	return h.describe(path, info)
+}
+
+// describe refuses what is not a regular file.
+func (h *Host) describe(path string, info os.FileInfo) (File, error) {
+	if !info.Mode().IsRegular() {
+		return File{}, refuse("move it away, or name another path", "%s is %s, not a regular file", path, kind(info.Mode()))
+	}
+	uid, gid := h.owner(info)
+	return File{Path: path, Exists: true, Mode: info.Mode().Perm(), UID: uid, GID: gid}, nil
+}
+
+func kind(mode os.FileMode) string {
+	switch {
+	case mode&os.ModeSymlink != 0:
+		return "a symbolic link"
+	case mode.IsDir():
+		return "a directory"
+	case mode&os.ModeNamedPipe != 0:
+		return "a FIFO"
+	case mode&os.ModeSocket != 0:
+		return "a socket"
+	case mode&os.ModeDevice != 0:
+		return "a device"
+	}
+	return "a special file"
+}
+
+func (h *Host) open(path string, flag int, perm os.FileMode) (afero.File, error) {
+	return h.fs.OpenFile(path, flag|unix.O_NOFOLLOW, perm)
+}
+
+func (h *Host) lstat(path string) (os.FileInfo, error) {
+	if l, ok := h.fs.(afero.Lstater); ok {
+		info, _, err := l.LstatIfPossible(path)
+		return info, err
+	}
+	return h.fs.Stat(path)
+}
+
+// owner tells who owns a file; on a file system without owners, the caller.
+func (h *Host) owner(info os.FileInfo) (uid, gid int) {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid), int(st.Gid)
+	}
+	return h.opt.UID, h.opt.GID
+}
+
+// ours tells whether uid is one that can do to our files what it likes anyway.
+func (h *Host) ours(uid int) bool { return uid == 0 || uid == h.opt.UID }
+
+// descriptor returns the file descriptor behind f, where there is one.
+func descriptor(f afero.File) (int, bool) {
+	d, ok := f.(interface{ Fd() uintptr })
+	if !ok || d.Fd() == ^uintptr(0) {
+		return -1, false
+	}
+	return int(d.Fd()), true
+}
+
+// syncDir makes the names in dir durable. A file system that can't sync
+// directories says EINVAL; there is nothing more to do on it.
+func (h *Host) syncDir(dir string) error {
+	f, err := h.open(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
+
+// failed gives err the code that its reader needs, and for the usual causes a
+// hint that names the cure.
+func failed(err error) error {
+	var known *contract.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	e := contract.Errorf(contract.CodeFilesystem, "%w", err)
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		e.Hint = "free space on that file system, or raise the quota, and run again"
+	case errors.Is(err, unix.EROFS):
+		e.Hint = "mount that file system writable, or name a path on one that is"
+	case errors.Is(err, fs.ErrPermission):
+		e.Hint = "run as root, or as the owner of that path"
+	case errors.Is(err, unix.EIO):
+		e.Hint = "look into the kernel's log for the disk that fails"
+	}
+	return e
+}
+
+// also adds what went wrong while cleaning up after err.
+func also(err, cleanup error) error {
+	if cleanup == nil {
+		return err
+	}
+	return fmt.Errorf("%w; then, cleaning up: %w", err, cleanup)
+}
+
+// refuse says that a path is not as it must be, and what to do about it.
+func refuse(fix, format string, args ...any) error {
+	return contract.Errorf(contract.CodeFilesystem, format, args...).WithHint("%s", fix)
+}

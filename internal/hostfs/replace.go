@@ -1,0 +1,79 @@
+package hostfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Replace puts content at path in one step. After an error the old content or
+// the new stands there, never a part.
+func (h *Host) Replace(path string, content []byte, a Attributes) error {
+	if err := h.CheckPath(path); err != nil {
+		return err
+	}
+	temp, err := h.stage(path, content, a)
+	if err != nil {
+		return failed(err)
+	}
+	if err := h.fs.Rename(temp, path); err != nil {
+		return failed(also(err, h.removeIfThere(temp)))
+	}
+	return failed(h.syncDir(filepath.Dir(path)))
+}
+
+// Remove removes the file at path; a missing one is no error.
+func (h *Host) Remove(path string) error {
+	if err := h.CheckPath(path); err != nil {
+		return err
+	}
+	file, err := h.Stat(path)
+	if err != nil || !file.Exists {
+		return err
+	}
+	if err := h.removeIfThere(path); err != nil {
+		return failed(err)
+	}
+	return failed(h.syncDir(filepath.Dir(path)))
+}
+
+// SetAttributes gives the file at path its mode and owner, and touches
+// nothing when it has them.
+func (h *Host) SetAttributes(path string, a Attributes) error {
+	if err := h.CheckPath(path); err != nil {
+		return err
+	}
+	old, err := h.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !old.Exists {
+		return failed(fmt.Errorf("%s: %w", path, os.ErrNotExist))
+	}
+	owned := (a.UID == Keep || a.UID == old.UID) && (a.GID == Keep || a.GID == old.GID)
+	if owned && old.Mode == a.Mode.Perm() {
+		return nil
+	}
+	if !owned && old.Mode&a.Mode != old.Mode {
+		// Neither the old group nor the new one may see, in between, what the
+		// other mode would have kept from it.
+		if err := h.fs.Chmod(path, old.Mode&a.Mode); err != nil {
+			return failed(err)
+		}
+	}
+	if err := h.apply(path, a); err != nil {
+		return failed(err)
+	}
+	f, err := h.open(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, os.ErrPermission) {
+		return nil // a mode that bars its owner; the kernel will write it in its time
+	}
+	if err != nil {
+		return failed(err)
+	}
+	defer f.Close()
+	return failed(f.Sync())
+}

@@ -1,0 +1,138 @@
+package hostfs
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/spf13/afero"
+)
+
+// tempName matches the names of our temp files: hidden from globs such as
+// *.pem, unique, and like nobody else's.
+var tempName = regexp.MustCompile(`^\.[^/]+\.[0-9a-f]{16}\.enroll~tmp$`)
+
+// createTemp creates a new, empty file of mode 0600 beside target.
+func (h *Host) createTemp(target string) (afero.File, string, error) {
+	dir, base := filepath.Split(target)
+	for range 4 {
+		var unique [8]byte
+		if _, err := io.ReadFull(h.opt.Random, unique[:]); err != nil {
+			return nil, "", fmt.Errorf("random name for %s: %w", target, err)
+		}
+		temp := dir + "." + base + "." + hex.EncodeToString(unique[:]) + ".enroll~tmp"
+		f, err := h.open(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, temp, err
+		}
+	}
+	return nil, "", fmt.Errorf("temp file for %s: every name is taken: %w", target, fs.ErrExist)
+}
+
+// stage writes a file beside target that a rename can put in its place:
+// complete, with owner and mode, and synced. On an error it leaves nothing.
+func (h *Host) stage(target string, content []byte, a Attributes) (temp string, err error) {
+	f, temp, err := h.createTemp(target)
+	if err != nil {
+		return "", err
+	}
+	if err := h.fill(f, temp, content, a); err != nil {
+		f.Close()
+		return "", also(err, h.removeIfThere(temp))
+	}
+	return temp, nil
+}
+
+func (h *Host) fill(f afero.File, temp string, content []byte, a Attributes) error {
+	if _, err := f.Write(content); err != nil {
+		return fmt.Errorf("write %s: %w", temp, err)
+	}
+	// The owner before the mode: until both are right the file stays 0600.
+	if err := h.apply(temp, a); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", temp, err)
+	}
+	// Some network file systems report a full disk only here.
+	return f.Close()
+}
+
+// apply gives a file of mode 0600, or tighter than a.Mode, its attributes.
+func (h *Host) apply(path string, a Attributes) error {
+	info, err := h.lstat(path)
+	if err != nil {
+		return err
+	}
+	uid, gid := h.owner(info)
+	if a.UID != Keep && a.UID != uid || a.GID != Keep && a.GID != gid {
+		if err := h.fs.Chown(path, a.UID, a.GID); err != nil {
+			return err
+		}
+	}
+	if info.Mode().Perm() != a.Mode.Perm() {
+		return h.fs.Chmod(path, a.Mode.Perm())
+	}
+	return nil
+}
+
+func (h *Host) removeIfThere(path string) error {
+	if err := h.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// StaleTemps lists the temp files that killed runs left in dirs.
+func (h *Host) StaleTemps(dirs []string) ([]string, error) {
+	return h.temps(dirs, nil)
+}
+
+// SweepTemps removes the temp files that killed runs left in dirs, but not
+// those that the journal keep still needs. It goes on after an error.
+func (h *Host) SweepTemps(dirs []string, keep *Journal) (removed int, err error) {
+	stale, err := h.temps(dirs, keep)
+	for _, path := range stale {
+		if failure := h.removeIfThere(path); failure != nil {
+			err = cmp.Or(err, failure)
+			continue
+		}
+		removed++
+	}
+	return removed, failed(err)
+}
+
+// temps returns what it found and the first error.
+func (h *Host) temps(dirs []string, keep *Journal) (found []string, first error) {
+	dirs = slices.Clone(dirs)
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		names, err := h.List(dir)
+		first = cmp.Or(first, err)
+		for _, name := range names {
+			path := filepath.Join(dir, name)
+			if !tempName.MatchString(name) || keep.needs(path) {
+				continue
+			}
+			info, err := h.lstat(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				first = cmp.Or(first, err)
+				continue
+			}
+			if uid, _ := h.owner(info); info.Mode().IsRegular() && h.ours(uid) {
+				found = append(found, path)
+			}
+		}
+	}
+	return found, failed(first)
+}
