@@ -36,7 +36,7 @@ build: ## build the programs into build/bin
 	done
 
 collection: ## build the Ansible collection into build/linux_patch-api-VERSION.tar.gz
-	@GO='$(GO)' GOFLAGS_TAGS='$(TAGS)' LDFLAGS='$(LDFLAGS)' ansible/setup/collection $(TARBALL)
+	@GO='$(GO)' TAGS='$(TAGS)' LDFLAGS='$(LDFLAGS)' ansible/setup/collection $(TARBALL)
 
 demo: build collection ## enroll a host for real, with a manager on loopback, under build/demo
 	@ansible/demo/demo

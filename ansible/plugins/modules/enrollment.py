@@ -1,0 +1,496 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+
+# Copyright: (c) 2026, The linux_patch enroll authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The documentation of the module. The module itself is a static binary, which
+# the action plugin of the same name transfers and runs.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: enrollment
+short_description: Enroll a Linux host at a linux_patch_manager
+version_added: 0.1.0
+description:
+  - Brings a host under the management of a linux_patch_manager without a certificate that is carried by hand.
+  - The host says who it is, waits until an administrator approves, receives its CA, certificate, key and CRL, verifies
+    them, puts them in place all at once, and adds the manager's address to the whitelist of the C(linux_patch_api) daemon.
+  - On a host that is enrolled already it makes no request to the manager and changes nothing.
+  - A polling token or a bundle that was received is on disk before anything else happens. A run that was interrupted, even
+    by a power failure, is finished by the next one.
+  - The host needs no Python. One static program is transferred to it for the task, for C(x86_64) or C(aarch64).
+requirements:
+  - Linux on x86_64 or aarch64, on the host.
+options:
+  state:
+    description:
+      - What the host shall be.
+      - With C(registered) the request is made and its token kept. The task never waits for an approval, and never fetches
+        what was approved.
+      - With C(enrolled) the host goes as far as it can. Where an approval is missing, I(wait) decides whether it is waited for.
+      - With C(absent) is taken back what enrollment put on the host, which is certificates, key, CRL, token, spooled
+        bundle, and the whitelist entry if enrollment added it. Nothing is asked of the manager, where the host is
+        to be removed by an administrator.
+    type: str
+    choices:
+      - registered
+      - enrolled
+      - absent
+    default: enrolled
+  manager_url:
+    description:
+      - Where the manager is, as C(https://host[:port][/base]).
+      - A trailing C(/api/v1) or C(/api/v1/enroll) is understood. User info, a query and a fragment are refused.
+      - Plain C(http) is accepted to a loopback address only.
+      - Where it is not given, C(enrollment.manager_url) of I(config_path) is used.
+    type: str
+  config_path:
+    description:
+      - The configuration of the C(linux_patch_api) daemon, from which the defaults of many options here are read. It may be missing.
+    type: path
+    default: /etc/linux_patch_api/config.yaml
+  ca_cert_path:
+    description:
+      - Where the CA's certificate goes.
+      - The default is C(tls.ca_cert) of I(config_path), else C(/etc/linux_patch_api/certs/ca.pem).
+      - This and the other paths must agree with an existing I(config_path). The daemon would not find the file otherwise,
+        so another value fails with C(ENROLL_CONFIG).
+    type: path
+  server_cert_path:
+    description:
+      - Where the host's certificate goes, followed by the intermediates, if any.
+      - The default is C(tls.server_cert) of I(config_path), else C(/etc/linux_patch_api/certs/server.pem).
+    type: path
+  server_key_path:
+    description:
+      - Where the private key goes.
+      - The default is C(tls.server_key) of I(config_path), else C(/etc/linux_patch_api/certs/server.key.pem).
+    type: path
+  crl_path:
+    description:
+      - Where the CA's revocation list goes, if the manager sends one.
+      - The default is C(tls.crl_path) of I(config_path), else C(/etc/linux_patch_api/certs/crl.pem).
+    type: path
+  whitelist_path:
+    description:
+      - The whitelist of the daemon. It is created where it is missing. All that stands in it already, comments included, stays
+        as it is.
+      - The default is C(whitelist.path) of I(config_path), else C(/etc/linux_patch_api/whitelist.yaml).
+    type: path
+  state_dir:
+    description:
+      - Where the token, a bundle that is not yet in place, and the record of what enrollment did are kept.
+      - It and every directory above must belong to root, or to who runs the task.
+    type: path
+    default: /var/lib/linux_patch_enroll
+  wait:
+    description:
+      - Whether to wait until an administrator has decided.
+      - With C(false) the manager is asked once, and an undecided request gives I(state=pending) in the result, which is no
+        failure. A fleet then holds no forks while people approve. Run the task again after the approval.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - How long to wait for the approval, in seconds, or with one of the units C(s), C(m), C(h), C(d), C(w). C(0) is without an end.
+      - When it has passed, the task fails with C(ENROLL_TIMEOUT). The request and its token stay, and the next run goes on with them.
+    type: str
+    default: "0"
+  polling_interval_seconds:
+    description:
+      - Seconds between two questions, spread by ten percent. Values outside of 1 to 270 are clamped, with a warning, since
+        managers keep an approved bundle for a short time only.
+      - The default is C(enrollment.polling_interval_seconds) of I(config_path), else C(60).
+    type: int
+  max_poll_attempts:
+    description:
+      - How often to ask before the task fails with C(ENROLL_TIMEOUT). C(0) is without an end.
+      - The default is C(enrollment.max_poll_attempts) of I(config_path), else C(0).
+    type: int
+  manager_ca_path:
+    description:
+      - A file on the host with the CA that the manager's HTTPS certificate must come from, in place of the system's CAs.
+      - Mutually exclusive with I(manager_ca_pem).
+    type: path
+  manager_ca_pem:
+    description:
+      - The same as I(manager_ca_path), as PEM text.
+      - It appears in no output.
+    type: str
+  manager_ca_fingerprint:
+    description:
+      - The SHA-256 fingerprint of the certificate that the manager presents, or of a CA that it presents with it. Colons are allowed.
+      - A CA that is pinned so is the only root of a full verification, host name included.
+    type: str
+  bundle_ca_fingerprint:
+    description:
+      - The SHA-256 fingerprint of the CA that the received bundle must bring.
+    type: str
+  allow_ca_change:
+    description:
+      - A host that is enrolled refuses a bundle of another CA, unless this is C(true).
+    type: bool
+    default: false
+  bundle_path:
+    description:
+      - A bundle on the host that was carried there by hand, for networks without a way to the manager. No manager is asked.
+      - Needs I(bundle_ca_fingerprint), and I(manager_ip) where I(whitelist_manager) is C(true).
+    type: path
+  insecure:
+    description:
+      - Do not verify the manager's HTTPS certificate. Whoever answers in the manager's place can then give the host keys of their own.
+      - Each use is a warning in the result and a line in the audit log. Prefer I(manager_ca_fingerprint).
+    type: bool
+    default: false
+  fqdn:
+    description:
+      - The name that the host reports. By default it is found on the host, and is never C(localhost).
+    type: str
+  report_ip:
+    description:
+      - The address that the host reports, which the manager will call.
+      - The default is C(enrollment.report_ip) of I(config_path), else that of I(report_interface), else the address from
+        which the host reaches the manager.
+    type: str
+  report_interface:
+    description:
+      - The network interface whose address the host reports.
+      - The default is C(enrollment.report_interface) of I(config_path).
+    type: str
+  manager_ip:
+    description:
+      - The address that goes into the whitelist. By default it is the address that delivered the bundle.
+      - Required where the manager is reached through a proxy, since the connection shows only the proxy then.
+    type: str
+  proxy_url:
+    description:
+      - The HTTP proxy for requests to the manager. By default the usual environment variables are honoured.
+      - Credentials in it appear in no output.
+    type: str
+  whitelist_manager:
+    description:
+      - Whether to add the manager's address to the whitelist. An entry or network that covers it already is enough.
+    type: bool
+    default: true
+  owner:
+    description:
+      - The owner of the files, as a name or number. By default the owner that a file has, else who runs the task.
+    type: str
+  group:
+    description:
+      - The group of the files, as a name or number. By default the group that a file has, else that of who runs the task.
+    type: str
+  cert_mode:
+    description:
+      - The mode of the certificates and the CRL, as C('0644') or C(u=rw,g=r,o=r).
+    type: raw
+    default: "0644"
+  key_mode:
+    description:
+      - The mode of the key. One that lets others in is refused.
+    type: raw
+    default: "0600"
+  backup:
+    description:
+      - Whether to keep what is replaced, as C(NAME.TIMESTAMP~) beside the file. Of the key only the latest is kept, as closed as
+        the key itself.
+    type: bool
+    default: true
+  force:
+    description:
+      - Enroll again although the certificates are valid. A request or bundle that is under way is finished first.
+    type: bool
+    default: false
+  renew_before:
+    description:
+      - Enroll again when the certificate expires within this time, in seconds, or with one of the units C(s), C(m), C(h), C(d), C(w).
+        The old files serve until the new ones are in place.
+      - Deployed managers refuse to approve a host that exists. An administrator removes it there first.
+      - The default is C(enrollment.cert_renewal_threshold_days) of I(config_path), else C(7d).
+    type: str
+  strict_identity:
+    description:
+      - Whether a certificate that does not name the host, or is not meant for servers, is a failure. By default it is a warning.
+    type: bool
+    default: false
+  token_storage:
+    description:
+      - Where the polling token is kept. It always is in I(state_dir), readable by its owner only.
+      - With C(config) it is written to C(enrollment.polling_token) of I(config_path) too, so that a daemon can go on with the
+        request, but only where others can not read that file. It is removed at the end.
+      - With C(state_dir) I(config_path) is left alone. Use it where a template or another tool writes that file.
+    type: str
+    choices:
+      - config
+      - state_dir
+    default: config
+  lock_timeout:
+    description:
+      - How long to wait for other writers of the whitelist and of I(config_path), in seconds or with a unit.
+    type: str
+    default: 30s
+attributes:
+  check_mode:
+    description: Can run in check mode and say what it would change, without changing it.
+    support: full
+    details:
+      - In check mode nothing is written and no request is made, because asking for an approved bundle would consume it. What only
+        the manager can tell, such as the certificate to come, is described by a warning.
+  diff_mode:
+    description: Says with C(--diff) what changed, or would change.
+    support: full
+    details:
+      - A certificate appears as its facts and its PEM text. Of the key nothing but the fingerprint of its public half appears.
+  idempotent:
+    description: Run twice in a row, outside of check mode, the second run changes nothing.
+    support: full
+    details:
+      - Except with I(force=true).
+  async:
+    description: Can be run with the C(async) keyword.
+    support: none
+    details:
+      - Ansible's async needs Python on the host, and without it leaves the arguments there. Use I(wait=false).
+  platform:
+    description: Where the module can be run.
+    platforms: linux
+    support: full
+notes:
+  - The modules of this collection can be given common options by C(module_defaults) for C(group/linux_patch.api.linux_patch).
+  - A failed result has an error code, such as C(ENROLL_DENIED). The collection's README lists them.
+  - The C(environment) of a task is shown by Ansible at C(-vvv). Give a proxy with credentials by I(proxy_url).
+seealso:
+  - module: linux_patch.api.enrollment_info
+author:
+  - The linux_patch enroll authors (@linux-patch)
+"""
+
+EXAMPLES = r"""
+- name: Enroll the host, and wait up to a day for the approval
+  linux_patch.api.enrollment:
+    manager_url: https://manager.example.com
+    manager_ca_path: /etc/ssl/certs/company-ca.pem
+    wait_timeout: 1d
+
+- name: Register all hosts of a fleet, without waiting
+  linux_patch.api.enrollment:
+    state: registered
+    manager_url: https://manager.example.com
+    manager_ca_fingerprint: 7d:5f:8a:10:c1:3b:3e:92:64:11:d0:5c:ae:4f:77:20:9b:e8:02:6a:3d:c9:58:b1:fe:04:96:2c:83:da:61:47
+
+- name: Take what has been approved by now
+  linux_patch.api.enrollment:
+    manager_url: https://manager.example.com
+    manager_ca_fingerprint: "{{ manager_fingerprint }}"
+    wait: false
+  register: enrollment
+
+- name: Say who is still waiting
+  ansible.builtin.debug:
+    msg: "approve {{ enrollment.fqdn }} ({{ enrollment.machine_id }})"
+  when: enrollment.state == 'pending'
+
+- name: Enroll through a proxy, with the manager's CA from the vault
+  linux_patch.api.enrollment:
+    manager_url: https://manager.example.com
+    manager_ca_pem: "{{ vault_manager_ca }}"
+    proxy_url: "{{ vault_proxy_url }}"
+    manager_ip: 192.0.2.10
+
+- name: Provision a host without a way to the manager, from a bundle that was carried there
+  linux_patch.api.enrollment:
+    bundle_path: /media/usb/bundle.json
+    bundle_ca_fingerprint: "{{ company_ca_fingerprint }}"
+    manager_ip: 192.0.2.10
+
+- name: Take the enrollment back
+  linux_patch.api.enrollment:
+    state: absent
+"""
+
+RETURN = r"""
+msg:
+  description: What happened, or what went wrong, as a sentence.
+  returned: always
+  type: str
+  sample: "the request is made; an administrator of https://manager.example.com has to approve it"
+state:
+  description:
+    - How far the enrollment has come, one of C(absent), C(registered), C(pending), C(enrolled), C(denied) and C(expired).
+  returned: always
+  type: str
+  sample: enrolled
+actions:
+  description: What was done, in order. In check mode, what would be done.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - create /etc/linux_patch_api/certs/server.pem
+manager:
+  description: The manager of this enrollment.
+  returned: when it is known
+  type: dict
+  contains:
+    url:
+      description: Its URL.
+      type: str
+      sample: https://manager.example.com
+    ip:
+      description: The address that delivered the bundle, or I(manager_ip). Empty before that.
+      type: str
+      sample: 192.0.2.10
+attempts:
+  description: How many questions for the decision the manager answered in this run.
+  returned: always
+  type: int
+  sample: 1
+pending_since:
+  description: When the request was made that waits for a decision. Deployed managers forget a request after 24 hours.
+  returned: when a request waits
+  type: str
+  sample: "2026-11-23T18:03:00Z"
+machine_id:
+  description: The machine-id that the host reports. Who approves should compare it.
+  returned: when it is known
+  type: str
+  sample: 3f0c1d2e4b5a69788796a5b4c3d2e1f0
+fqdn:
+  description: The name that the host reports. Who approves should compare it.
+  returned: when it is known
+  type: str
+  sample: web1.example.com
+certificates:
+  description: The certificates that are in place.
+  returned: when certificates are in place
+  type: dict
+  contains:
+    ca:
+      description: The CA's certificate, with the same keys as I(server).
+      type: dict
+    server:
+      description: The host's certificate.
+      type: dict
+      contains:
+        path:
+          description: The file.
+          type: str
+          sample: /etc/linux_patch_api/certs/server.pem
+        subject:
+          description: The subject's distinguished name.
+          type: str
+          sample: CN=web1.example.com-server
+        issuer:
+          description: The issuer's distinguished name.
+          type: str
+          sample: CN=Company Patch CA
+        serial:
+          description: The serial number in hexadecimal.
+          type: str
+          sample: 5b2f10a9c4
+        fingerprint:
+          description: The SHA-256 fingerprint in hexadecimal.
+          type: str
+          sample: 7d5f8a10c13b3e926411d05cae4f77209be8026a3dc958b1fe04962c83da6147
+        not_before:
+          description: The beginning of its validity, in UTC.
+          type: str
+          sample: "2026-11-23T18:03:00Z"
+        not_after:
+          description: The end of its validity, in UTC.
+          type: str
+          sample: "2027-11-23T18:03:00Z"
+        san:
+          description: The names and addresses that it is for.
+          type: list
+          elements: str
+          sample: ["DNS:web1.example.com", "IP:192.0.2.21"]
+key:
+  description: The private key that is in place. Its content is never returned.
+  returned: when a key is in place
+  type: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      sample: /etc/linux_patch_api/certs/server.key.pem
+    mode:
+      description: Its mode.
+      type: str
+      sample: "0600"
+whitelist:
+  description: Whether the daemon lets the manager in.
+  returned: when the manager's address is known
+  type: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      sample: /etc/linux_patch_api/whitelist.yaml
+    entry:
+      description: The manager's address.
+      type: str
+      sample: 192.0.2.10
+    present:
+      description: Whether an entry covers it.
+      type: bool
+      sample: true
+    covered_by:
+      description: The entry that covers it, which is the address itself or a network.
+      type: str
+      sample: 192.0.2.0/24
+backup_files:
+  description: The backups that this run made.
+  returned: always
+  type: list
+  elements: str
+  sample: ["/etc/linux_patch_api/whitelist.yaml.2026-11-23T180300Z~"]
+warnings:
+  description: What is no failure and should be known.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+error:
+  description: The failure, for playbooks that tell failures apart.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description: A name that does not change, such as C(ENROLL_UNREACHABLE).
+      type: str
+      sample: ENROLL_UNREACHABLE
+    retryable:
+      description: Whether the same task, later and unchanged, may succeed without anyone doing anything.
+      type: bool
+      sample: true
+    hint:
+      description: What to do next.
+      type: str
+      sample: check the URL, name resolution, the route, firewalls and the proxy
+diff:
+  description: The difference of each file, with C(--diff).
+  returned: with --diff, when something changed or would change
+  type: list
+  elements: dict
+  contains:
+    before_header:
+      description: The file, its mode and owner before.
+      type: str
+      sample: /etc/linux_patch_api/whitelist.yaml
+    after_header:
+      description: The file, its mode and owner after.
+      type: str
+      sample: /etc/linux_patch_api/whitelist.yaml
+    before:
+      description: What it was. Of a private key, the fingerprint of its public half.
+      type: str
+      sample: "entries: []\n"
+    after:
+      description: What it is now. Of a private key, the fingerprint of its public half.
+      type: str
+      sample: "entries:\n  - 192.0.2.10\n"
+"""

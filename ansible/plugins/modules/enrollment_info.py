@@ -1,0 +1,274 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+
+# Copyright: (c) 2026, The linux_patch enroll authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The documentation of the module. The module itself is a static binary, which
+# the action plugin of the same name transfers and runs.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: enrollment_info
+short_description: Report how the enrollment of a Linux host stands
+version_added: 0.1.0
+description:
+  - Reports whether a host is enrolled, whether what is on its disk is whole, when its certificate expires, and what the
+    C(linux_patch_api) daemon says that it serves.
+  - It changes nothing and asks neither the manager nor the daemon.
+  - The host needs no Python.
+requirements:
+  - Linux on x86_64 or aarch64, on the host.
+options:
+  config_path:
+    description:
+      - The configuration of the C(linux_patch_api) daemon, from which the defaults of many options here are read. It may be missing.
+    type: path
+    default: /etc/linux_patch_api/config.yaml
+  ca_cert_path:
+    description:
+      - The CA's certificate. The default is C(tls.ca_cert) of I(config_path), else C(/etc/linux_patch_api/certs/ca.pem).
+    type: path
+  server_cert_path:
+    description:
+      - The host's certificate. The default is C(tls.server_cert) of I(config_path), else C(/etc/linux_patch_api/certs/server.pem).
+    type: path
+  server_key_path:
+    description:
+      - The private key. The default is C(tls.server_key) of I(config_path), else C(/etc/linux_patch_api/certs/server.key.pem).
+    type: path
+  crl_path:
+    description:
+      - The revocation list. The default is C(tls.crl_path) of I(config_path), else C(/etc/linux_patch_api/certs/crl.pem).
+    type: path
+  whitelist_path:
+    description:
+      - The daemon's whitelist. The default is C(whitelist.path) of I(config_path), else C(/etc/linux_patch_api/whitelist.yaml).
+    type: path
+  state_dir:
+    description:
+      - Where enrollment keeps its state.
+    type: path
+    default: /var/lib/linux_patch_enroll
+  status_path:
+    description:
+      - The file in which the daemon says what it serves. It may be missing.
+    type: path
+    default: /run/linux_patch_api/status.json
+  renew_before:
+    description:
+      - The certificate counts as due for renewal within this time before it expires, in seconds, or with one of the
+        units C(s), C(m), C(h), C(d), C(w).
+      - The default is C(enrollment.cert_renewal_threshold_days) of I(config_path), else C(7d).
+    type: str
+attributes:
+  check_mode:
+    description: Can run in check mode and say what it would change, without changing it.
+    support: full
+    details:
+      - This module never changes anything.
+  diff_mode:
+    description: Says with C(--diff) what changed, or would change.
+    support: N/A
+    details:
+      - This module never changes anything.
+  idempotent:
+    description: Run twice in a row, outside of check mode, the second run changes nothing.
+    support: full
+    details:
+      - This module never changes anything.
+  async:
+    description: Can be run with the C(async) keyword.
+    support: none
+    details:
+      - Ansible's async needs Python on the host, and without it leaves the arguments there.
+  platform:
+    description: Where the module can be run.
+    platforms: linux
+    support: full
+seealso:
+  - module: linux_patch.api.enrollment
+author:
+  - The linux_patch enroll authors (@linux-patch)
+"""
+
+EXAMPLES = r"""
+- name: Look at the enrollment
+  linux_patch.api.enrollment_info:
+  register: enrollment
+
+- name: Fail where it is not whole
+  ansible.builtin.assert:
+    that:
+      - enrollment.valid
+      - enrollment.problems | length == 0
+    fail_msg: "{{ enrollment.problems | join('; ') }}"
+
+- name: Name the hosts whose certificate ends within a month
+  ansible.builtin.debug:
+    msg: "{{ enrollment.days_left }} days left"
+  when: enrollment.days_left | default(999) < 30
+"""
+
+RETURN = r"""
+msg:
+  description: How the enrollment stands, as a sentence.
+  returned: always
+  type: str
+  sample: enrolled; the certificate is valid for 364 more days
+state:
+  description:
+    - How far the enrollment has come, one of C(absent), C(pending), C(enrolled), C(denied) and C(expired).
+  returned: always
+  type: str
+  sample: enrolled
+valid:
+  description: Whether the certificate, key and CA that are in place can serve now.
+  returned: always
+  type: bool
+  sample: true
+days_left:
+  description: For how many whole days the certificate is still valid.
+  returned: when certificates are in place
+  type: int
+  sample: 364
+renewal_due:
+  description: Whether the next enrollment would renew the certificate.
+  returned: always
+  type: bool
+  sample: false
+problems:
+  description: What is wrong, as sentences. Most of it is mended by M(linux_patch.api.enrollment).
+  returned: always
+  type: list
+  elements: str
+  sample: []
+pending_since:
+  description: When the request was made that waits for a decision. Deployed managers forget a request after 24 hours.
+  returned: when a request waits
+  type: str
+  sample: "2026-11-23T18:03:00Z"
+machine_id:
+  description: The machine-id that the host reports. Who approves should compare it.
+  returned: when it is known
+  type: str
+  sample: 3f0c1d2e4b5a69788796a5b4c3d2e1f0
+fqdn:
+  description: The name that the host reports. Who approves should compare it.
+  returned: when it is known
+  type: str
+  sample: web1.example.com
+certificates:
+  description: The certificates that are in place.
+  returned: when certificates are in place
+  type: dict
+  contains:
+    ca:
+      description: The CA's certificate, with the same keys as I(server).
+      type: dict
+    server:
+      description: The host's certificate.
+      type: dict
+      contains:
+        path:
+          description: The file.
+          type: str
+          sample: /etc/linux_patch_api/certs/server.pem
+        subject:
+          description: The subject's distinguished name.
+          type: str
+          sample: CN=web1.example.com-server
+        issuer:
+          description: The issuer's distinguished name.
+          type: str
+          sample: CN=Company Patch CA
+        serial:
+          description: The serial number in hexadecimal.
+          type: str
+          sample: 5b2f10a9c4
+        fingerprint:
+          description: The SHA-256 fingerprint in hexadecimal.
+          type: str
+          sample: 7d5f8a10c13b3e926411d05cae4f77209be8026a3dc958b1fe04962c83da6147
+        not_before:
+          description: The beginning of its validity, in UTC.
+          type: str
+          sample: "2026-11-23T18:03:00Z"
+        not_after:
+          description: The end of its validity, in UTC.
+          type: str
+          sample: "2027-11-23T18:03:00Z"
+        san:
+          description: The names and addresses that it is for.
+          type: list
+          elements: str
+          sample: ["DNS:web1.example.com", "IP:192.0.2.21"]
+key:
+  description: The private key that is in place. Its content is never returned.
+  returned: when a key is in place
+  type: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      sample: /etc/linux_patch_api/certs/server.key.pem
+    mode:
+      description: Its mode.
+      type: str
+      sample: "0600"
+whitelist:
+  description: Whether the daemon lets the manager in.
+  returned: when the manager's address is known
+  type: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      sample: /etc/linux_patch_api/whitelist.yaml
+    entry:
+      description: The manager's address.
+      type: str
+      sample: 192.0.2.10
+    present:
+      description: Whether an entry covers it.
+      type: bool
+      sample: true
+    covered_by:
+      description: The entry that covers it, which is the address itself or a network.
+      type: str
+      sample: 192.0.2.0/24
+service:
+  description: What the daemon says that it serves, as its status file has it.
+  returned: when there is a status file
+  type: dict
+  contains:
+    fingerprint:
+      description: The SHA-256 fingerprint of the certificate that it serves.
+      type: str
+      sample: 7d5f8a10c13b3e926411d05cae4f77209be8026a3dc958b1fe04962c83da6147
+warnings:
+  description: What is no failure and should be known.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+error:
+  description: The failure, for playbooks that tell failures apart.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description: A name that does not change, such as C(ENROLL_CONFIG).
+      type: str
+      sample: ENROLL_CONFIG
+    retryable:
+      description: Whether the same task, later and unchanged, may succeed without anyone doing anything.
+      type: bool
+      sample: false
+    hint:
+      description: What to do next.
+      type: str
+      sample: correct config.yaml, or leave the option out so that config.yaml decides
+"""

@@ -1,0 +1,207 @@
+# Copyright: (c) 2026, The linux_patch enroll authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs the collection's program on a host: what both action plugins do.
+
+The modules of this collection are one static binary that checks its own
+arguments and answers with one JSON object. A file in plugins/modules cannot
+hold it, because one name serves every architecture and has documentation too.
+So the program is transferred here, with Ansible's own parts for temporary
+directories, become and clean-up. The host needs no Python.
+
+Arguments go into a file that only the user who runs the program can read. They
+appear in no command line and in no output at any verbosity.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+
+from ansible.module_utils.common.json import AnsibleJSONEncoder
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+
+COLLECTION = "linux_patch.api"
+ARTIFACTS = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "artifacts"))
+PROGRAM = "enrollment"
+
+# What `uname -m` says, and how the artifacts are named. A 32-bit user land on
+# one of these kernels is no obstacle: the programs are static.
+MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+# Options whose value stays out of everything that is shown.
+SECRET_OPTIONS = ("manager_ca_pem", "proxy_url")
+
+# A result must not steer the controller: these keys do, and the program never
+# returns them.
+STEERING_KEYS = ("ansible_facts", "add_host", "add_group", "invocation", "exception", "__ansible_type")
+
+
+class ProgramError(Exception):
+    """A failure on the way to the program, with the error code of the result."""
+
+    def __init__(self, code, message, hint, **more):
+        super().__init__(message)
+        self.result = dict(
+            failed=True,
+            changed=False,
+            msg=message,
+            actions=[],
+            error=dict(code=code, retryable=False, hint=hint),
+            **more,
+        )
+
+
+class ProgramAction(ActionBase):
+    """An action that runs the program as the module MODULE."""
+
+    MODULE = ""
+
+    _supports_check_mode = True
+    _supports_async = False
+    # The temporary directory is made when it is needed, not for every task.
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = {}
+        try:
+            self._refuse_async()
+            result = super().run(None, task_vars)
+            arguments = self._arguments(task_vars or {})
+            answer = self._run_transferred(arguments, self._compute_environment_string())
+            result.update(self._parse(answer))
+        except ProgramError as e:
+            result.update(e.result)
+        return result
+
+    def _refuse_async(self):
+        if self._task.async_val:
+            raise ProgramError(
+                "ENROLL_INVALID_ARGUMENT",
+                "async is not supported: Ansible's async needs Python on the host, and where there is none"
+                " it leaves the file with the arguments behind",
+                "use wait: false and run again after the approval, or serial and forks",
+            )
+
+    def _arguments(self, task_vars):
+        """The program's arguments as JSON text, vault-encrypted values decrypted."""
+        arguments = dict(self._task.args)
+        self._update_module_args("%s.%s" % (COLLECTION, self.MODULE), arguments, task_vars)
+        return json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)
+
+    def _run_transferred(self, arguments, environment):
+        """Copies program and arguments to the host and runs the one with the other."""
+        shell = self._connection._shell
+        if shell.tmpdir is None:
+            self._make_tmp_path()
+        directory = shell.tmpdir
+        program = shell.join_path(directory, PROGRAM)
+        arguments_file = shell.join_path(directory, "args")
+
+        local = self._local_program(self._prepare(program, arguments_file))
+        display.vvv("running %s as %s.%s" % (local, COLLECTION, self.MODULE), host=self._play_context.remote_addr)
+        self._transfer_file(local, program)
+        self._transfer_data(arguments_file, arguments)
+        # For a become_user who is neither root nor the login user.
+        self._fixup_perms2([directory, program], execute=True)
+        self._fixup_perms2([arguments_file], execute=False)
+        return self._low_level_execute_command(
+            shell.build_module_command(environment, "", program, arg_path=shlex.quote(arguments_file)).strip()
+        )
+
+    def _prepare(self, program, arguments_file):
+        """Makes both files, empty and private, and returns the host's system and machine.
+
+        What is copied into an existing file leaves its mode alone, so there is
+        no moment in which the arguments can be read by others.
+        """
+        answer = self._low_level_execute_command(
+            "printf 'linux_patch %%s\\n' \"$(uname -s -m)\" && umask 077 && : > %s && chmod 0700 %s && : > %s"
+            % (shlex.quote(program), shlex.quote(program), shlex.quote(arguments_file)),
+            sudoable=False,
+        )
+        found = re.search(r"^linux_patch (\S+) (\S+)\s*$", answer["stdout"], re.MULTILINE)
+        if not found:
+            raise ProgramError(
+                "ENROLL_UNSUPPORTED",
+                "the host does not say what it is (uname -s -m)",
+                "enroll Linux hosts only",
+                **self._shown(answer)
+            )
+        if answer["rc"] != 0:
+            raise ProgramError(
+                "ENROLL_FILESYSTEM",
+                "the program cannot be put into %s" % os.path.dirname(program),
+                "mend what module_stderr names, or set remote_tmp to another directory",
+                **self._shown(answer)
+            )
+        return found.groups()
+
+    def _local_program(self, platform):
+        system, machine = platform
+        shipped = sorted(name for name in _entries(ARTIFACTS) if os.path.isfile(os.path.join(ARTIFACTS, name, PROGRAM)))
+        if not shipped:
+            raise ProgramError(
+                "ENROLL_UNSUPPORTED",
+                "this installation of %s holds no program" % COLLECTION,
+                "install the collection from its tarball; a checkout of its sources holds none",
+            )
+        name = "linux-%s" % MACHINES.get(machine, machine)
+        if system != "Linux" or name not in shipped:
+            raise ProgramError(
+                "ENROLL_UNSUPPORTED",
+                "the host is %s on %s; this collection ships programs for: %s" % (system, machine, ", ".join(shipped)),
+                "on other Linux machines build the program from its sources and run it without Ansible",
+            )
+        return os.path.join(ARTIFACTS, name, PROGRAM)
+
+    def _parse(self, answer):
+        """Finds the program's one JSON object; login scripts and sudo may say something before it."""
+        found = None
+        decoder = json.JSONDecoder()
+        for start in re.finditer(r"^\{", answer["stdout"], re.MULTILINE):
+            try:
+                value, _end = decoder.raw_decode(answer["stdout"], start.start())
+            except ValueError:
+                continue
+            if isinstance(value, dict) and "changed" in value and "msg" in value:
+                found = value
+        if found is None:
+            raise self._no_result(answer)
+        return {key: value for key, value in found.items() if key not in STEERING_KEYS and not key.startswith("_ansible")}
+
+    def _no_result(self, answer):
+        message = "the program gave no result (rc=%s)" % answer["rc"]
+        hint = "look at module_stdout and module_stderr"
+        if answer["rc"] in (126, 127):
+            hint += "; a remote_tmp on a file system that is mounted noexec is the usual cause"
+        elif answer["rc"] in (137, -9):
+            hint = "the program was killed: look for the kernel's out-of-memory messages"
+        return ProgramError("ENROLL_INTERNAL", message, hint, **self._shown(answer))
+
+    def _shown(self, answer):
+        return dict(
+            rc=answer["rc"],
+            module_stdout=self._without_secrets(answer["stdout"]),
+            module_stderr=self._without_secrets(answer["stderr"]),
+        )
+
+    def _without_secrets(self, output):
+        for option in SECRET_OPTIONS:
+            secret = str(self._task.args.get(option) or "").strip()
+            if secret:
+                output = output.replace(secret, "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
+        return output[-4000:]
+
+
+def _entries(directory):
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
