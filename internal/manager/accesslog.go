@@ -32,12 +32,10 @@ type accessLog struct {
 func (l *accessLog) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		lw := &loggedWriter{ResponseWriter: w, log: l, r: r}
-		defer func() {
-			if !lw.done {
-				lw.WriteHeader(http.StatusOK)
-			}
-		}()
 		next.ServeHTTP(lw, r)
+		if !lw.done {
+			lw.WriteHeader(http.StatusOK)
+		}
 	})
 }
 

@@ -43,7 +43,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing of that name,
 
 // cli is one run of the program.
 type cli struct {
-	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
 }
@@ -61,10 +60,10 @@ func exitf(code int, format string, args ...any) error {
 	return &exitError{code, fmt.Errorf(format, args...)}
 }
 
-// Run is the program linux_patch_manager; args are without its name. It
-// returns the exit code.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
-	c := &cli{stdin, stdout, stderr, env}
+// Run is the program linux_patch_manager; args are without its name. It reads
+// nothing from standard input, and returns the exit code.
+func Run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	c := &cli{stdout, stderr, env}
 	err := c.run(ctx, args)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return exitOK
@@ -112,9 +111,10 @@ func (c *cli) flags(verb, synopsis string) (*flag.FlagSet, *string) {
 	f := flag.NewFlagSet(verb, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	data := f.String("data", c.env("LINUX_PATCH_MANAGER_DATA"), "data directory of the manager")
+	// Package flag calls Usage, with its output set to nowhere, also when an
+	// option is wrong: then only the error is shown.
 	f.Usage = func() {
-		fmt.Fprintf(c.stdout, "linux_patch_manager %s %s\n\nThis is %s.\n\n", verb, synopsis, notProduction)
-		f.SetOutput(c.stdout)
+		fmt.Fprintf(f.Output(), "linux_patch_manager %s %s\n\nThis is %s.\n\n", verb, synopsis, notProduction)
 		f.PrintDefaults()
 	}
 	return f, data
@@ -122,11 +122,13 @@ func (c *cli) flags(verb, synopsis string) (*flag.FlagSet, *string) {
 
 // parse lets options stand before and after the other words, and returns
 // those words.
-func parse(f *flag.FlagSet, data *string, args []string) ([]string, error) {
+func (c *cli) parse(f *flag.FlagSet, data *string, args []string) ([]string, error) {
 	var words []string
 	for {
 		if err := f.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				f.SetOutput(c.stdout)
+				f.Usage()
 				return nil, err
 			}
 			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", f.Name(), err)}

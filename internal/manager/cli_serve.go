@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -73,8 +74,17 @@ func (v *serveFlags) options() (opt Options, plain bool, err error) {
 	if opt.Dialect != 1 && opt.Dialect != 2 {
 		return opt, false, exitf(exitUsage, "serve: --dialect must be 1 or 2")
 	}
-	if v.handout < 1 || v.pendingHours < 1 || v.certDays < 1 {
-		return opt, false, exitf(exitUsage, "serve: --handout-seconds, --pending-hours and --cert-days must be 1 or more")
+	for _, n := range []struct {
+		name        string
+		value, most int
+	}{
+		{"handout-seconds", v.handout, 86_400},
+		{"pending-hours", v.pendingHours, 8_760},
+		{"cert-days", v.certDays, 3_650},
+	} {
+		if n.value < 1 || n.value > n.most {
+			return opt, false, exitf(exitUsage, "serve: --%s must be 1 to %d", n.name, n.most)
+		}
 	}
 	opt.Handout = time.Duration(v.handout) * time.Second
 	opt.PendingFor = time.Duration(v.pendingHours) * time.Hour
@@ -112,7 +122,7 @@ func (c *cli) serve(ctx context.Context, args []string) (err error) {
 	f, data := c.flags("serve", "--data DIR [options]: run the manager until SIGTERM or SIGINT.")
 	var v serveFlags
 	v.define(f)
-	words, err := parse(f, data, args)
+	words, err := c.parse(f, data, args)
 	if err != nil {
 		return err
 	}
@@ -144,14 +154,14 @@ func (c *cli) serve(ctx context.Context, args []string) (err error) {
 	return c.listen(ctx, s, v, plain)
 }
 
-func openAccessLog(fs afero.Fs, dir, path string) (afero.File, error) {
+func openAccessLog(f afero.Fs, dir, path string) (afero.File, error) {
 	if path == "" {
 		path = filepath.Join(dir, "access.log")
 	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := f.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	return fs.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	return f.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 }
 
 func (c *cli) listen(ctx context.Context, s *Server, v serveFlags, plain bool) (err error) {
@@ -185,7 +195,11 @@ func (c *cli) listen(ctx context.Context, s *Server, v serveFlags, plain bool) (
 		}
 	}
 	// Without it the other verbs say that no manager runs here.
-	defer func() { err = errors.Join(err, s.fs.Remove(s.path(fileURL))) }()
+	defer func() {
+		if gone := s.fs.Remove(s.path(fileURL)); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}()
 	fmt.Fprintf(c.stdout, "listening on %s, CA at %s, SHA-256 %s\n", forHosts, s.path(fileCA), fingerprint(s.ca.cert))
 	return s.Serve(ctx, ln, conf)
 }

@@ -34,7 +34,7 @@ var verbs = map[string]func(*cli, context.Context, []string) error{
 // open parses a verb's options, asks for a number of words besides them, and
 // connects.
 func (c *cli) open(ctx context.Context, f *flag.FlagSet, data *string, args []string, words int) (*adminClient, []string, error) {
-	given, err := parse(f, data, args)
+	given, err := c.parse(f, data, args)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -125,7 +125,7 @@ func (c *cli) decide(ctx context.Context, verb string, args []string, do func(co
 	f.BoolVar(&by.all, "all", false, "every request that waits; none is no failure")
 	f.StringVar(&by.fqdn, "fqdn", "", "requests that claim this FQDN")
 	f.StringVar(&by.machineID, "machine-id", "", "the request of this machine-id")
-	words, err := parse(f, data, args)
+	words, err := c.parse(f, data, args)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,8 @@ func (c *cli) revoke(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	serials := []string{strings.ToLower(strings.ReplaceAll(words[0], ":", ""))}
+	// As other tools write serial numbers: in capitals, with colons and zeros.
+	serials := []string{strings.TrimLeft(strings.ToLower(strings.ReplaceAll(words[0], ":", "")), "0")}
 	chosen, err := api.hostsNamed(ctx, words[0])
 	if err != nil {
 		return err
@@ -258,7 +259,7 @@ func (c *cli) issueClient(ctx context.Context, args []string) error {
 	f, data := c.flags("issue-client", "--data DIR --cn NAME --out DIR: write client.pem, client.key and ca.pem, to call hosts with.")
 	cn := f.String("cn", "", "common name of the certificate")
 	out := f.String("out", "", "directory for the files")
-	words, err := parse(f, data, args)
+	words, err := c.parse(f, data, args)
 	if err != nil {
 		return err
 	}

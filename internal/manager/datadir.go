@@ -88,5 +88,12 @@ func writeFile(f afero.Afero, path string, data []byte, mode os.FileMode) (err e
 	if err = f.Chmod(tmp.Name(), mode); err != nil {
 		return err
 	}
-	return f.Rename(tmp.Name(), path)
+	if err = f.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	dir, err := f.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

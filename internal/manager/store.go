@@ -65,6 +65,7 @@ var (
 	bPending        = []byte("pending")
 	bPendingToken   = []byte("pending_by_token")
 	bPendingMachine = []byte("pending_by_machine")
+	bPendingExpiry  = []byte("pending_by_expiry")
 	bDenied         = []byte("denied")
 	bHosts          = []byte("hosts")
 	bHostFQDN       = []byte("hosts_by_fqdn")
@@ -87,7 +88,7 @@ func openStore(path string) (*store, error) {
 		return nil, fmt.Errorf("open %s (is another manager running on it?): %w", path, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{bPending, bPendingToken, bPendingMachine, bDenied, bHosts,
+		for _, b := range [][]byte{bPending, bPendingToken, bPendingMachine, bPendingExpiry, bDenied, bHosts,
 			bHostFQDN, bHostIP, bHostMachine, bIssued, bRevoked, bMeta} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
@@ -135,24 +136,52 @@ func each[T any](tx *bbolt.Tx, bucket []byte, f func(T) error) error {
 	})
 }
 
+type indexEntry struct {
+	bucket []byte
+	key    string
+}
+
+func addIndexes(tx *bbolt.Tx, id string, entries []indexEntry) error {
+	for _, e := range entries {
+		if err := tx.Bucket(e.bucket).Put([]byte(e.key), []byte(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func dropIndexes(tx *bbolt.Tx, entries []indexEntry) error {
+	for _, e := range entries {
+		if err := tx.Bucket(e.bucket).Delete([]byte(e.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pendingIndexes(p storedPending) []indexEntry {
+	return []indexEntry{
+		{bPendingToken, p.TokenHash},
+		{bPendingMachine, p.MachineID},
+		{bPendingExpiry, expiryKey(p.ExpiresAt) + p.ID},
+	}
+}
+
+// expiryKey sorts by time.
+func expiryKey(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
+
 func addPending(tx *bbolt.Tx, p storedPending) error {
 	if err := put(tx, bPending, p.ID, p); err != nil {
 		return err
 	}
-	if err := tx.Bucket(bPendingToken).Put([]byte(p.TokenHash), []byte(p.ID)); err != nil {
-		return err
-	}
-	return tx.Bucket(bPendingMachine).Put([]byte(p.MachineID), []byte(p.ID))
+	return addIndexes(tx, p.ID, pendingIndexes(p))
 }
 
 func dropPending(tx *bbolt.Tx, p storedPending) error {
 	if err := tx.Bucket(bPending).Delete([]byte(p.ID)); err != nil {
 		return err
 	}
-	if err := tx.Bucket(bPendingToken).Delete([]byte(p.TokenHash)); err != nil {
-		return err
-	}
-	return tx.Bucket(bPendingMachine).Delete([]byte(p.MachineID))
+	return dropIndexes(tx, pendingIndexes(p))
 }
 
 // pendingBy finds a live request by an index; an expired one is not there.
@@ -173,29 +202,14 @@ func addHost(tx *bbolt.Tx, h Host) error {
 	if err := put(tx, bHosts, h.ID, h); err != nil {
 		return err
 	}
-	for _, i := range hostIndexes(h) {
-		if err := tx.Bucket(i.bucket).Put([]byte(i.key), []byte(h.ID)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return addIndexes(tx, h.ID, hostIndexes(h))
 }
 
 func dropHost(tx *bbolt.Tx, h Host) error {
 	if err := tx.Bucket(bHosts).Delete([]byte(h.ID)); err != nil {
 		return err
 	}
-	for _, i := range hostIndexes(h) {
-		if err := tx.Bucket(i.bucket).Delete([]byte(i.key)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-type indexEntry struct {
-	bucket []byte
-	key    string
+	return dropIndexes(tx, hostIndexes(h))
 }
 
 // hostIndexes: a machine_id is not unique among hosts, so its key ends in the
@@ -233,20 +247,14 @@ func nextCRLNumber(tx *bbolt.Tx) (uint64, error) {
 
 // purge deletes expired requests and forgotten denials, and counts the
 // requests that are left.
-func (st *store) purge(now time.Time) (live int, err error) {
-	var dead []storedPending
-	var forgotten []string
+func (st *store) purge(now time.Time) (left int, err error) {
+	var expired, forgotten []string
 	err = st.db.View(func(tx *bbolt.Tx) error {
-		err := each(tx, bPending, func(p storedPending) error {
-			if now.Before(p.ExpiresAt) {
-				live++
-			} else {
-				dead = append(dead, p)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+		left = tx.Bucket(bPending).Stats().KeyN
+		end := expiryKey(now)
+		c := tx.Bucket(bPendingExpiry).Cursor()
+		for k, id := c.First(); k != nil && string(k[:len(end)]) <= end; k, id = c.Next() {
+			expired = append(expired, string(id))
 		}
 		return tx.Bucket(bDenied).ForEach(func(k, raw []byte) error {
 			var until time.Time
@@ -256,12 +264,16 @@ func (st *store) purge(now time.Time) (live int, err error) {
 			return nil
 		})
 	})
-	if err != nil || len(dead)+len(forgotten) == 0 {
-		return live, err
+	if err != nil || len(expired)+len(forgotten) == 0 {
+		return left, err
 	}
-	return live, st.db.Update(func(tx *bbolt.Tx) error {
-		for _, p := range dead {
-			if err := dropPending(tx, p); err != nil {
+	return left - len(expired), st.db.Update(func(tx *bbolt.Tx) error {
+		for _, id := range expired {
+			p, _, err := pendingByID(tx, id, now)
+			if err == nil {
+				err = dropPending(tx, p)
+			}
+			if err != nil {
 				return err
 			}
 		}
