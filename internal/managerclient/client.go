@@ -1,0 +1,171 @@
+// Package managerclient is the one door to HTTP: it registers a host with a
+// manager, asks for the state of the request, and judges the answers.
+//
+// It promises that a request is never sent again once the manager may have
+// acted on a poll, that every failure says whether the manager may have acted,
+// that each request ends in bounded time and memory, and that neither the
+// polling token nor a proxy's credentials stand in any error. It writes no log
+// and no file. It does not keep the token, does not decide when to ask again
+// after an answer to a poll, and does not verify a bundle.
+package managerclient
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+const (
+	// MaxBody is the size an answer may have; bundles are a few kilobytes.
+	MaxBody = 1 << 20
+
+	maxHeader      = 64 << 10
+	defaultTimeout = 30 * time.Second
+	dialTimeout    = 10 * time.Second
+)
+
+// Options is what a Client is made of. Only URL is required.
+type Options struct {
+	// URL is the manager's base, as ParseURL returns it.
+	URL *url.URL
+	// CAPEM holds certificates that replace the system's roots.
+	CAPEM []byte
+	// Fingerprint is a SHA-256 in 64 lower-case hexadecimal digits; see trust
+	// for what it pins. With CAPEM, both must hold.
+	Fingerprint string
+	// Insecure drops verification; a Fingerprint is honoured all the same.
+	Insecure bool
+	// ProxyURL replaces the proxy variables of the environment. A manager on
+	// loopback is asked directly in any case.
+	ProxyURL string
+	// Timeout bounds one request, from dialling to the answer's last byte.
+	Timeout   time.Duration
+	UserAgent string
+	// Now is the clock that certificates are judged by.
+	Now func() time.Time
+	// Retry says when a request is sent again.
+	Retry Retry
+}
+
+// Client talks to one manager.
+type Client struct {
+	base      *url.URL
+	proxy     *url.URL
+	userAgent string
+	now       func() time.Time
+	retry     Retry
+	http      *http.Client
+}
+
+// New makes a Client. It reads the proxy variables and opens no connection.
+func New(o Options) (*Client, error) {
+	if o.URL == nil {
+		return nil, contract.Errorf(contract.CodeInvalidArgument, "manager_url is required")
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	proxy, err := findProxy(o.URL, o.ProxyURL)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := tlsConfigFor(o)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: min(dialTimeout, o.Timeout)}
+	if o.URL.Scheme == "http" {
+		dialer.Control = loopbackOnly
+	}
+	transport := &http.Transport{
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        tlsConfig,
+		TLSHandshakeTimeout:    min(dialTimeout, o.Timeout),
+		MaxResponseHeaderBytes: maxHeader,
+		// A gzip bomb is then just bytes that are not JSON.
+		DisableCompression: true,
+		// net/http silently repeats a GET that fails on a reused connection,
+		// and an approved bundle is handed out once: no connection is reused.
+		DisableKeepAlives: true,
+		// A non-nil empty map switches HTTP/2 off.
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
+	}
+	if proxy != nil {
+		useProxy(transport, proxy, dialer)
+	}
+	return &Client{
+		base:      o.URL,
+		proxy:     proxy,
+		userAgent: o.UserAgent,
+		now:       o.Now,
+		retry:     o.Retry.withDefaults(),
+		http:      &http.Client{Transport: withholdLocation{transport}, Timeout: o.Timeout},
+	}, nil
+}
+
+// UsesProxy says whether requests go through a proxy, so that the manager's
+// address cannot be seen.
+func (c *Client) UsesProxy() bool { return c.proxy != nil }
+
+// Meta is what is known of a registration beside its token.
+type Meta struct {
+	// PeerIP is the manager's address, zero through a proxy.
+	PeerIP     netip.Addr
+	HTTPStatus int
+	RetryAfter time.Duration
+	// MaybeDelivered says that the manager may have acted on the request.
+	MaybeDelivered bool
+}
+
+// Answer is a manager's answer to a poll as it came, for storing before it is
+// judged. Body is at most one byte longer than MaxBody, which Judge refuses.
+type Answer struct {
+	HTTPStatus int
+	Body       []byte
+	PeerIP     netip.Addr
+	RetryAfter time.Duration
+}
+
+// loopbackOnly refuses to send a token in the clear to a "localhost" that a
+// resolver has pointed elsewhere.
+func loopbackOnly(_, address string, _ syscall.RawConn) error {
+	if ap, err := netip.ParseAddrPort(address); err == nil && ap.Addr().Unmap().IsLoopback() {
+		return nil
+	}
+	return errNotLoopback
+}
+
+// withholdLocation keeps net/http from acting on redirects, and from putting a
+// malformed Location into an error: the polling token is in the URL, so none
+// is followed. The header moves to a key that no answer can set, since
+// net/http makes the keys of answers canonical.
+type withholdLocation struct{ next http.RoundTripper }
+
+const withheldLocation = "withheld-location"
+
+func (w withholdLocation) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if l := resp.Header["Location"]; l != nil {
+		delete(resp.Header, "Location")
+		resp.Header[withheldLocation] = l
+	}
+	return resp, nil
+}
+
+func (w withholdLocation) CloseIdleConnections() {
+	if c, ok := w.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}

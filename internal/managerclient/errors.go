@@ -1,0 +1,235 @@
+package managerclient
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// RequestError is any failure of Register or Poll. errors.As finds the
+// *contract.Error in it.
+type RequestError struct {
+	// MaybeDelivered says that the manager may have acted on the request, so
+	// that it may hold a request, or have handed out a bundle, that this host
+	// knows nothing of. It is true from the moment that a connection stood
+	// until an answer came that rules it out: not after a 5xx (a gateway may
+	// have passed the request on), an answer that was cut off, or an
+	// acceptance without a usable token. One such attempt marks the whole call.
+	MaybeDelivered bool
+	// HTTPStatus is that of the last attempt's answer, 0 without one.
+	HTTPStatus int
+	// RetryAfter is what that answer asks to wait.
+	RetryAfter time.Duration
+	PeerIP     netip.Addr
+	Err        *contract.Error
+}
+
+func (e *RequestError) Error() string { return e.Err.Error() }
+
+func (e *RequestError) Unwrap() error { return e.Err }
+
+var errNotLoopback = errors.New("http is for this machine only, and the name leads to another")
+
+func (f *call) meta() Meta {
+	return Meta{PeerIP: f.peer, HTTPStatus: f.status, RetryAfter: f.retryAfter, MaybeDelivered: f.mayHaveActed}
+}
+
+func (f *call) fail(err *contract.Error) *RequestError {
+	return &RequestError{
+		MaybeDelivered: f.mayHaveActed,
+		HTTPStatus:     f.status,
+		RetryAfter:     f.retryAfter,
+		PeerIP:         f.peer,
+		Err:            err,
+	}
+}
+
+// failed explains why no answer came.
+func (f *call) failed(ctx context.Context, err error) *RequestError {
+	if ended := f.ended(ctx); ended != nil {
+		return f.fail(ended)
+	}
+	// url.Error's text holds the URL and with it the token.
+	if outer := (*url.Error)(nil); errors.As(err, &outer) {
+		err = outer.Err
+	}
+	if !f.delivered {
+		if e := f.untrusted(err); e != nil {
+			return f.fail(e)
+		}
+	} else if e := handshakeRefused(err); e != nil {
+		return f.fail(e)
+	}
+	why := reason(err)
+	if why == "" && f.delivered {
+		// What is left are net/http's complaints about the answer, and they
+		// quote it.
+		return f.fail(contract.Errorf(contract.CodeBadAnswer, "%s does not answer in HTTP, or with headers that are too long", f.client.base))
+	}
+	if why == "" {
+		why = f.scrub(err.Error())
+	}
+	through := ""
+	if f.client.proxy != nil {
+		through = " through the proxy " + f.client.proxy.Host
+	}
+	return f.fail(contract.Errorf(contract.CodeUnreachable, "cannot reach the manager at %s%s: %s", f.client.base, through, why))
+}
+
+// cutOff explains why an answer that began did not come whole.
+func (f *call) cutOff(ctx context.Context, err error) *RequestError {
+	if ended := f.ended(ctx); ended != nil {
+		return f.fail(ended)
+	}
+	why := reason(err)
+	if why == "" {
+		return f.fail(contract.Errorf(contract.CodeBadAnswer, "the answer (HTTP %d) of %s is malformed", f.status, f.client.base))
+	}
+	return f.fail(contract.Errorf(contract.CodeUnreachable, "the answer (HTTP %d) of %s was cut off: %s", f.status, f.client.base, why))
+}
+
+// ended explains a failure by the caller's context, which is then wrapped, so
+// that the caller can tell its own deadline.
+func (f *call) ended(ctx context.Context) *contract.Error {
+	switch err := ctx.Err(); {
+	case errors.Is(err, context.Canceled):
+		return contract.Errorf(contract.CodeInterrupted, "interrupted while talking to %s: %w", f.client.base, err)
+	case err != nil:
+		return contract.Errorf(contract.CodeTimeout, "no answer from %s in time: %w", f.client.base, err)
+	}
+	return nil
+}
+
+// isHopeless says whether trying again soon can't help.
+func isHopeless(err error) bool {
+	var untrusted *tls.CertificateVerificationError
+	var notTLS tls.RecordHeaderError
+	return errors.As(err, &untrusted) || errors.As(err, &notTLS) || errors.Is(err, http.ErrSchemeMismatch) ||
+		errors.Is(err, errNotLoopback) || handshakeRefused(err) != nil
+}
+
+// reason says in words what kind of network failure err is, "" if it is none.
+// It builds on types: texts of net and net/http quote what came from outside.
+func reason(err error) string {
+	prefix := ""
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "proxyconnect" {
+		prefix = "no connection to the proxy: "
+	}
+	var dns *net.DNSError
+	var errno syscall.Errno
+	var refused proxyError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return prefix + "no such host " + printable(dns.Name)
+	case errors.As(err, &dns) && dns.IsTimeout:
+		return prefix + "no answer from DNS for " + printable(dns.Name)
+	case errors.As(err, &dns):
+		return prefix + "DNS fails for " + printable(dns.Name)
+	case errors.As(err, &errno):
+		return prefix + errno.Error()
+	case errors.Is(err, errNotLoopback):
+		return errNotLoopback.Error()
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return prefix + "no answer in time"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return prefix + "the connection was closed"
+	case errors.As(err, &refused):
+		return prefix + printable(refused.err.Error())
+	}
+	return ""
+}
+
+// untrusted explains a failed handshake with the manager, nil if err is
+// something else.
+func (f *call) untrusted(err error) *contract.Error {
+	if errors.As(err, new(proxyError)) {
+		return nil
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "proxyconnect" {
+		return nil
+	}
+	at := f.client.base
+	var cert *tls.CertificateVerificationError
+	var notTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &cert):
+		return contract.Errorf(contract.CodeTLSUntrusted,
+			"the certificate that %s presents %s; its SHA-256 is %s, to be compared with the manager's own",
+			at, f.whyUntrusted(cert), fingerprintOf(cert.UnverifiedCertificates[0]))
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &notTLS):
+		return contract.Errorf(contract.CodeTLSUntrusted, "%s does not speak TLS: it answers https with something else, such as plain HTTP", at).
+			WithHint("check the port in manager_url: it must be the manager's HTTPS port")
+	}
+	return handshakeRefused(err)
+}
+
+// handshakeRefused explains a TLS alert. With TLS 1.3 one for a missing client
+// certificate arrives after the handshake.
+func handshakeRefused(err error) *contract.Error {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return nil
+	}
+	return contract.Errorf(contract.CodeTLSUntrusted, "the manager refuses the TLS handshake: %s", printable(op.Err.Error())).
+		WithHint("check that manager_url is the manager's HTTPS port, that it speaks TLS 1.2 or newer, and that it asks for no client certificate there")
+}
+
+func (f *call) whyUntrusted(e *tls.CertificateVerificationError) string {
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch now := f.client.now(); {
+	case errors.Is(e.Err, errPinMismatch):
+		return "is not the one that manager_ca_fingerprint names, nor is a CA of that fingerprint presented"
+	case errors.As(e.Err, new(x509.UnknownAuthorityError)):
+		return "is issued by an authority that is not trusted (" + printable(e.UnverifiedCertificates[0].Issuer.String()) + ")"
+	case errors.As(e.Err, &name):
+		return "is not valid for this host name, but for " + namesOf(name.Certificate)
+	case errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
+		return fmt.Sprintf("is not valid before %s, and this host's clock says %s", stamp(invalid.Cert.NotBefore), stamp(now))
+	case errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("expired at %s, and this host's clock says %s", stamp(invalid.Cert.NotAfter), stamp(now))
+	}
+	return "does not verify (" + printable(e.Err.Error()) + ")"
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func namesOf(c *x509.Certificate) string {
+	names := append([]string{}, c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return "none at all (it has no subject alternative name)"
+	}
+	return printable(strings.Join(names, " "))
+}
+
+// scrub takes the token and the proxy's credentials out of a text.
+func (f *call) scrub(s string) string {
+	secrets := f.secrets
+	if p := f.client.proxy; p != nil && p.User != nil {
+		password, _ := p.User.Password()
+		secrets = append(secrets, p.User.String(), password)
+	}
+	for _, secret := range secrets {
+		if secret != "" {
+			s = strings.ReplaceAll(s, secret, "[hidden]")
+		}
+	}
+	return printable(s)
+}

@@ -1,0 +1,173 @@
+package managerclient
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// Verdict is what an answer to a poll means.
+type Verdict int
+
+// The verdicts.
+const (
+	// Bad is an answer that the contract does not know.
+	Bad Verdict = iota
+	Pending
+	Approved
+	Denied
+	// Unknown: the manager does not know the token, or no longer.
+	Unknown
+	RateLimited
+	ManagerError
+)
+
+func (v Verdict) String() string {
+	names := [...]string{"bad", "pending", "approved", "denied", "unknown", "rate limited", "manager error"}
+	if v < 0 || int(v) >= len(names) {
+		return "bad"
+	}
+	return names[v]
+}
+
+// Judge says what an answer to a poll means. It is the same for a live answer
+// and for one stored before. The dialect is told by the answer: with a status
+// member the body speaks (dialect 2), without one the HTTP code does
+// (dialect 1). The bundle is there if and only if the verdict is Approved; the
+// error is nil for Approved and Pending, and holds no text of the body, which
+// may hold a key or repeat the token.
+func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
+	switch {
+	case httpStatus == http.StatusForbidden:
+		return Denied, nil, contract.Errorf(contract.CodeDenied, "the manager answered that the request was denied (HTTP 403)")
+	case httpStatus == http.StatusNotFound:
+		return Unknown, nil, contract.Errorf(contract.CodeTokenUnknown, "the manager does not know the polling token (HTTP 404)")
+	case httpStatus == http.StatusTooManyRequests:
+		return RateLimited, nil, contract.Errorf(contract.CodeRateLimited, "the manager's rate limit is reached (HTTP 429)")
+	case httpStatus >= 500 && httpStatus <= 599:
+		return ManagerError, nil, contract.Errorf(contract.CodeManagerError, "the manager reports an error of its own (HTTP %d)", httpStatus)
+	case httpStatus >= 300 && httpStatus <= 399:
+		return bad(httpStatus, errors.New("a redirect, which is not followed"))
+	case httpStatus < 200 || httpStatus > 299:
+		return bad(httpStatus, errors.New("which the contract does not know"))
+	case len(body) > MaxBody:
+		return bad(httpStatus, errTooLong)
+	case httpStatus == http.StatusAccepted && !looksLikeObject(body):
+		return Pending, nil, nil // its body may be empty (contract, dialect 1)
+	}
+	var status string
+	var b contract.PkiBundle
+	err := readMembers(body, map[string]*string{
+		"status": &status,
+		"ca_crt": &b.CACrt, "server_crt": &b.ServerCrt, "server_key": &b.ServerKey,
+		"ca_chain": &b.CAChain, "crl_pem": &b.CRLPEM,
+	})
+	if err != nil {
+		return bad(httpStatus, err)
+	}
+	switch status {
+	case contract.StatusPending:
+		return Pending, nil, nil
+	case contract.StatusDenied:
+		return Denied, nil, contract.Errorf(contract.CodeDenied, "the manager answered that the request was denied")
+	case contract.StatusNotFound, contract.StatusNotFoundAlt:
+		return Unknown, nil, contract.Errorf(contract.CodeTokenUnknown, "the manager does not know the polling token")
+	case "", contract.StatusApproved:
+	default:
+		return bad(httpStatus, errors.New("whose status is none of pending, approved, denied and notfound"))
+	}
+	var missing []string
+	for _, m := range []struct{ name, value string }{
+		{"ca_crt", b.CACrt}, {"server_crt", b.ServerCrt}, {"server_key", b.ServerKey},
+	} {
+		if m.value == "" {
+			missing = append(missing, m.name)
+		}
+	}
+	switch {
+	case len(missing) == 0:
+		return Approved, &b, nil
+	case status == "" && len(missing) == 3 && httpStatus == http.StatusAccepted:
+		return Pending, nil, nil
+	case status == "" && len(missing) == 3:
+		return bad(httpStatus, errors.New("with neither a status nor a bundle"))
+	}
+	return bad(httpStatus, fmt.Errorf("with a bundle that lacks %s", strings.Join(missing, " and ")))
+}
+
+func bad(httpStatus int, why error) (Verdict, *contract.PkiBundle, error) {
+	return Bad, nil, contract.Errorf(contract.CodeBadAnswer, "the manager answered HTTP %d, %w", httpStatus, why)
+}
+
+var errTooLong = errors.New("longer than 1 MiB")
+
+func looksLikeObject(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
+}
+
+// readMembers reads the named string members of a JSON object. encoding/json
+// alone would take a name in any letter case and the last of several, so that
+// two readers of one answer could see two answers: here names are exact, a
+// wanted one stands once and is a string or null, and nothing follows the
+// object. Others are skipped, so that a newer manager does not break this
+// client.
+func readMembers(body []byte, want map[string]*string) error {
+	switch trimmed := bytes.TrimSpace(body); {
+	case len(trimmed) == 0:
+		return errors.New("with an empty body")
+	case trimmed[0] == '<':
+		return errors.New("with an HTML page, not JSON")
+	case trimmed[0] != '{':
+		return errors.New("with something other than a JSON object")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if _, err := d.Token(); err != nil {
+		return errNotJSON
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return errNotJSON
+		}
+		key, _ := name.(string)
+		to := want[key]
+		if to == nil {
+			var skipped json.RawMessage
+			if d.Decode(&skipped) != nil {
+				return errNotJSON
+			}
+			continue
+		}
+		if seen[key] {
+			return fmt.Errorf("whose member %s stands twice", key)
+		}
+		seen[key] = true
+		var value *string
+		err = d.Decode(&value)
+		var wrongType *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &wrongType):
+			return fmt.Errorf("whose member %s is not a string", key)
+		case err != nil:
+			return errNotJSON
+		case value != nil:
+			*to = *value
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return errNotJSON
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("with something behind the JSON object")
+	}
+	return nil
+}
+
+var errNotJSON = errors.New("with JSON that is cut off or malformed")

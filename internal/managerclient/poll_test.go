@@ -1,0 +1,215 @@
+package managerclient
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+func TestPoll(t *testing.T) {
+	for _, status := range []int{200, 202, 204, 302, 403, 404, 418, 429, 500, 503} {
+		paths := make(chan string, 1)
+		url, requests := rawServer(t, func(c net.Conn, r *http.Request) {
+			paths <- r.URL.Path
+			body := "text"
+			if status == 204 {
+				body = ""
+			}
+			fmt.Fprintf(c, "HTTP/1.1 %d X\r\nRetry-After: 9\r\nLocation: http://%%zz/\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
+		})
+		a, err := clientFor(t, url+"/base", nil).Poll(t.Context(), tokenCanary)
+		if err != nil || a.HTTPStatus != status || a.RetryAfter != 9*time.Second || a.PeerIP.String() != "127.0.0.1" {
+			t.Errorf("HTTP %d: %#v, %v", status, a, err)
+		}
+		if status != 204 && string(a.Body) != "text" {
+			t.Errorf("HTTP %d: body %q", status, a.Body)
+		}
+		if path := <-paths; path != "/base/api/v1/enroll/status/"+tokenCanary || requests.Load() != 1 {
+			t.Errorf("asked for %s, %d times", path, requests.Load())
+		}
+	}
+}
+
+// TestPollIsSentOnce: net/http repeats a GET by itself when a reused connection
+// breaks, and an approved bundle is handed out once. The first poll leaves the
+// connection fit for reuse; the second is read and then left unanswered.
+func TestPollIsSentOnce(t *testing.T) {
+	var polls atomic.Int32
+	url, requests := rawServer(t, func(c net.Conn, _ *http.Request) {
+		if polls.Add(1) == 1 {
+			io.WriteString(c, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n")
+			return
+		}
+		c.Close()
+	})
+	c := clientFor(t, url, nil)
+	if _, err := c.Poll(t.Context(), tokenCanary); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Poll(t.Context(), tokenCanary)
+	var re *RequestError
+	if !errors.As(err, &re) || !re.MaybeDelivered || re.Err.Code != contract.CodeUnreachable {
+		t.Errorf("%#v", err)
+	}
+	if n := requests.Load(); n != 2 {
+		t.Errorf("%d requests for 2 polls", n)
+	}
+}
+
+// TestPollCutAtEachByte: whatever part of an answer arrives, it is an error
+// that says that the bundle may be gone, and never an answer.
+func TestPollCutAtEachByte(t *testing.T) {
+	whole := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n{\"a\":1\r\n1\r\n}\r\n0\r\n\r\n"
+	var cut atomic.Int32
+	url, requests := rawServer(t, func(c net.Conn, r *http.Request) {
+		io.WriteString(c, whole[:cut.Load()])
+		if cut.Load()%2 == 1 { // a reset rather than an end
+			c.(*net.TCPConn).SetLinger(0)
+		}
+		c.Close()
+	})
+	c := clientFor(t, url, nil)
+	for at := range len(whole) {
+		cut.Store(int32(at))
+		before := requests.Load()
+		a, err := c.Poll(t.Context(), tokenCanary)
+		if n := requests.Load() - before; n != 1 {
+			t.Fatalf("cut at %d: %d requests", at, n)
+		}
+		// The last CRLF ends an empty trailer, which net/http may do without.
+		if err == nil && at >= len(whole)-2 && string(a.Body) == `{"a":1}` {
+			continue
+		}
+		var re *RequestError
+		if !errors.As(err, &re) || !re.MaybeDelivered || re.Err.Code != contract.CodeUnreachable && re.Err.Code != contract.CodeBadAnswer {
+			t.Errorf("cut at %d: %#v, %v", at, a, err)
+		}
+	}
+}
+
+// TestPollHostileAnswers: each ends in time, in bounded memory, and without a
+// word of the answer or the token in the error.
+func TestPollHostileAnswers(t *testing.T) {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	io.CopyN(z, zeros{}, 16<<20)
+	z.Close()
+	head := "HTTP/1.1 200 OK\r\n"
+	for name, c := range map[string]struct {
+		answer string
+		then   func(net.Conn)
+		code   contract.Code // of the error, or of Judge's where an answer comes
+	}{
+		"not HTTP":             {"CANARY nonsense " + tokenCanary + "\r\n\r\n", nil, contract.CodeBadAnswer},
+		"bad status":           {"HTTP/1.1 2x0 CANARY\r\n\r\n", nil, contract.CodeBadAnswer},
+		"bad header":           {head + "CANARY " + tokenCanary + "\r\n\r\n", nil, contract.CodeBadAnswer},
+		"negative length":      {head + "Content-Length: -1\r\n\r\n", nil, contract.CodeBadAnswer},
+		"two lengths":          {head + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nCANARY", nil, contract.CodeBadAnswer},
+		"length too large":     {head + "Content-Length: 10\r\n\r\n{}", nil, contract.CodeUnreachable},
+		"bad chunk":            {head + "Transfer-Encoding: chunked\r\n\r\nCANARY\r\n", nil, contract.CodeBadAnswer},
+		"unknown encoding":     {head + "Transfer-Encoding: CANARY\r\n\r\n{}", nil, contract.CodeBadAnswer},
+		"long header":          {head + "X: " + strings.Repeat("CANARY", 2<<20) + "\r\n\r\n", nil, contract.CodeBadAnswer},
+		"endless headers":      {head, func(c net.Conn) { forever(c, "X: CANARY\r\n", 0) }, contract.CodeBadAnswer},
+		"endless body":         {head + "\r\n", func(c net.Conn) { forever(c, strings.Repeat("CANARY", 100), 0) }, contract.CodeBadAnswer},
+		"slow headers":         {head, func(c net.Conn) { forever(c, "X: 1\r\n", 20*time.Millisecond) }, contract.CodeUnreachable},
+		"slow body":            {head + "Content-Length: 9999\r\n\r\n", func(c net.Conn) { forever(c, " ", 20*time.Millisecond) }, contract.CodeUnreachable},
+		"silence":              {"", func(c net.Conn) { io.Copy(io.Discard, c) }, contract.CodeUnreachable},
+		"endless 1xx":          {"", func(c net.Conn) { forever(c, "HTTP/1.1 100 Continue\r\n\r\n", 0) }, contract.CodeBadAnswer},
+		"switching protocols":  {"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", nil, contract.CodeBadAnswer},
+		"gzip bomb":            {head + "Content-Encoding: gzip\r\n\r\n" + bomb.String(), nil, contract.CodeBadAnswer},
+		"HTTP/2 out of turn":   {"HTTP/2.0 200 OK\r\n\r\n{}", nil, contract.CodeBadAnswer},
+		"a TLS alert, not TLS": {"\x15\x03\x01\x00\x02\x02\x28", nil, contract.CodeBadAnswer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, requests := rawServer(t, func(conn net.Conn, r *http.Request) {
+				io.WriteString(conn, c.answer)
+				if c.then != nil {
+					c.then(conn)
+				}
+				conn.Close()
+			})
+			began := time.Now()
+			client := clientFor(t, url, func(o *Options) { o.Timeout = 300 * time.Millisecond })
+			a, err := client.Poll(t.Context(), tokenCanary)
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if requests.Load() != 1 {
+				t.Errorf("%d requests", requests.Load())
+			}
+			if len(a.Body) > MaxBody+1 {
+				t.Errorf("a body of %d bytes", len(a.Body))
+			}
+			var re *RequestError
+			if errors.As(err, &re) && !re.MaybeDelivered {
+				t.Error("said to be surely not delivered")
+			}
+			if err == nil {
+				_, _, err = Judge(a.HTTPStatus, a.Body)
+			}
+			if contract.CodeOf(err) != c.code || strings.Contains(err.Error(), "CANARY") {
+				t.Errorf("%q has the code %s, want %s", err, contract.CodeOf(err), c.code)
+			}
+		})
+	}
+}
+
+// forever writes s until the other side has gone.
+func forever(c net.Conn, s string, pause time.Duration) {
+	for {
+		if _, err := io.WriteString(c, s); err != nil {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestPollInterrupted: a cancelled poll returns at once, tells the context's
+// error, and that the manager may have acted.
+func TestPollInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	url, _ := rawServer(t, func(c net.Conn, _ *http.Request) { cancel(); io.Copy(io.Discard, c) })
+	_, err := clientFor(t, url, nil).Poll(ctx, tokenCanary)
+	var re *RequestError
+	if !errors.Is(err, context.Canceled) || contract.CodeOf(err) != contract.CodeInterrupted || !errors.As(err, &re) || !re.MaybeDelivered {
+		t.Errorf("%#v", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	url, _ = rawServer(t, func(c net.Conn, _ *http.Request) { io.Copy(io.Discard, c) })
+	_, err = clientFor(t, url, nil).Poll(ctx, tokenCanary)
+	if !errors.Is(err, context.DeadlineExceeded) || contract.CodeOf(err) != contract.CodeTimeout {
+		t.Errorf("%#v", err)
+	}
+	_, err = clientFor(t, url, nil).Poll(ctx, tokenCanary)
+	if !errors.As(err, &re) || re.MaybeDelivered {
+		t.Errorf("a poll that was over before it began: %#v", err)
+	}
+}
+
+func TestPollRefusesWhatIsNoToken(t *testing.T) {
+	url, requests := rawServer(t, func(net.Conn, *http.Request) {})
+	for _, token := range []string{"", ".", "..", "a/b", "a?b", "a b", "a\nb", "ä", "%2e", strings.Repeat("a", 513)} {
+		if _, err := clientFor(t, url, nil).Poll(t.Context(), token); contract.CodeOf(err) != contract.CodeTokenUnknown {
+			t.Errorf("%q: %v", token, err)
+		}
+	}
+	if requests.Load() != 0 {
+		t.Error("a request was sent")
+	}
+}

@@ -1,0 +1,136 @@
+package managerclient
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// pin is a certificate known by its SHA-256 fingerprint.
+type pin struct {
+	fingerprint string
+	host        string
+	now         func() time.Time
+	// known holds certificates from CAPEM: a manager rarely presents its root.
+	known []*x509.Certificate
+}
+
+var errPinMismatch = errors.New("no presented certificate has the pinned fingerprint")
+
+// tlsConfigFor turns the trust options into a TLS configuration.
+func tlsConfigFor(o Options) (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.URL.Hostname(), Time: o.Now}
+	var known []*x509.Certificate
+	if len(o.CAPEM) > 0 {
+		var err error
+		if known, err = parseCertificates(o.CAPEM); err != nil {
+			return nil, err
+		}
+		cfg.RootCAs = poolOf(known...)
+	}
+	if o.Fingerprint != "" {
+		if !isFingerprint(o.Fingerprint) {
+			return nil, contract.Errorf(contract.CodeInvalidArgument,
+				"manager_ca_fingerprint is not a SHA-256 fingerprint: 64 hexadecimal digits are needed")
+		}
+		cfg.VerifyConnection = pin{o.Fingerprint, cfg.ServerName, o.Now, known}.verify
+	}
+	// A pin alone stands in place of the system's roots, so that crypto/tls
+	// must not judge by them; pin.verify does all of it. Otherwise only the
+	// explicit option switches verification off.
+	cfg.InsecureSkipVerify = o.Insecure || (o.Fingerprint != "" && len(o.CAPEM) == 0)
+	return cfg, nil
+}
+
+// verify holds a connection to the pin. The presented leaf itself may be
+// pinned: the handshake has proved that the peer holds its key, so its name
+// and issuer do not matter, but its validity does. Or a CA is pinned, which is
+// then the sole root of a normal verification, with host name: that a
+// certificate stands in the presented list proves nothing, since anyone can
+// present it.
+func (p pin) verify(cs tls.ConnectionState) error {
+	leaf, rest := cs.PeerCertificates[0], cs.PeerCertificates[1:]
+	fail := func(err error) error {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
+	}
+	if fingerprintOf(leaf) == p.fingerprint {
+		if now := p.now(); now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+			return fail(x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired})
+		}
+		return nil
+	}
+	var root *x509.Certificate
+	for _, list := range [][]*x509.Certificate{rest, p.known} {
+		for _, c := range list {
+			if fingerprintOf(c) == p.fingerprint {
+				root = c
+			}
+		}
+	}
+	if root == nil || !root.BasicConstraintsValid || !root.IsCA {
+		return fail(errPinMismatch)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots:         poolOf(root),
+		Intermediates: poolOf(rest...),
+		DNSName:       p.host,
+		CurrentTime:   p.now(),
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+func parseCertificates(data []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, contract.Errorf(contract.CodeInvalidArgument, "the manager's CA holds a PEM block that is not a certificate")
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, contract.Errorf(contract.CodeInvalidArgument, "certificate %d of the manager's CA cannot be read: %w", len(certs)+1, err)
+		}
+		certs = append(certs, c)
+	}
+	if len(certs) == 0 {
+		return nil, contract.Errorf(contract.CodeInvalidArgument, "the manager's CA holds no PEM certificate")
+	}
+	return certs, nil
+}
+
+func poolOf(certs ...*x509.Certificate) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, c := range certs {
+		pool.AddCert(c)
+	}
+	return pool
+}
+
+func fingerprintOf(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+func isFingerprint(s string) bool {
+	if len(s) != 2*sha256.Size {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
