@@ -9,6 +9,8 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -210,6 +212,12 @@ func TestRefusedBundles(t *testing.T) {
 		}, pki.ErrMalformed, "server_key"},
 		{"a key that can't sign", func(b *contract.PkiBundle) { b.ServerKey = pemOf("PRIVATE KEY", x25519DER) }, pki.ErrMalformed, "server_key"},
 		{"a key too large", func(b *contract.PkiBundle) { b.ServerKey = pemOf("PRIVATE KEY", make([]byte, 16<<10)) }, pki.ErrMalformed, "server_key"},
+		{"an RSA key of a size that takes seconds to compute with", func(b *contract.PkiBundle) {
+			b.ServerKey = pemOf("RSA PRIVATE KEY", rsaOfBits(t, 16384))
+		}, pki.ErrMalformed, "server_key"},
+		{"the same as PKCS#8", func(b *contract.PkiBundle) {
+			b.ServerKey = pemOf("PRIVATE KEY", wrapRSA(t, rsaOfBits(t, 16384)))
+		}, pki.ErrMalformed, "server_key"},
 		{"another's key", func(b *contract.PkiBundle) { b.ServerKey = other.KeyPEM(t) }, pki.ErrKeyMismatch, "server_key"},
 		{"another kind of key", func(b *contract.PkiBundle) {
 			b.ServerKey = ca.Issue(t, pkitest.Key(pkitest.Ed25519)).KeyPEM(t)
@@ -237,6 +245,35 @@ func TestRefusedBundles(t *testing.T) {
 			assertNoKey(t, err.Error(), b)
 		})
 	}
+}
+
+// rsaOfBits is a PKCS#1 key of two numbers that only look like primes.
+func rsaOfBits(t *testing.T, bits int) []byte {
+	t.Helper()
+	p := new(big.Int).SetBit(big.NewInt(1), bits/2, 1)
+	q := new(big.Int).Add(p, big.NewInt(6))
+	n := new(big.Int).Mul(p, q)
+	der, err := asn1.Marshal(struct {
+		Version                  int
+		N, E, D, P, Q, DP, DQ, I *big.Int
+	}{0, n, big.NewInt(65537), new(big.Int).Sub(n, big.NewInt(2)), p, q, big.NewInt(3), big.NewInt(5), big.NewInt(7)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func wrapRSA(t *testing.T, pkcs1 []byte) []byte {
+	t.Helper()
+	der, err := asn1.Marshal(struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}{0, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, Parameters: asn1.NullRawValue}, pkcs1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 // assertNoKey fails when text holds a line of a private key, wherever in the

@@ -2,6 +2,7 @@ package pki_test
 
 import (
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"strings"
 	"testing"
@@ -59,19 +60,45 @@ func FuzzParseFiles(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, ca, server, key, crl []byte) {
 		b := contract.PkiBundle{CACrt: string(ca), ServerCrt: string(server), ServerKey: string(key), CRLPEM: string(crl)}
-		s, err := pki.ParseFiles(ca, server, key, crl)
-		if err != nil {
-			assertRefusal(t, err, b)
-		} else {
-			assertAccepted(t, s, b)
-		}
-		for _, text := range []string{pki.DescribeCertificate(server), pki.DescribeKey(key), pki.DescribeCRL(crl)} {
-			assertNoKey(t, text, b)
-			for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
-				assertTame(t, line)
+		assertFiles(t, b)
+	})
+}
+
+// FuzzDER gets past PEM's armour to what is inside.
+func FuzzDER(f *testing.F) {
+	for _, b := range fuzzSeeds(f) {
+		var der [4][]byte
+		for i, text := range []string{b.CACrt, b.ServerCrt, b.ServerKey, b.CRLPEM} {
+			if block, _ := pem.Decode([]byte(text)); block != nil {
+				der[i] = block.Bytes
 			}
 		}
+		f.Add(der[0], der[1], der[2], der[3])
+	}
+	f.Fuzz(func(t *testing.T, ca, server, key, crl []byte) {
+		b := contract.PkiBundle{CACrt: pemOf("CERTIFICATE", ca), ServerCrt: pemOf("CERTIFICATE", server), ServerKey: pemOf("PRIVATE KEY", key)}
+		if len(crl) > 0 {
+			b.CRLPEM = pemOf("X509 CRL", crl)
+		}
+		assertFiles(t, b)
 	})
+}
+
+func assertFiles(t *testing.T, b contract.PkiBundle) {
+	t.Helper()
+	s, err := pki.ParseFiles([]byte(b.CACrt), []byte(b.ServerCrt), []byte(b.ServerKey), []byte(b.CRLPEM))
+	if err != nil {
+		assertRefusal(t, err, b)
+	} else {
+		assertAccepted(t, s, b)
+	}
+	aboutKey := pki.DescribeKey([]byte(b.ServerKey))
+	assertNoKey(t, aboutKey, b)
+	for _, text := range []string{pki.DescribeCertificate([]byte(b.ServerCrt)), aboutKey, pki.DescribeCRL([]byte(b.CRLPEM))} {
+		for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+			assertTame(t, line)
+		}
+	}
 }
 
 // assertRefusal: an error is of a known kind, fit for a terminal, and holds no

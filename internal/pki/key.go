@@ -8,11 +8,13 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 )
 
 // RSA keys: below, factoring comes into reach; above, Go's TLS refuses the
@@ -86,10 +88,16 @@ func parseKey(b *pem.Block) (crypto.Signer, error) {
 	var err error
 	switch b.Type {
 	case typeKey:
+		if !boundedPKCS8(b.Bytes) {
+			return nil, errNotKey
+		}
 		key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
 	case typeECKey:
 		key, err = x509.ParseECPrivateKey(b.Bytes)
 	case typeRSAKey:
+		if !boundedRSA(b.Bytes) {
+			return nil, errNotKey
+		}
 		key, err = x509.ParsePKCS1PrivateKey(b.Bytes)
 	default:
 		return nil, errNotKey
@@ -103,6 +111,37 @@ func parseKey(b *pem.Block) (crypto.Signer, error) {
 	default: // X25519 can't sign.
 		return nil, errNotKey
 	}
+}
+
+// boundedPKCS8 is boundedRSA for what PKCS#8 (RFC 5208, 5) wraps; other kinds
+// of key have a fixed size.
+func boundedPKCS8(der []byte) bool {
+	var outer struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}
+	if _, err := asn1.Unmarshal(der, &outer); err != nil {
+		return false
+	}
+	rsaEncryption := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	return !outer.Algorithm.Algorithm.Equal(rsaEncryption) || boundedRSA(outer.Key)
+}
+
+// boundedRSA looks at the sizes in a PKCS#1 key (RFC 8017, A.1.2) before Go
+// computes with them: at twice the size that is accepted here it takes ten
+// seconds. Keys of more than two primes, version 1, are refused.
+func boundedRSA(der []byte) bool {
+	var k struct {
+		Version       int
+		N, E, D, P, Q *big.Int
+	}
+	if _, err := asn1.Unmarshal(der, &k); err != nil || k.Version != 0 {
+		return false
+	}
+	const maxPrimeBits = maxRSABits/2 + 64
+	return k.N.BitLen() <= maxRSABits && k.D.BitLen() <= maxRSABits &&
+		k.P.BitLen() <= maxPrimeBits && k.Q.BitLen() <= maxPrimeBits
 }
 
 func fits(key crypto.Signer, cert *x509.Certificate) bool {
