@@ -70,6 +70,7 @@ func TestParseErrors(t *testing.T) {
 		{"a list among the entries", "entries:\n- a\n- [b]\n", "line 3"},
 		{"a mapping among the entries", "entries:\n- a: b\n", "line 2"},
 		{"same key twice", "entries: []\n\"entries\": [10.0.0.1]\n", "line 2"},
+		{"same key twice, one with a tag", "!!seq entries: []\nentries: [10.0.0.1]\n", "line 2"},
 		{"another key twice", "a: 1\nentries: []\na: 2\n", "line 3"},
 		{"merge key", "<<: {entries: [10.0.0.1]}\n", "line 1"},
 		{"two documents", "entries: []\n---\nentries: [10.0.0.1]\n", "line 2"},

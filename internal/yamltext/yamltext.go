@@ -120,7 +120,7 @@ func Lookup(mapping *yaml.Node, key string) (k, v *yaml.Node) {
 		return nil, nil
 	}
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		if n := Resolve(mapping.Content[i]); n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value == key {
+		if n := Resolve(mapping.Content[i]); n.Kind == yaml.ScalarNode && n.Value == key {
 			return mapping.Content[i], mapping.Content[i+1]
 		}
 	}
@@ -139,11 +139,11 @@ func CheckKeys(mapping *yaml.Node) error {
 		if k.ShortTag() == "!!merge" {
 			return fmt.Errorf("line %d: a merge key (<<), which not every program follows", k.Line)
 		}
-		id := k.ShortTag() + " " + k.Value
-		if first, ok := seen[id]; ok {
+		// Whatever its tag, since programs differ in how they take those.
+		if first, ok := seen[k.Value]; ok {
 			return fmt.Errorf("line %d: the same key as in line %d", mapping.Content[i].Line, first)
 		}
-		seen[id] = mapping.Content[i].Line
+		seen[k.Value] = mapping.Content[i].Line
 	}
 	return nil
 }

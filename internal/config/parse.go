@@ -1,0 +1,129 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/yamltext"
+	"go.yaml.in/yaml/v3"
+)
+
+// Parse reads a config. Nothing at all is a valid one. A value of the wrong type
+// is an error that names its key and line, never the value.
+func Parse(data []byte) (*Config, error) {
+	f, err := load(data)
+	if err != nil {
+		return nil, err
+	}
+	return f.config, nil
+}
+
+// file is a config with its text and the places of what edits need. Nodes are
+// nil where the text has none.
+type file struct {
+	text   *yamltext.Text
+	config *Config
+	// sectionKey and sectionValue are of "enrollment", tokenKey and
+	// tokenValue of "polling_token" in it.
+	sectionKey, sectionValue *yaml.Node
+	tokenKey, tokenValue     *yaml.Node
+}
+
+func load(data []byte) (*file, error) {
+	text, err := yamltext.Parse(data)
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeConfig, "config is not valid YAML: %w", err)
+	}
+	f := &file{text: text, config: &Config{}}
+	if err := f.config.read(text.Root); err != nil {
+		return nil, contract.Errorf(contract.CodeConfig, "config is not valid: %w", err)
+	}
+	f.sectionKey, f.sectionValue = yamltext.Lookup(text.Root, "enrollment")
+	if f.sectionKey != nil {
+		f.tokenKey, f.tokenValue = yamltext.Lookup(yamltext.Resolve(f.sectionValue), "polling_token")
+	}
+	return f, nil
+}
+
+// read fills c from the document, by the key tags.
+func (c *Config) read(root *yaml.Node) error {
+	if root == nil || yamltext.IsNull(root) {
+		return nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: not a mapping of sections", root.Line)
+	}
+	if err := yamltext.CheckKeys(root); err != nil {
+		return err
+	}
+	c.lines = make(map[string]int)
+	sections := reflect.ValueOf(c).Elem()
+	for i := range sections.NumField() {
+		name := sections.Type().Field(i).Tag.Get("key")
+		if name == "" {
+			continue
+		}
+		_, value := yamltext.Lookup(root, name)
+		if value == nil {
+			continue
+		}
+		if err := c.readSection(name, yamltext.Resolve(value), sections.Field(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) readSection(section string, n *yaml.Node, into reflect.Value) error {
+	if yamltext.IsNull(n) {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: %s is not a mapping", n.Line, section)
+	}
+	if err := yamltext.CheckKeys(n); err != nil {
+		return err
+	}
+	for i := range into.NumField() {
+		name := into.Type().Field(i).Tag.Get("key")
+		key, value := yamltext.Lookup(n, name)
+		if key == nil || yamltext.IsNull(yamltext.Resolve(value)) {
+			continue
+		}
+		name = section + "." + name
+		if err := decode(yamltext.Resolve(value), into.Field(i)); err != nil {
+			return fmt.Errorf("line %d: %s is %w", value.Line, name, err)
+		}
+		c.lines[name] = value.Line
+	}
+	return nil
+}
+
+// decode sets a field of a section. The library's own errors hold the value, so
+// they go no further.
+func decode(n *yaml.Node, into reflect.Value) error {
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
+	}
+	switch into.Kind() {
+	case reflect.String:
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+			return errors.New("not text; what looks like a number or a truth value needs quotes")
+		}
+		into.SetString(n.Value)
+	case reflect.Int:
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || n.Decode(into.Addr().Interface()) != nil {
+			return errors.New("not a whole number")
+		}
+	case reflect.Bool:
+		if n.Kind != yaml.ScalarNode || n.Decode(into.Addr().Interface()) != nil {
+			return errors.New("neither true nor false")
+		}
+	default:
+		return fmt.Errorf("of a type that no one reads (%s)", into.Type())
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/yamltext"
+	"go.yaml.in/yaml/v3"
+)
+
+// ErrUneditable says that a config is valid but written in a form in which an
+// edit is not sure to change the polling token and nothing else.
+var ErrUneditable = errors.New("config is written in a form that cannot be edited safely")
+
+// The comments by which ClearPollingToken knows what SetPollingToken did: a line
+// that was not there, or a value that was there and empty, but not as "".
+const (
+	addedMark = " # added by enrollment"
+	wasMark   = " # set by enrollment, was: "
+	// leftOut stands behind wasMark for a value that was not written at all.
+	leftOut = "nothing"
+)
+
+const (
+	sectionLine = "enrollment:" + addedMark
+	tokenLine   = "polling_token: "
+)
+
+// obstacle is why an edit is not sure, and where.
+type obstacle struct {
+	line int
+	why  string
+}
+
+func (o *obstacle) err(byHand string) error {
+	return contract.Errorf(contract.CodeConfig, "%w: line %d: %s; %s", ErrUneditable, o.line, o.why, byHand)
+}
+
+// SetPollingToken returns data with enrollment.polling_token set to token: data
+// itself where it is that already. A value that is there is replaced in place,
+// else a line is added below "enrollment:", or both lines at the end.
+func SetPollingToken(data []byte, token string) ([]byte, error) {
+	if token == "" || !utf8.ValidString(token) {
+		return nil, contract.Errorf(contract.CodeConfig, "the polling token is empty or not text")
+	}
+	before, err := load(data)
+	if err != nil {
+		return nil, err
+	}
+	if before.config.Enrollment.PollingToken == token {
+		return data, nil
+	}
+	byHand := `write by hand, each on a line of its own, "enrollment:" and below it "  polling_token: ''"`
+	edited, o := before.set(quote(token))
+	if o == nil {
+		o = before.verify(edited, token)
+	}
+	if o != nil {
+		return nil, o.err(byHand)
+	}
+	return edited, nil
+}
+
+// ClearPollingToken returns data without a polling token: as it was before
+// SetPollingToken where that was, else with "" in the token's place.
+func ClearPollingToken(data []byte) ([]byte, error) {
+	before, err := load(data)
+	if err != nil {
+		return nil, err
+	}
+	if before.tokenKey == nil {
+		return data, nil
+	}
+	edited, o := before.clear()
+	if o == nil {
+		o = before.verify(edited, "")
+	}
+	if o != nil {
+		return nil, o.err("take the value of enrollment.polling_token out by hand")
+	}
+	return edited, nil
+}
+
+// verify makes sure that in the edited text the token is what it was to be, and
+// that nothing else differs.
+func (f *file) verify(edited []byte, token string) *obstacle {
+	after, err := load(edited)
+	if err == nil && after.config.Enrollment.PollingToken == token && yamltext.Same(f.others(), after.others()) {
+		return nil
+	}
+	line := 1
+	if f.sectionKey != nil {
+		line = f.sectionKey.Line
+	}
+	return &obstacle{line, "an edit here would change more than the polling token"}
+}
+
+func (f *file) set(quoted string) ([]byte, *obstacle) {
+	if o := f.obstacle(); o != nil {
+		return nil, o
+	}
+	t := f.text
+	if f.tokenKey != nil {
+		return f.replace(quoted)
+	}
+	added := tokenLine + quoted + addedMark
+	if f.sectionKey == nil {
+		indent, ok := "", true
+		if t.Root != nil {
+			indent, ok = f.indent(t.Root)
+		}
+		if !ok || f.braces() {
+			return nil, &obstacle{t.Root.Line, "the first key is not on a line of its own"}
+		}
+		return t.Append(indent+sectionLine, indent+"  "+added), nil
+	}
+	// The line goes right below the section's own, since that is where the
+	// section is sure to reach to.
+	indent, ok := f.indent(f.sectionKey)
+	indent += "  "
+	if f.sectionValue.Kind == yaml.MappingNode && len(f.sectionValue.Content) > 0 {
+		first, alone := f.indent(f.sectionValue.Content[0])
+		indent, ok = first, ok && alone
+	}
+	colon, found := f.sectionColon()
+	if !ok || !found || f.braces() || !t.OnlyComment(colon) {
+		return nil, &obstacle{f.sectionKey.Line, `"enrollment:" is not alone on its line`}
+	}
+	return t.InsertAfter(t.LineAt(colon), indent+added), nil
+}
+
+// replace puts quoted in the place of the value that is there.
+func (f *file) replace(quoted string) ([]byte, *obstacle) {
+	t := f.text
+	start, end, ok := t.Scalar(f.tokenValue, false)
+	if !ok {
+		return nil, &obstacle{f.tokenValue.Line, "the value of polling_token is not a plain one on one line"}
+	}
+	old := string(t.Data[start:end])
+	switch {
+	case strings.HasPrefix(old, `"`):
+		return t.Replace(start, end, quoted), nil
+	case f.braces() || !t.OnlyComment(end):
+		return nil, &obstacle{f.tokenValue.Line, "the value of polling_token is neither in double quotes nor on a line of its own"}
+	case f.config.Enrollment.PollingToken != "":
+		return t.Replace(start, end, quoted), nil
+	case old == "":
+		return t.Replace(start, end, " "+quoted+wasMark+leftOut), nil
+	}
+	return t.Replace(start, end, quoted+wasMark+old), nil
+}
+
+func (f *file) clear() ([]byte, *obstacle) {
+	t := f.text
+	start, end, ok := t.Scalar(f.tokenValue, false)
+	if o := f.obstacle(); o != nil || !ok {
+		switch {
+		case f.config.Enrollment.PollingToken == "":
+			return t.Data, nil
+		case o == nil:
+			o = &obstacle{f.tokenValue.Line, "the value of polling_token is not a plain one on one line"}
+		}
+		return nil, o
+	}
+	l := t.LineAt(start)
+	quoted, rest := string(t.Data[start:end]), string(t.Data[end:l.End])
+	if strings.HasPrefix(quoted, `"`) {
+		if strings.TrimLeft(string(t.Data[l.Start:l.End]), " ") == tokenLine+quoted+addedMark {
+			return t.Cut(f.addedFrom(l), l), nil
+		}
+		for _, old := range []string{leftOut, "''", "~", "null", "Null", "NULL"} {
+			cut := end + len(wasMark) + len(old)
+			switch {
+			case !strings.HasPrefix(rest, wasMark+old) || !t.OnlyComment(cut):
+			case old != leftOut:
+				return t.Replace(start, cut, old), nil
+			case t.Data[start-1] == ' ':
+				return t.Replace(start-1, cut, ""), nil
+			}
+		}
+	}
+	if f.config.Enrollment.PollingToken == "" {
+		return t.Data, nil
+	}
+	return t.Replace(start, end, `""`), nil
+}
+
+// addedFrom returns the first line that SetPollingToken added: token, the
+// token's own, or the one above, where that is our section with nothing else.
+func (f *file) addedFrom(token yamltext.Line) yamltext.Line {
+	if token.Start == 0 || len(f.sectionValue.Content) != 2 {
+		return token
+	}
+	above := f.text.LineAt(token.Start - 1)
+	if strings.TrimLeft(string(f.text.Data[above.Start:above.End]), " ") != sectionLine {
+		return token
+	}
+	return above
+}
+
+// obstacle names what makes any edit of this text unsure.
+func (f *file) obstacle() *obstacle {
+	root := f.text.Root
+	if line := f.text.OddBreak(); line > 0 {
+		return &obstacle{line, "a line break that not every program takes for one"}
+	}
+	if root == nil {
+		return nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return &obstacle{root.Line, "the file is not written as one key a line"}
+	}
+	if f.sectionValue != nil && f.sectionValue.Kind == yaml.AliasNode {
+		return &obstacle{f.sectionValue.Line, "the section is an alias of another"}
+	}
+	// What an alias elsewhere stands for would change too.
+	if root.Anchor != "" || f.sectionValue != nil && f.sectionValue.Anchor != "" {
+		return &obstacle{root.Line, "the section has an anchor"}
+	}
+	return nil
+}
+
+// braces tells whether the section is, or would be, between braces.
+func (f *file) braces() bool {
+	return f.text.Root != nil && f.text.Root.Style&yaml.FlowStyle != 0 ||
+		f.sectionValue != nil && f.sectionValue.Style&yaml.FlowStyle != 0
+}
+
+func (f *file) indent(n *yaml.Node) (string, bool) {
+	off, ok := f.text.Offset(n)
+	if !ok {
+		return "", false
+	}
+	return f.text.Indent(off)
+}
+
+// sectionColon returns the place behind the colon of the section's key.
+func (f *file) sectionColon() (off int, ok bool) {
+	_, off, ok = f.text.Scalar(f.sectionKey, false)
+	if !ok {
+		return 0, false
+	}
+	rest := strings.TrimLeft(string(f.text.Data[off:f.text.LineAt(off).End]), " \t")
+	if !strings.HasPrefix(rest, ":") {
+		return 0, false
+	}
+	return f.text.LineAt(off).End - len(rest) + 1, true
+}
+
+// others is the document without the token, and without a section and a
+// document that hold nothing else; nil where that leaves nothing.
+func (f *file) others() *yaml.Node {
+	if f.text.Root == nil || f.text.Root.Kind != yaml.MappingNode {
+		return f.text.Root
+	}
+	section := f.sectionValue
+	if section != nil && section.Kind == yaml.MappingNode {
+		section = without(section, f.tokenKey)
+	}
+	root := without(f.text.Root, f.sectionKey)
+	if section != nil && !yamltext.IsNull(section) && (section.Kind != yaml.MappingNode || len(section.Content) > 0) {
+		root.Content = append(root.Content, f.sectionKey, section)
+	}
+	if len(root.Content) == 0 {
+		return nil
+	}
+	return root
+}
+
+// without returns a copy of mapping that lacks a key.
+func without(mapping, key *yaml.Node) *yaml.Node {
+	rest := *mapping
+	rest.Content = nil
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i] != key {
+			rest.Content = append(rest.Content, mapping.Content[i], mapping.Content[i+1])
+		}
+	}
+	return &rest
+}
+
+// quote writes s in double quotes, in ASCII (YAML 1.2, 7.3.1).
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r >= ' ' && r <= '~':
+			b.WriteRune(r)
+		case r <= 0xff:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r <= 0xffff:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"reflect"
+	"strings"
+
+	"github.com/go-playground/validator/v10"
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// Validate checks what the values mean: ports, addresses, absolute paths. Its
+// error names every key that is wrong, with its line, and no value. It is apart
+// from Parse because it costs more than parsing does.
+func (c *Config) Validate() error {
+	v := validator.New(validator.WithRequiredStructEnabled())
+	v.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("key") })
+	if err := v.RegisterValidation("absolute", func(fl validator.FieldLevel) bool {
+		return path.IsAbs(fl.Field().String())
+	}); err != nil {
+		return contract.Errorf(contract.CodeInternal, "config rules: %w", err)
+	}
+
+	var wrong []string
+	// A zero is a port left out for the tags, which can't see that it is written.
+	if c.Server.Port == 0 && c.lines["server.port"] != 0 {
+		wrong = append(wrong, c.place("server.port")+" must be at least 1")
+	}
+	if c.TLS.Port == 0 && c.lines["tls.port"] != 0 {
+		wrong = append(wrong, c.place("tls.port")+" must be at least 1")
+	}
+	var fields validator.ValidationErrors
+	if err := v.Struct(c); errors.As(err, &fields) {
+		for _, f := range fields {
+			_, key, _ := strings.Cut(f.Namespace(), ".")
+			wrong = append(wrong, c.place(key)+" "+rule(f))
+		}
+	} else if err != nil {
+		return contract.Errorf(contract.CodeInternal, "config rules: %w", err)
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return contract.Errorf(contract.CodeConfig, "config is not valid: %s", strings.Join(wrong, "; "))
+}
+
+func (c *Config) place(key string) string {
+	if line := c.lines[key]; line > 0 {
+		return fmt.Sprintf("line %d: %s", line, key)
+	}
+	return key
+}
+
+// rule says what a value must be.
+func rule(f validator.FieldError) string {
+	switch f.Tag() {
+	case "ip":
+		return "must be an IP address"
+	case "absolute":
+		return "must be an absolute path"
+	case "http_url":
+		return "must be an http or https URL"
+	case "oneofci":
+		return "must be one of: " + strings.ReplaceAll(f.Param(), " ", ", ")
+	case "excludesall":
+		return "must be the name of a network interface"
+	case "min":
+		return "must be at least " + f.Param()
+	case "max":
+		if f.Kind() == reflect.String {
+			return "must be at most " + f.Param() + " characters long"
+		}
+		return "must be at most " + f.Param()
+	}
+	return "must meet the rule " + f.Tag()
+}
