@@ -1,10 +1,10 @@
 // Package managerclient is the one door to HTTP: it registers a host with a
 // manager, asks for the state of the request, and judges the answers.
 //
-// It promises that a request is never sent again once the manager may have
-// acted on a poll, that every failure says whether the manager may have acted,
-// that each request ends in bounded time and memory, and that neither the
-// polling token nor a proxy's credentials stand in any error. It writes no log
+// It promises that a poll is never sent again once it may have reached the
+// manager, that every failure says whether the manager may have acted, that
+// each request ends in bounded time and memory, and that neither the polling
+// token nor a proxy's credentials stand in any error. It writes no log
 // and no file. It does not keep the token, does not decide when to ask again
 // after an answer to a poll, and does not verify a bundle.
 package managerclient

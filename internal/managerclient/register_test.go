@@ -224,6 +224,32 @@ func TestRegisterUnanswered(t *testing.T) {
 	}
 }
 
+// TestRegisterLosesTheManager: each attempt is judged by itself, and what one
+// may have done is not forgotten.
+func TestRegisterLosesTheManager(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "9")
+		w.WriteHeader(500)
+	}))
+	tries := 0
+	c := clientFor(t, s.URL, func(o *Options) {
+		o.Retry.Jitter = func(time.Duration) time.Duration {
+			if tries++; tries == 1 {
+				s.Listener.Close()
+			}
+			return 0
+		}
+	})
+	defer s.Close()
+	_, meta, err := c.Register(t.Context(), anyRequest)
+	if contract.CodeOf(err) != contract.CodeUnreachable || tries != 3 {
+		t.Errorf("%v after %d tries", err, tries)
+	}
+	if meta.HTTPStatus != 0 || meta.RetryAfter != 0 || !meta.MaybeDelivered {
+		t.Errorf("meta %+v", meta)
+	}
+}
+
 // TestRegisterUnreachable: where no connection stood, it is tried again, and
 // surely not delivered.
 func TestRegisterUnreachable(t *testing.T) {

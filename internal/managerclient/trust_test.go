@@ -53,6 +53,7 @@ func TestTrust(t *testing.T) {
 		{"pinned CA through an intermediate", inter.serverCert(t, nil, inter.cert, ca.cert), Options{Fingerprint: fingerprintOf(ca.cert)}, ""},
 		{"pinned intermediate", inter.serverCert(t, nil, inter.cert), Options{Fingerprint: fingerprintOf(inter.cert)}, ""},
 		{"pinned CA that only stands in the list", other.serverCert(t, nil, ca.cert), Options{Fingerprint: fingerprintOf(ca.cert)}, "authority that is not trusted"},
+		{"pinned CA beside the real one", other.serverCert(t, nil, other.cert, ca.cert), Options{Fingerprint: fingerprintOf(ca.cert)}, "authority that is not trusted"},
 		{"pinned CA in the list of a self-signed one", authority{}.serverCert(t, nil, ca.cert), Options{Fingerprint: fingerprintOf(ca.cert)}, "authority that is not trusted"},
 		{"pinned CA, wrong name", ca.serverCert(t, wrongName, ca.cert), Options{Fingerprint: fingerprintOf(ca.cert)}, "not valid for this host name"},
 		{"pinned CA, expired leaf", ca.serverCert(t, expired, ca.cert), Options{Fingerprint: fingerprintOf(ca.cert)}, "expired"},

@@ -1,6 +1,8 @@
 package managerclient
 
 import (
+	"errors"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -98,6 +100,24 @@ func TestParseURLRefuses(t *testing.T) {
 		if !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("ParseURL(%q): %q, want %q in it", in, err, why)
 		}
+	}
+}
+
+// TestHTTPStaysHere: a resolver that leads "localhost" elsewhere gets nothing.
+func TestHTTPStaysHere(t *testing.T) {
+	dial := func(url string) error {
+		transport := clientFor(t, url, nil).http.Transport.(withholdLocation).next.(*http.Transport)
+		conn, err := transport.DialContext(t.Context(), "udp", "192.0.2.1:80") // UDP sends nothing
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	if err := dial("http://localhost"); !errors.Is(err, errNotLoopback) {
+		t.Errorf("http to another host: %v", err)
+	}
+	if err := dial("https://manager.test"); errors.Is(err, errNotLoopback) {
+		t.Errorf("https to another host: %v", err)
 	}
 }
 
