@@ -79,10 +79,7 @@ func (w *loggedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // hideSecrets replaces what follows "status", however the path is misspelt
 // before it, and any part that is longer than an id.
 func hideSecrets(path string) string {
-	const idLength = 36
-	if len(path) > 1024 {
-		path = path[:1024]
-	}
+	const idLength, lineLength = 36, 1024
 	parts := strings.Split(path, "/")
 	after := false
 	for i, p := range parts {
@@ -91,5 +88,6 @@ func hideSecrets(path string) string {
 		}
 		after = after || strings.EqualFold(p, "status")
 	}
-	return strings.Join(parts, "/")
+	hidden := strings.Join(parts, "/")
+	return hidden[:min(len(hidden), lineLength)]
 }

@@ -1,0 +1,117 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// choice is how approve and deny name requests.
+type choice struct {
+	all             bool
+	fqdn, machineID string
+}
+
+func (c *cli) approve(ctx context.Context, args []string) error {
+	return c.decide(ctx, "approve", args, func(ctx context.Context, api *adminClient, p Pending) error {
+		if err := api.call(ctx, http.MethodPost, pathEnrollments+"/"+p.ID+"/approve", nil, nil); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(c.stdout, "approved %s (%s, %s)\n", p.FQDN, p.IPAddress, p.ID)
+		return err
+	})
+}
+
+func (c *cli) deny(ctx context.Context, args []string) error {
+	return c.decide(ctx, "deny", args, func(ctx context.Context, api *adminClient, p Pending) error {
+		if err := api.call(ctx, http.MethodDelete, pathEnrollments+"/"+p.ID+"/deny", nil, nil); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(c.stdout, "denied %s (%s, %s)\n", p.FQDN, p.IPAddress, p.ID)
+		return err
+	})
+}
+
+// decide does one thing with each chosen request: all are tried, and the
+// first refusal decides the exit code.
+func (c *cli) decide(ctx context.Context, verb string, args []string, do func(context.Context, *adminClient, Pending) error) error {
+	f, data := c.flags(verb, "--data DIR (--all | --fqdn X | --machine-id X | ID...)")
+	var by choice
+	f.BoolVar(&by.all, "all", false, "every request that waits; none is no failure")
+	f.StringVar(&by.fqdn, "fqdn", "", "requests that claim this FQDN")
+	f.StringVar(&by.machineID, "machine-id", "", "the request of this machine-id")
+	words, err := c.parse(f, data, args)
+	if err != nil {
+		return err
+	}
+	ways := 0
+	for _, given := range []bool{by.all, by.fqdn != "", by.machineID != "", len(words) > 0} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return exitf(exitUsage, "%s: say which, in one way: --all, --fqdn, --machine-id, or ids", verb)
+	}
+	api, err := connect(ctx, osFiles(), *data)
+	if err != nil {
+		return err
+	}
+	var rows []Pending
+	if err := api.call(ctx, http.MethodGet, pathEnrollments, nil, &rows); err != nil {
+		return err
+	}
+	chosen, err := by.of(rows, words)
+	if err != nil {
+		return err
+	}
+	if len(chosen) == 0 {
+		_, err := fmt.Fprintln(c.stdout, "no request waits")
+		return err
+	}
+	var failed []error
+	for _, p := range chosen {
+		if err := do(ctx, api, p); err != nil {
+			failed = append(failed, fmt.Errorf("%s %s: %w", verb, p.FQDN, withCode(err)))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// of picks the rows; it fails when something that was named is not there.
+func (by choice) of(rows []Pending, ids []string) ([]Pending, error) {
+	var out []Pending
+	found := map[string]bool{}
+	for _, p := range rows {
+		named := false
+		for _, id := range ids {
+			named = named || p.ID == id
+		}
+		if by.all || named || by.machineID == p.MachineID || by.fqdn != "" && strings.EqualFold(by.fqdn, p.FQDN) {
+			out = append(out, p)
+			found[p.ID] = true
+		}
+	}
+	for _, id := range ids {
+		if !found[id] {
+			return nil, exitf(exitNotFound, "no request with id %s waits", id)
+		}
+	}
+	if len(out) == 0 && !by.all {
+		return nil, exitf(exitNotFound, "no request of %s waits", by.fqdn+by.machineID)
+	}
+	return out, nil
+}
+
+// withCode gives the API's refusals their exit codes.
+func withCode(err error) error {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return &exitError{exitNotFound, err}
+	case errors.Is(err, ErrHostExists):
+		return &exitError{exitConflict, err}
+	}
+	return err
+}
