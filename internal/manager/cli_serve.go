@@ -71,6 +71,11 @@ func (v *serveFlags) options() (opt Options, plain bool, err error) {
 			return opt, false, err
 		}
 	}
+	switch opt.NewerBundle {
+	case "auto", "on", "off":
+	default:
+		return opt, false, exitf(exitUsage, "serve: --newer-bundle must be auto, on or off, not %q", opt.NewerBundle)
+	}
 	if opt.Dialect != 1 && opt.Dialect != 2 {
 		return opt, false, exitf(exitUsage, "serve: --dialect must be 1 or 2")
 	}
@@ -186,13 +191,13 @@ func (c *cli) listen(ctx context.Context, s *Server, v serveFlags, plain bool) (
 	if plain {
 		conf = nil
 	}
-	for path, url := range map[string]string{s.path(fileURL): own, v.urlFile: forHosts} {
-		if path == "" {
-			continue
-		}
-		if err := s.writeFile(path, []byte(url+"\n"), 0o644); err != nil {
-			return errors.Join(err, ln.Close())
-		}
+	// The file for hosts comes last: who waits for it may use the other verbs.
+	err = s.writeFile(s.path(fileURL), []byte(own+"\n"), 0o644)
+	if err == nil && v.urlFile != "" {
+		err = s.writeFile(v.urlFile, []byte(forHosts+"\n"), 0o644)
+	}
+	if err != nil {
+		return errors.Join(err, ln.Close())
 	}
 	// Without it the other verbs say that no manager runs here.
 	defer func() {

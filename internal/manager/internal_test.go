@@ -164,6 +164,7 @@ func TestUsageErrors(t *testing.T) {
 		{"serve", "--data", "x", "--rate-limit", "maybe"},
 		{"serve", "--data", "x", "--conflict", "404"},
 		{"serve", "--data", "x", "--deny-style", "x"},
+		{"serve", "--data", "x", "--newer-bundle", "x"},
 		{"serve", "--data", "x", "--handout-seconds", "0"},
 		{"serve", "--data", "x", "--cert-days", "200000"},
 		{"serve", "--data", "x", "--auto-approve", "web*"},
