@@ -20,7 +20,7 @@ GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLA
 
 PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_patch_manager
 # Those whose main exists.
-MAINS := $(patsubst %/,%,$(dir $(wildcard $(addsuffix /main.go,$(PROGRAMS)))))
+MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test lint collection bench fuzz clean
@@ -42,7 +42,7 @@ demo: build collection ## enroll a host for real, with a manager on loopback, un
 	@ansible/demo/demo
 
 test: build collection ## run all tests
-	$(GO) test $(TESTFLAGS) ./...
+	LINUX_PATCH_BUILT=1 $(GO) test $(TESTFLAGS) ./...
 
 lint: collection ## check format, Go, YAML, Ansible and shell
 	@ansible/setup/lint
