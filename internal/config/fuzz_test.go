@@ -87,8 +87,8 @@ func FuzzSetThenClear(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q can be set and not cleared: %v", data, err)
 		}
-		// Whoever wrote our section line by hand has made it ours.
-		if !bytes.Contains(data, []byte(addedMark)) && !bytes.Equal(cleared, want) {
+		// Whoever wrote one of our comments by hand has made the line ours.
+		if !bytes.Contains(data, []byte("by enrollment")) && !bytes.Equal(cleared, want) {
 			t.Fatalf("%q became %q and then %q, want %q", data, set, cleared, want)
 		}
 	})
@@ -107,7 +107,7 @@ func FuzzClear(f *testing.F) {
 		}
 		before, bad := Parse(data)
 		if err != nil {
-			if bad == nil && before.Enrollment.PollingToken == "" && !bytes.Contains(data, []byte("by enrollment")) {
+			if bad == nil && before.Enrollment.PollingToken == "" {
 				t.Fatalf("%q has no token and can't be cleared: %v", data, err)
 			}
 			return
@@ -122,6 +122,11 @@ func FuzzClear(f *testing.F) {
 		sameOthers(t, data, cleared)
 		if before.Enrollment.PollingToken == "" && !bytes.Contains(data, []byte("by enrollment")) && !bytes.Equal(cleared, data) {
 			t.Fatalf("%q has no token and became %q", data, cleared)
+		}
+		// One of our comments behind a value that isn't ours counts from the
+		// second time on.
+		if bytes.Contains(data, []byte("by enrollment")) {
+			return
 		}
 		if again, err := ClearPollingToken(cleared); err != nil || !bytes.Equal(again, cleared) {
 			t.Fatalf("%q cleared twice: %q, %v", data, again, err)
@@ -176,12 +181,15 @@ func sameOthers(t *testing.T, a, b []byte) {
 	read := func(data []byte) (map[string]any, error) {
 		var m map[string]any
 		err := yaml.Unmarshal(data, &m)
-		if section, ok := m["enrollment"].(map[string]any); ok {
+		switch section := m["enrollment"].(type) {
+		case map[string]any:
 			delete(section, "polling_token")
 			if len(section) == 0 {
 				delete(m, "enrollment")
 			}
-		} else if m["enrollment"] == nil {
+		case map[any]any: // with keys that are not text
+			delete(section, "polling_token")
+		case nil:
 			delete(m, "enrollment")
 		}
 		if len(m) == 0 {

@@ -74,14 +74,23 @@ func ClearPollingToken(data []byte) ([]byte, error) {
 	if before.tokenKey == nil {
 		return data, nil
 	}
-	edited, o := before.clear()
+	start, end, o := before.place()
 	if o == nil {
-		o = before.verify(edited, "")
+		edited, ok := before.restore(start, end)
+		if ok && before.verify(edited, "") == nil {
+			return edited, nil
+		}
 	}
-	if o != nil {
-		return nil, o.err("take the value of enrollment.polling_token out by hand")
+	if before.config.Enrollment.PollingToken == "" {
+		return data, nil
 	}
-	return edited, nil
+	if o == nil {
+		edited := before.text.Replace(start, end, `""`)
+		if o = before.verify(edited, ""); o == nil {
+			return edited, nil
+		}
+	}
+	return nil, o.err("take the value of enrollment.polling_token out by hand")
 }
 
 // verify makes sure that in the edited text the token is what it was to be, and
@@ -132,12 +141,24 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 	return t.InsertAfter(t.LineAt(colon), indent+added), nil
 }
 
+// place returns where the value is that is there.
+func (f *file) place() (start, end int, o *obstacle) {
+	if o := f.obstacle(); o != nil {
+		return 0, 0, o
+	}
+	start, end, ok := f.text.Scalar(f.tokenValue, false)
+	if !ok {
+		return 0, 0, &obstacle{f.tokenValue.Line, "the value of polling_token is not a plain one on one line"}
+	}
+	return start, end, nil
+}
+
 // replace puts quoted in the place of the value that is there.
 func (f *file) replace(quoted string) ([]byte, *obstacle) {
 	t := f.text
-	start, end, ok := t.Scalar(f.tokenValue, false)
-	if !ok {
-		return nil, &obstacle{f.tokenValue.Line, "the value of polling_token is not a plain one on one line"}
+	start, end, o := f.place()
+	if o != nil {
+		return nil, o
 	}
 	old := string(t.Data[start:end])
 	switch {
@@ -153,39 +174,29 @@ func (f *file) replace(quoted string) ([]byte, *obstacle) {
 	return t.Replace(start, end, quoted+wasMark+old), nil
 }
 
-func (f *file) clear() ([]byte, *obstacle) {
+// restore returns the text before the last SetPollingToken, where a comment of
+// ours tells what that was.
+func (f *file) restore(start, end int) ([]byte, bool) {
 	t := f.text
-	start, end, ok := t.Scalar(f.tokenValue, false)
-	if o := f.obstacle(); o != nil || !ok {
-		switch {
-		case f.config.Enrollment.PollingToken == "":
-			return t.Data, nil
-		case o == nil:
-			o = &obstacle{f.tokenValue.Line, "the value of polling_token is not a plain one on one line"}
-		}
-		return nil, o
-	}
 	l := t.LineAt(start)
 	quoted, rest := string(t.Data[start:end]), string(t.Data[end:l.End])
-	if strings.HasPrefix(quoted, `"`) {
-		if strings.TrimLeft(string(t.Data[l.Start:l.End]), " ") == tokenLine+quoted+addedMark {
-			return t.Cut(f.addedFrom(l), l), nil
-		}
-		for _, old := range []string{leftOut, "''", "~", "null", "Null", "NULL"} {
-			cut := end + len(wasMark) + len(old)
-			switch {
-			case !strings.HasPrefix(rest, wasMark+old) || !t.OnlyComment(cut):
-			case old != leftOut:
-				return t.Replace(start, cut, old), nil
-			case t.Data[start-1] == ' ':
-				return t.Replace(start-1, cut, ""), nil
-			}
+	if !strings.HasPrefix(quoted, `"`) {
+		return nil, false
+	}
+	if strings.TrimLeft(string(t.Data[l.Start:l.End]), " ") == tokenLine+quoted+addedMark {
+		return t.Cut(f.addedFrom(l), l), true
+	}
+	for _, old := range []string{leftOut, "''", "~", "null", "Null", "NULL"} {
+		cut := end + len(wasMark) + len(old)
+		switch {
+		case !strings.HasPrefix(rest, wasMark+old) || !t.OnlyComment(cut):
+		case old != leftOut:
+			return t.Replace(start, cut, old), true
+		case t.Data[start-1] == ' ':
+			return t.Replace(start-1, cut, ""), true
 		}
 	}
-	if f.config.Enrollment.PollingToken == "" {
-		return t.Data, nil
-	}
-	return t.Replace(start, end, `""`), nil
+	return nil, false
 }
 
 // addedFrom returns the first line that SetPollingToken added: token, the

@@ -54,6 +54,8 @@ var edits = []struct{ name, in, want, cleared string }{
 	{"our section with a comment in it", "enrollment: # added by enrollment\n  # mine\n  polling_token: \"old\" # added by enrollment\n", "enrollment: # added by enrollment\n  # mine\n  polling_token: \"T0ken\" # added by enrollment\n", "enrollment: # added by enrollment\n  # mine\n"},
 	{"a comment that only looks like ours", "enrollment:\n  polling_token: \"old\" # set by enrollment, was: nullified\n", "enrollment:\n  polling_token: \"T0ken\" # set by enrollment, was: nullified\n", "enrollment:\n  polling_token: \"\" # set by enrollment, was: nullified\n"},
 	{"no blank that could go", "enrollment: {\"polling_token\":\"old\" # set by enrollment, was: nothing\n  }\n", "enrollment: {\"polling_token\":\"T0ken\" # set by enrollment, was: nothing\n  }\n", "enrollment: {\"polling_token\":\"\" # set by enrollment, was: nothing\n  }\n"},
+	{"our section, but not all of it can go", "\nenrollment: # added by enrollment\n  polling_token: \"old\" # added by enrollment\n...\n", "\nenrollment: # added by enrollment\n  polling_token: \"T0ken\" # added by enrollment\n...\n", "\nenrollment: # added by enrollment\n  polling_token: \"\" # added by enrollment\n...\n"},
+	{"beside a key with a tag", "enrollment:\n  polling_token: old\n  !!map a:\n", "enrollment:\n  polling_token: \"T0ken\"\n  !!map a:\n", "enrollment:\n  polling_token: \"\"\n  !!map a:\n"},
 	{"a line that only looks like ours", "enrollment:\n  polling_token:  \"old\" # added by enrollment\n", "enrollment:\n  polling_token:  \"T0ken\" # added by enrollment\n", "enrollment:\n  polling_token:  \"\" # added by enrollment\n"},
 }
 
