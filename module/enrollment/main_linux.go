@@ -1,0 +1,48 @@
+// Command enrollment is the Ansible modules linux_patch.api.enrollment and
+// linux_patch.api.enrollment_info, and runs without Ansible too.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"os/user"
+	"syscall"
+
+	"github.com/spf13/afero"
+	"golang.org/x/sys/unix"
+
+	"github.com/linux-patch/enroll/internal/ansible"
+	"github.com/linux-patch/enroll/internal/enroll"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	// This process holds a private key: it leaves no core file.
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	// SIGHUP is what a controller that went away leaves behind.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	return ansible.Program{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Files: afero.NewOsFs(), Version: version,
+		Reader: ansible.Reader{Getenv: os.Getenv, HomeOf: homeOf},
+		Enroller: func(secret func(string)) (*enroll.Enroller, error) {
+			return enroll.OnThisHost("enrollment/"+version, secret)
+		},
+	}.Main(ctx)
+}
+
+func homeOf(name string) (string, error) {
+	if name == "" {
+		return os.UserHomeDir()
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return u.HomeDir, nil
+}
