@@ -20,8 +20,9 @@ type File struct {
 	Exists bool
 	// Content is compared, never shown.
 	Content []byte
-	// Text is what a diff may show of Content.
-	Text     string
+	// Text is what a diff may show of Content. It is called only for a diff:
+	// on most hosts, most times, nothing changes.
+	Text     func() string
 	Mode     fs.FileMode
 	UID, GID int
 }
@@ -118,8 +119,8 @@ func text(f File, sameAttributes bool) string {
 	case !f.Exists:
 		return ""
 	case sameAttributes:
-		return f.Text
+		return f.Text()
 	default:
-		return "# " + f.attributes() + "\n" + f.Text
+		return "# " + f.attributes() + "\n" + f.Text()
 	}
 }

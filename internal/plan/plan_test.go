@@ -6,7 +6,7 @@ import (
 )
 
 func TestCompare(t *testing.T) {
-	old := File{Path: "/etc/x/ca.pem", Exists: true, Content: []byte("old"), Text: "facts of old\n", Mode: 0o644}
+	old := File{Path: "/etc/x/ca.pem", Exists: true, Content: []byte("old"), Text: says("facts of old\n"), Mode: 0o644}
 	with := func(f File, change func(*File)) File { change(&f); return f }
 	absent := File{Path: "/etc/x/ca.pem"}
 
@@ -18,7 +18,7 @@ func TestCompare(t *testing.T) {
 	}{
 		{"nothing stays nothing", absent, absent, "", ""},
 		{"equal", old, old, "", ""},
-		{"text alone is no change", old, with(old, func(f *File) { f.Text = "said otherwise" }), "", ""},
+		{"text alone is no change", old, with(old, func(f *File) { f.Text = says("said otherwise") }), "", ""},
 		{"type bits of the mode do not count", old, with(old, func(f *File) { f.Mode |= 1 << 31 }), "", ""},
 		{"create", absent, old, Create, "create /etc/x/ca.pem (mode 0644, owner 0, group 0)"},
 		{"remove", old, absent, Remove, "remove /etc/x/ca.pem"},
@@ -42,11 +42,11 @@ func TestCompare(t *testing.T) {
 }
 
 func TestDiffShowsEveryChangeAndNoContent(t *testing.T) {
-	key := File{Path: "/k", Exists: true, Content: []byte("SECRET"), Text: "private key A\n", Mode: 0o600}
+	key := File{Path: "/k", Exists: true, Content: []byte("SECRET"), Text: says("private key A\n"), Mode: 0o600}
 	for _, after := range []File{
 		{Path: "/k"},
-		{Path: "/k", Exists: true, Content: []byte("SECRET"), Text: "private key A\n", Mode: 0o640},
-		{Path: "/k", Exists: true, Content: []byte("SECRET2"), Text: "private key B\n", Mode: 0o600},
+		{Path: "/k", Exists: true, Content: []byte("SECRET"), Text: says("private key A\n"), Mode: 0o640},
+		{Path: "/k", Exists: true, Content: []byte("SECRET2"), Text: says("private key B\n"), Mode: 0o600},
 	} {
 		c, changed := Compare(key, after)
 		if !changed {
@@ -64,3 +64,5 @@ func TestDiffShowsEveryChangeAndNoContent(t *testing.T) {
 		}
 	}
 }
+
+func says(text string) func() string { return func() string { return text } }

@@ -1,0 +1,147 @@
+// Package ansible speaks Ansible's binary-module protocol: a JSON object of
+// arguments comes in, exactly one JSON object goes out. Ansible checks no
+// argument of a binary module, so all of argument_spec's work is done here, in
+// Ansible's own wording: unknown options, types, choices, options that exclude
+// each other. It knows nothing of how a host is enrolled.
+package ansible
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+)
+
+// The modules of the collection.
+const (
+	ModuleEnrollment = "enrollment"
+	ModuleInfo       = "enrollment_info"
+	collection       = "linux_patch.api."
+)
+
+// maxArguments bounds the arguments; a CA bundle in manager_ca_pem fits well.
+const maxArguments = 4 << 20
+
+// Control is what Ansible tells a module beside its options.
+type Control struct {
+	// Module is ModuleEnrollment or ModuleInfo.
+	Module string
+	Check  bool
+	Diff   bool
+}
+
+// arguments are the decoded but untyped options.
+type arguments struct {
+	control Control
+	options map[string]any
+}
+
+// Reader decodes arguments. Its fields are what option values may refer to.
+type Reader struct {
+	// Getenv looks up `$VAR` and `~` in paths.
+	Getenv func(string) string
+	// HomeOf finds the home directory for `~user` in paths.
+	HomeOf func(user string) (string, error)
+}
+
+// split reads one JSON object and takes Ansible's control keys out of it.
+func split(raw []byte, module string) (arguments, error) {
+	a := arguments{control: Control{Module: module}, options: map[string]any{}}
+	values, err := object(raw)
+	if err != nil {
+		return a, contract.Errorf(contract.CodeInvalidArgument, "the arguments are not one JSON object: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := values[name]
+		if !strings.HasPrefix(name, "_ansible_") {
+			a.options[name] = value
+			continue
+		}
+		switch name {
+		case "_ansible_check_mode":
+			a.control.Check, err = toBool(value)
+		case "_ansible_diff":
+			a.control.Diff, err = toBool(value)
+		case "_ansible_module_name":
+			if s, ok := value.(string); ok && strings.TrimPrefix(s, collection) == ModuleInfo {
+				a.control.Module = ModuleInfo
+			}
+		}
+		if err != nil {
+			return a, contract.Errorf(contract.CodeInvalidArgument, "%s: %w", name, err)
+		}
+	}
+	return a, nil
+}
+
+// object decodes one JSON object and refuses duplicate keys, of which
+// encoding/json would silently take the last. Its errors quote no input: an
+// argument may be a secret.
+func object(raw []byte) (map[string]any, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("expected an object")
+	}
+	values := map[string]any{}
+	for dec.More() {
+		t, err := dec.Token()
+		name, ok := t.(string)
+		if err != nil || !ok {
+			return nil, fmt.Errorf("syntax error near byte %d", dec.InputOffset())
+		}
+		if _, twice := values[name]; twice {
+			return nil, fmt.Errorf("%q is given twice", name)
+		}
+		var v any
+		if err := dec.Decode(&v); err != nil {
+			return nil, fmt.Errorf("syntax error near byte %d", dec.InputOffset())
+		}
+		values[name] = v
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, fmt.Errorf("cut off at byte %d", dec.InputOffset())
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("something follows the object at byte %d", dec.InputOffset())
+	}
+	return values, nil
+}
+
+// Params decodes the options of the enrollment module.
+func (r Reader) Params(a arguments) (enroll.Params, error) {
+	p := enroll.DefaultParams()
+	if err := r.fill(a, &p); err != nil {
+		return p, err
+	}
+	p.Check = a.control.Check
+	return p, related(a.options, p)
+}
+
+// InfoParams decodes the options of the enrollment_info module.
+func (r Reader) InfoParams(a arguments) (enroll.InfoParams, error) {
+	p := enroll.DefaultInfoParams()
+	return p, r.fill(a, &p)
+}
+
+// related checks options against each other, as argument_spec's
+// mutually_exclusive and required_by do.
+func related(options map[string]any, p enroll.Params) error {
+	if p.ManagerCAPath != "" && p.ManagerCAPEM != "" {
+		return contract.Errorf(contract.CodeInvalidArgument, "parameters are mutually exclusive: manager_ca_path|manager_ca_pem")
+	}
+	if p.BundlePath != "" && p.BundleCAFingerprint == "" {
+		return contract.Errorf(contract.CodeInvalidArgument, "missing parameter(s) required by 'bundle_path': bundle_ca_fingerprint")
+	}
+	if p.BundlePath != "" && p.State != string(contract.StateEnrolled) {
+		return contract.Errorf(contract.CodeInvalidArgument, "bundle_path goes with state=enrolled only, got: %s", p.State)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package ansible
+
+import (
+	"io/fs"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+)
+
+// Options lists the names of the options that a Params struct declares.
+func Options(params any) []string {
+	var names []string
+	for f := range fields(reflect.TypeOf(params)) {
+		names = append(names, f.Tag.Get("arg"))
+	}
+	slices.Sort(names)
+	return names
+}
+
+func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			if f := t.Field(i); f.Tag.Get("arg") != "" && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// fill coerces the options into the struct that p points to. A null is an
+// option that was not given, as in Ansible.
+func (r Reader) fill(a arguments, p any) error {
+	target := reflect.ValueOf(p).Elem()
+	known := map[string]reflect.StructField{}
+	for f := range fields(target.Type()) {
+		known[f.Tag.Get("arg")] = f
+	}
+	var unknown []string
+	for _, name := range slices.Sorted(maps.Keys(a.options)) {
+		f, ok := known[name]
+		if !ok {
+			unknown = append(unknown, clip(name))
+			continue
+		}
+		if a.options[name] == nil {
+			continue
+		}
+		value, err := r.coerce(f.Type, a.options[name])
+		if err != nil {
+			return contract.Errorf(contract.CodeInvalidArgument,
+				"argument '%s' is of type %s and we were unable to convert to %s: %w",
+				name, typeName(a.options[name]), kindName(f.Type), err)
+		}
+		target.FieldByIndex(f.Index).Set(value)
+	}
+	if len(unknown) > 0 {
+		return contract.Errorf(contract.CodeInvalidArgument,
+			"Unsupported parameters for (%s%s) module: %s. Supported parameters include: %s.",
+			collection, a.control.Module, strings.Join(unknown, ", "), strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+	}
+	return validate(p)
+}
+
+// coerce turns a JSON value into an option's type.
+func (r Reader) coerce(t reflect.Type, v any) (reflect.Value, error) {
+	if t.Kind() == reflect.Pointer {
+		inner, err := r.coerce(t.Elem(), v)
+		if err != nil {
+			return reflect.Value{}, err
+		}
+		p := reflect.New(t.Elem())
+		p.Elem().Set(inner)
+		return p, nil
+	}
+	var (
+		out any
+		err error
+	)
+	switch reflect.Zero(t).Interface().(type) {
+	case bool:
+		out, err = toBool(v)
+	case int:
+		out, err = toInt(v)
+	case string:
+		out, err = toString(v)
+	case enroll.Path:
+		out, err = r.toPath(v)
+	case enroll.Span:
+		out, err = toSpan(v)
+	case fs.FileMode:
+		out, err = toMode(v)
+	}
+	if err != nil {
+		return reflect.Value{}, err
+	}
+	return reflect.ValueOf(out).Convert(t), nil
+}
+
+func kindName(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch reflect.Zero(t).Interface().(type) {
+	case enroll.Path:
+		return "path"
+	case enroll.Span:
+		return "a time span"
+	case fs.FileMode:
+		return "a file mode"
+	case string:
+		return "str"
+	default:
+		return t.String()
+	}
+}

@@ -1,0 +1,77 @@
+package ansible
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/go-playground/validator/v10"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/pki"
+)
+
+// secretOptions are never quoted in a message.
+const secretOptions = " manager_ca_pem proxy_url "
+
+// validate checks the values of the options against the struct's tags, and
+// words the first fault as Ansible words it.
+func validate(p any) error {
+	v := validator.New(validator.WithRequiredStructEnabled())
+	v.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("arg") })
+	for tag, check := range map[string]validator.Func{"abspath": absPath, "fingerprint": fingerprint} {
+		if err := v.RegisterValidation(tag, check); err != nil {
+			return fmt.Errorf("registering the check %s: %w", tag, err)
+		}
+	}
+	err := v.Struct(p)
+	var faults validator.ValidationErrors
+	if !errors.As(err, &faults) {
+		return err
+	}
+	return contract.Errorf(contract.CodeInvalidArgument, "%s", sentence(faults[0]))
+}
+
+func sentence(f validator.FieldError) string {
+	got := fmt.Sprint(f.Value())
+	if strings.Contains(secretOptions, " "+f.Field()+" ") {
+		got = "a value that is not shown"
+	}
+	got = clip(got)
+	switch f.Tag() {
+	case "oneof":
+		return fmt.Sprintf("value of %s must be one of: %s, got: %s", f.Field(), strings.ReplaceAll(f.Param(), " ", ", "), got)
+	case "abspath":
+		return fmt.Sprintf("value of %s must be an absolute path without '..', got: %s", f.Field(), got)
+	case "fingerprint":
+		return fmt.Sprintf("value of %s must be a SHA-256 fingerprint (64 hexadecimal digits, colons allowed), got: %s", f.Field(), got)
+	case "ip":
+		return fmt.Sprintf("value of %s must be an IP address, got: %s", f.Field(), got)
+	case "hostname_rfc1123":
+		return fmt.Sprintf("value of %s must be a host name (RFC 1123), got: %s", f.Field(), got)
+	case "gte":
+		return fmt.Sprintf("value of %s must be %s or more, got: %s", f.Field(), f.Param(), got)
+	default:
+		return fmt.Sprintf("value of %s is not valid (%s), got: %s", f.Field(), f.Tag(), got)
+	}
+}
+
+func absPath(f validator.FieldLevel) bool {
+	p := f.Field().String()
+	if !filepath.IsAbs(p) || strings.ContainsAny(p, "\x00\n\r") {
+		return false
+	}
+	for part := range strings.SplitSeq(p, "/") {
+		if part == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+func fingerprint(f validator.FieldLevel) bool {
+	_, err := pki.NormalizeFingerprint(f.Field().String())
+	return err == nil
+}

@@ -1,0 +1,125 @@
+// Package audit writes who did what to this host's enrollment: one JSON line
+// an event, appended with one write, to a file that only its owner and group
+// may read.
+//
+// It promises that no value of a field whose name speaks of a secret is
+// written, and that what is written is one printable line, whatever text of a
+// manager is in it. It does not rotate the file, and it never fails a run: a
+// log that cannot be written is an error for the caller to warn about.
+package audit
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/afero"
+	"golang.org/x/sys/unix"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+const (
+	fileMode = 0o640
+	dirMode  = 0o750
+	// maxValue bounds one field, in bytes.
+	maxValue = 512
+)
+
+// Actor is who an event is written for.
+type Actor struct {
+	// Program is the name and version of the program.
+	Program string
+	UID     int
+	// User is who became UID, where sudo tells.
+	User string
+	PID  int
+}
+
+// Log appends to one audit log. Its file is opened for each event and not
+// before: a converged run has none.
+type Log struct {
+	fs    afero.Fs
+	path  string
+	actor Actor
+	now   func() time.Time
+}
+
+// New makes a Log over the file at path; fs must honour O_NOFOLLOW.
+func New(fs afero.Fs, path string, actor Actor, now func() time.Time) *Log {
+	return &Log{fs: fs, path: path, actor: actor, now: now}
+}
+
+// Record appends one event.
+func (l *Log) Record(event contract.Event, fields map[string]string) error {
+	line, err := l.line(event, fields)
+	if err != nil {
+		return fmt.Errorf("%s: %w", l.path, err)
+	}
+	if err := l.fs.MkdirAll(filepath.Dir(l.path), dirMode); err != nil {
+		return err
+	}
+	// O_NONBLOCK: a FIFO at the log's place must not hold the run.
+	f, err := l.fs.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", l.path)
+	}
+	if _, err := f.Write(line); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (l *Log) line(event contract.Event, fields map[string]string) ([]byte, error) {
+	data := logrus.Fields{"event": string(event), "program": l.actor.Program, "uid": strconv.Itoa(l.actor.UID), "pid": strconv.Itoa(l.actor.PID)}
+	if l.actor.User != "" {
+		data["user"] = printable(l.actor.User)
+	}
+	for name, value := range fields {
+		if value != "" && !speaksOfSecret(name) {
+			data[name] = printable(value)
+		}
+	}
+	// The formatter alone: a logrus.Logger reports its own failures on stderr,
+	// where one line breaks a module's result.
+	entry := &logrus.Entry{Logger: &logrus.Logger{}, Data: data, Time: l.now().UTC(), Level: logrus.InfoLevel, Message: string(event)}
+	return (&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano, DisableHTMLEscape: true}).Format(entry)
+}
+
+// speaksOfSecret is a net beneath callers that know better than to pass one.
+func speaksOfSecret(field string) bool {
+	field = strings.ToLower(field)
+	for _, word := range []string{"token", "key", "secret", "password", "credential", "pem"} {
+		if strings.Contains(field, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// printable makes a value one line of bounded length.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) > maxValue {
+		s = strings.ToValidUTF8(s[:maxValue], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,134 @@
+package audit_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/afero"
+
+	"github.com/linux-patch/enroll/internal/audit"
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+var actor = audit.Actor{Program: "enrollment/1", UID: 0, User: "op", PID: 7}
+
+func newLog(path string) *audit.Log {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	return audit.New(afero.NewOsFs(), path, actor, func() time.Time { return now })
+}
+
+func TestRecordAppendsOneLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log", "audit.log")
+	l := newLog(path)
+	for _, event := range []contract.Event{contract.EventRequestSent, contract.EventProvisioned} {
+		if err := l.Record(event, map[string]string{"fqdn": "web1\nfake: line\x1b[0m", "empty": ""}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(raw), "\n"), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines: %q", len(lines), raw)
+	}
+	var first map[string]string
+	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"event": "enrollment.request_sent", "time": "2026-01-02T03:04:05Z", "fqdn": "web1 fake: line [0m",
+		"program": "enrollment/1", "uid": "0", "user": "op", "pid": "7",
+	} {
+		if first[name] != want {
+			t.Errorf("%s is %q, want %q", name, first[name], want)
+		}
+	}
+	if _, there := first["empty"]; there {
+		t.Error("an empty field was written")
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&^0o640 != 0 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestRecordDropsSecretsAndBoundsValues(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	fields := map[string]string{"reason": strings.Repeat("é", 4000)}
+	for _, name := range []string{"polling_token", "server_key", "Password", "ca_pem", "client_secret"} {
+		fields[name] = "canary"
+	}
+	if err := newLog(path).Record(contract.EventFailed, fields); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(raw), "canary") || len(raw) > 1000 || !json.Valid(raw) {
+		t.Errorf("%d bytes: %.200s", len(raw), raw)
+	}
+}
+
+func TestRecordRefusesWhatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "target")
+	if err := os.WriteFile(target, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link, fifo := filepath.Join(dir, "link"), filepath.Join(dir, "fifo")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, fifo, dir} {
+		if err := newLog(path).Record(contract.EventFailed, nil); err == nil {
+			t.Errorf("wrote to %s", path)
+		}
+	}
+	if info, err := os.Stat(target); err != nil || info.Size() != 0 {
+		t.Error("the link was followed")
+	}
+}
+
+// Runs on one host share the log: no line is torn.
+func TestRecordsOfManyRunsAreWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			for j := range 20 {
+				if err := newLog(path).Record(contract.EventFailed, map[string]string{"n": fmt.Sprint(i, j)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(raw)) {
+		var entry struct{ N string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		seen[entry.N] = true
+	}
+	if len(seen) != 400 {
+		t.Errorf("%d lines, want 400", len(seen))
+	}
+}

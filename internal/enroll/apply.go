@@ -1,0 +1,140 @@
+package enroll
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// apply puts a verified set in place. Its order is what makes it safe to kill
+// at any point: what was stored of the manager's answer goes last, so that
+// until then the next run does all of this again and finds less and less to do.
+func (r *run) apply(ctx context.Context, set *pki.Set, changes []desire, admit bool, from source) error {
+	if err := r.remember(func(p *provenance) { r.claim(p, set, from) }); err != nil {
+		return err
+	}
+	if err := r.commit(changes); err != nil {
+		return err
+	}
+	if err := r.readBack(set); err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		r.audit(contract.EventProvisioned, map[string]string{
+			"serial": set.Server.SerialNumber.Text(16), "ca_sha256": pki.Fingerprint(set.CA.Raw),
+		})
+	}
+	if admit {
+		if err := r.applyWhitelist(ctx, from.ip); err != nil {
+			return err
+		}
+	}
+	if err := r.remember(func(p *provenance) { p.settleFiles(r.installedDigests()) }); err != nil {
+		return err
+	}
+	return r.endRequest(ctx)
+}
+
+// claim notes, before anything is written, what is about to be.
+func (r *run) claim(p *provenance, set *pki.Set, from source) {
+	for _, d := range r.desired(set) {
+		if d.after.Exists {
+			p.place(d.after.Path, digest(d.after.Content))
+		}
+	}
+	if from.url != "" {
+		p.ManagerURL = from.url
+	}
+	if from.ip.IsValid() {
+		p.ManagerIP = from.ip.String()
+	}
+	p.CAFingerprint = pki.Fingerprint(set.CA.Raw)
+	p.MachineID, p.FQDN, p.Removed = r.res.MachineID, r.res.FQDN, nil
+}
+
+// commit replaces the files as one set.
+func (r *run) commit(changes []desire) error {
+	var replaced []hostfs.Change
+	for _, d := range changes {
+		c, _ := plan.Compare(d.before, d.after)
+		if c.Op != plan.Attributes {
+			replaced = append(replaced, r.hostfsChange(d))
+			continue
+		}
+		if err := r.Files.SetAttributes(c.After.Path, attributesOf(c.After)); err != nil {
+			return err
+		}
+	}
+	return r.replace(replaced)
+}
+
+// replace changes files as one set.
+func (r *run) replace(changes []hostfs.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	out, err := r.Files.Commit(r.settings.state.journal, changes)
+	r.res.BackupFiles = append(r.res.BackupFiles, out.Backups...)
+	r.res.warn(out.Left...)
+	return err
+}
+
+// readBack verifies what is on disk now, as the daemon will read it.
+func (r *run) readBack(set *pki.Set) error {
+	if err := r.observeSet(r.settings, r.o); err != nil {
+		return err
+	}
+	if r.o.unusable != nil || !bytes.Equal(r.o.set.Server.Raw, set.Server.Raw) {
+		return contract.Errorf(contract.CodeFilesystem, "the certificates were written, but %s does not read back as the bundle's: something else writes there too", r.serverCert).
+			WithHint("find what else writes %s and run again; the bundle is kept", r.serverCert)
+	}
+	return nil
+}
+
+func (r *run) installedDigests() map[string]string {
+	digests := map[string]string{}
+	for _, f := range r.o.files() {
+		if f.Exists {
+			digests[f.Path] = digest(f.Content)
+		}
+	}
+	return digests
+}
+
+// endRequest drops the secrets of a request that is fulfilled. The spool goes
+// last: while it is there, the next run comes here again.
+func (r *run) endRequest(ctx context.Context) error {
+	if err := r.clearMirror(ctx); err != nil {
+		return err
+	}
+	for _, path := range []string{r.settings.state.request, r.settings.state.token, r.settings.state.spool} {
+		if err := r.Files.Remove(path); err != nil {
+			return err
+		}
+	}
+	r.o.token, r.o.newToken, r.o.requestAt, r.o.spool, r.o.pollAt = nil, nil, nil, nil, nil
+	return nil
+}
+
+// remember changes the provenance file, where it changes.
+func (r *run) remember(change func(*provenance)) error {
+	next := r.o.provenance
+	change(&next)
+	raw, err := encodeRecord(next)
+	if err != nil {
+		return err
+	}
+	before, err := encodeRecord(r.o.provenance)
+	if err == nil && bytes.Equal(raw, before) {
+		return nil
+	}
+	if err := r.Files.Replace(r.settings.state.provenance, raw, r.private()); err != nil {
+		return err
+	}
+	r.o.provenance = next
+	return nil
+}

@@ -1,0 +1,83 @@
+package enroll
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/afero"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/pki"
+)
+
+// provisionBundle puts a bundle in place that was carried by hand. It asks no
+// manager; the CA's fingerprint stands in for the manager's HTTPS.
+func (r *run) provisionBundle(ctx context.Context) error {
+	path := string(r.BundlePath)
+	raw, err := r.readBundle(path)
+	if err != nil {
+		return err
+	}
+	verdict, bundle, err := managerclient.Judge(200, raw)
+	if verdict != managerclient.Approved {
+		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", path, orVerdict(err, verdict)).
+			WithHint("give the answer of an approved request as the manager sent it: ca_crt, server_crt and server_key in one JSON object")
+	}
+	if r.olderThanInstalled(bundle) {
+		r.res.warn(fmt.Sprintf("%s was not used: the installed certificate is newer and valid; set force to use it all the same", path))
+		return r.converge(ctx)
+	}
+	r.identify(ctx)
+	if err := r.preflightHand(); err != nil {
+		return err
+	}
+	err = r.provision(ctx, bundle, source{ip: r.knownManagerIP()})
+	if contract.CodeOf(err) == contract.CodeBundleInvalid && err != nil {
+		return contract.Errorf(contract.CodeBundleInvalid, "%s: %w", path, err).WithHint("%s", contract.HintOf(err))
+	}
+	return err
+}
+
+// readBundle reads the file that an operator put on this host.
+func (r *run) readBundle(path string) ([]byte, error) {
+	info, err := r.Given.Stat(path)
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeInvalidArgument, "bundle_path: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > managerclient.MaxBody {
+		return nil, contract.Errorf(contract.CodeInvalidArgument, "bundle_path %s is not a file of at most %d bytes", path, managerclient.MaxBody)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		r.res.warn(fmt.Sprintf("%s holds a private key and others may reach it (mode %04o); chmod it to 0600, and remove it once this host is enrolled", path, info.Mode().Perm()))
+	}
+	raw, err := afero.ReadFile(r.Given, path)
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeInvalidArgument, "bundle_path: %w", err)
+	}
+	return raw, nil
+}
+
+func orVerdict(err error, v managerclient.Verdict) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("it says %s", v)
+}
+
+// olderThanInstalled keeps a bundle file that was left in place from taking a
+// renewed certificate back.
+func (r *run) olderThanInstalled(b *contract.PkiBundle) bool {
+	if r.Force || !r.o.usable(r.Now(), r.renewBefore) {
+		return false
+	}
+	set, err := pki.ParseBundle(*b)
+	return err == nil && set.Server.NotBefore.Before(r.o.set.Server.NotBefore)
+}
+
+func (r *run) preflightHand() error {
+	if err := r.preflightFiles(); err != nil {
+		return err
+	}
+	return r.preflightWhitelist()
+}

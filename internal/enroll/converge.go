@@ -1,0 +1,148 @@
+package enroll
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/netip"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// settled tells whether there is nothing at all to do, and then says so in the
+// result. It is the path that runs most: a few reads, no lock, no request.
+func (r *run) settled(ctx context.Context) (bool, error) {
+	if r.o.journal != nil || len(r.o.stale) > 0 {
+		return false, nil
+	}
+	if r.State == string(contract.StateAbsent) {
+		if r.leftAnything() {
+			return false, nil
+		}
+		return true, r.remove(ctx)
+	}
+	if r.decide() != stepConverge {
+		return false, nil
+	}
+	repairs, admit, err := r.planRepairs()
+	if err != nil || len(repairs) > 0 || admit {
+		return false, err
+	}
+	return true, r.converge(ctx)
+}
+
+// planRepairs compares the attributes of a good set and the whitelist with
+// what they shall be.
+func (r *run) planRepairs() (attributes []plan.Change, admit bool, err error) {
+	for _, d := range r.desired(nil) {
+		if c, changed := plan.Compare(d.before, d.after); changed {
+			attributes = append(attributes, c)
+		}
+	}
+	if r.State == string(contract.StateRegistered) {
+		return attributes, false, nil
+	}
+	_, admit, err = r.planWhitelist(r.knownManagerIP())
+	return attributes, admit, err
+}
+
+// converge repairs what is wrong around a good set. It asks no manager.
+func (r *run) converge(ctx context.Context) error {
+	r.res.State = contract.StateEnrolled
+	r.res.warn(r.o.warnings...)
+	r.warnOtherManager()
+	repairs, _, err := r.planRepairs()
+	if err != nil {
+		return err
+	}
+	for _, c := range repairs {
+		r.show(c)
+		if r.Check {
+			continue
+		}
+		if err := r.Files.SetAttributes(c.After.Path, attributesOf(c.After)); err != nil {
+			return err
+		}
+	}
+	if r.State != string(contract.StateRegistered) {
+		if err := r.letManagerIn(ctx, r.knownManagerIP()); err != nil {
+			return err
+		}
+	}
+	if err := r.observeAgain(); err != nil {
+		return err
+	}
+	r.res.Msg = fmt.Sprintf("this host is enrolled; its certificate is valid until %s", r.o.set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
+	return nil
+}
+
+// letManagerIn plans the whitelist, shows the change, and applies it in a real
+// run.
+func (r *run) letManagerIn(ctx context.Context, ip netip.Addr) error {
+	change, changed, err := r.planWhitelist(ip)
+	if err != nil || !changed {
+		return err
+	}
+	r.show(change)
+	if r.Check {
+		return nil
+	}
+	return r.applyWhitelist(ctx, ip)
+}
+
+// observeAgain looks at the disk after a real run changed it.
+func (r *run) observeAgain() error {
+	if r.Check || !r.res.Changed {
+		return nil
+	}
+	var err error
+	r.o, err = r.observe(r.settings)
+	return err
+}
+
+// knownManagerIP is the manager's address without asking anyone: the option,
+// then the peer that delivered the bundle, then an address in the URL itself.
+// Names are not resolved: a DNS answer that moves would make `changed` flap.
+func (r *run) knownManagerIP() netip.Addr {
+	if r.managerIP.IsValid() {
+		return r.managerIP
+	}
+	if ip, err := netip.ParseAddr(r.o.provenance.ManagerIP); err == nil {
+		return ip
+	}
+	if r.url != nil {
+		if ip, err := netip.ParseAddr(r.url.Hostname()); err == nil && ip.Zone() == "" {
+			return ip.Unmap()
+		}
+	}
+	return netip.Addr{}
+}
+
+func (r *run) warnOtherManager() {
+	from := r.o.provenance.ManagerURL
+	if from != "" && r.url != nil && from != r.url.String() && r.BundlePath == "" {
+		r.res.warn(fmt.Sprintf("this host is enrolled with %s; its certificates are valid, so %s was not asked; set force to enroll there", from, r.url))
+	}
+}
+
+// attributes are what a file shall have: the options, else what it has, else
+// who runs this.
+func (r *run) attributes(f hostfs.File, mode fs.FileMode) hostfs.Attributes {
+	uid, gid := r.Accounts.Self()
+	if f.Exists {
+		uid, gid = f.UID, f.GID
+	}
+	if r.uid >= 0 {
+		uid = r.uid
+	}
+	if r.gid >= 0 {
+		gid = r.gid
+	}
+	return hostfs.Attributes{Mode: mode, UID: uid, GID: gid}
+}
+
+func attributesOf(f plan.File) hostfs.Attributes {
+	return hostfs.Attributes{Mode: f.Mode, UID: f.UID, GID: f.GID}
+}

@@ -1,0 +1,124 @@
+package enroll
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// step is what a run does next.
+type step int
+
+const (
+	// stepConverge repairs attributes and the whitelist of a good set, if anything.
+	stepConverge step = iota
+	// stepSpool puts an answer in place that is already on disk.
+	stepSpool
+	// stepBundle puts a bundle in place that was carried by hand.
+	stepBundle
+	// stepPoll asks for the state of a request that was made.
+	stepPoll
+	// stepRegister makes a request.
+	stepRegister
+)
+
+// decide names every state that a host can be in. What was stored comes before
+// what would be asked for, and a request under way before the set that it is
+// to replace.
+func (r *run) decide() step {
+	o := r.o
+	usable := o.usable(r.Now(), r.renewBefore)
+	switch {
+	case o.spool != nil:
+		return stepSpool
+	case r.BundlePath != "":
+		return stepBundle
+	case r.liveToken() != nil:
+		return stepPoll
+	case usable && !r.Force:
+		return stepConverge
+	case r.adoptable():
+		return stepPoll
+	default:
+		return stepRegister
+	}
+}
+
+// liveToken is the token that the run's manager may still honour.
+func (r *run) liveToken() *tokenRecord {
+	if r.url == nil {
+		return nil
+	}
+	return r.o.liveToken(r.url.String())
+}
+
+// adoptable tells whether config.yaml holds a token that state_dir does not
+// know: a daemon of the deployed kind has registered before this program came.
+// A dead token's mirror is none, and beside a certificate set it is a leftover
+// of the enrollment that brought the set.
+func (r *run) adoptable() bool {
+	o := r.o
+	return o.configToken != "" && !o.enrolled() && (o.token == nil || o.token.Token != o.configToken)
+}
+
+func (r *run) take(ctx context.Context, next step) error {
+	switch next {
+	case stepConverge:
+		return r.converge(ctx)
+	case stepSpool:
+		return r.provisionSpool(ctx)
+	case stepBundle:
+		return r.provisionBundle(ctx)
+	case stepPoll:
+		return r.resume(ctx)
+	case stepRegister:
+		return r.register(ctx)
+	default:
+		return contract.Errorf(contract.CodeInternal, "unknown step %d", next)
+	}
+}
+
+// finishKilledRun ends what a killed run began. In check mode it shows what the
+// end would be.
+func (r *run) finishKilledRun() error {
+	o := r.o
+	if o.journal == nil {
+		if len(o.stale) > 0 && !r.Check {
+			if _, err := r.Files.SweepTemps(r.directories(), nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	action := fmt.Sprintf("finish the change that an interrupted run began (%s)", r.settings.state.journal)
+	r.res.act(action)
+	r.res.Changed = true
+	if r.Check {
+		return r.foresee()
+	}
+	if _, err := r.Files.Finish(r.settings.state.journal); err != nil {
+		return err
+	}
+	if _, err := r.Files.SweepTemps(r.directories(), nil); err != nil {
+		return err
+	}
+	var err error
+	r.o, err = r.observe(r.settings)
+	return err
+}
+
+// foresee lays the end state of the journal over what was observed.
+func (r *run) foresee() error {
+	end, err := r.o.journal.EndState()
+	if err != nil {
+		return err
+	}
+	for _, f := range r.o.files() {
+		if after, ok := end[f.Path]; ok {
+			*f = after
+		}
+	}
+	r.o.judge(r.Now())
+	return nil
+}

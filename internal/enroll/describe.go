@@ -1,0 +1,83 @@
+package enroll
+
+import (
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/pki"
+)
+
+// describe fills in the facts of what is on disk when a run ends.
+func (r *run) describe() {
+	r.res.Manager = r.managerFacts()
+	o := r.o
+	if o == nil {
+		return
+	}
+	if r.res.MachineID == "" {
+		r.res.MachineID, r.res.FQDN = o.provenance.MachineID, o.provenance.FQDN
+	}
+	r.res.Certificates, r.res.Key = o.certificates(), o.keyFacts()
+	if r.res.Whitelist == nil {
+		r.res.Whitelist = &Whitelist{Path: r.whitelist}
+	}
+	if t := r.liveToken(); t != nil && r.res.PendingSince == "" {
+		r.res.PendingSince = t.Since.Format(time.RFC3339)
+	}
+	if r.res.Failed && r.res.State == contract.StateAbsent {
+		r.res.State = o.state(r.liveToken())
+	}
+}
+
+func (r *run) managerFacts() *Manager {
+	m := &Manager{}
+	if r.url != nil {
+		m.URL = r.url.String()
+	}
+	if r.o == nil {
+		return m
+	}
+	if m.URL == "" {
+		m.URL = r.o.provenance.ManagerURL
+	}
+	if ip := r.knownManagerIP(); ip.IsValid() {
+		m.IP = ip.String()
+	}
+	return m
+}
+
+// state is how far the host has come, by its disk alone.
+func (o *observed) state(live *tokenRecord) contract.State {
+	switch {
+	case live != nil, o.spool != nil:
+		return contract.StatePending
+	case o.set != nil && o.unusable == nil:
+		return contract.StateEnrolled
+	case o.token != nil && o.token.Dead != "":
+		return o.token.Dead
+	default:
+		return contract.StateAbsent
+	}
+}
+
+func (o *observed) certificates() *Certificates {
+	if o.set == nil {
+		return nil
+	}
+	return &Certificates{
+		CA:     &Certificate{Path: o.ca.Path, Facts: pki.FactsOf(o.set.CA)},
+		Server: &Certificate{Path: o.cert.Path, Facts: pki.FactsOf(o.set.Server)},
+	}
+}
+
+func (o *observed) keyFacts() *Key {
+	if !o.key.Exists {
+		return nil
+	}
+	return &Key{Path: o.key.Path, Mode: octal(o.key)}
+}
+
+func octal(f hostfs.File) string { return fmt.Sprintf("%04o", f.Mode&fs.ModePerm) }

@@ -1,0 +1,80 @@
+package enroll
+
+import (
+	"io/fs"
+
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// desire is one of the four files as it is and as it shall be.
+type desire struct {
+	before, after plan.File
+	isKey         bool
+}
+
+// desired says what the four files shall be under a set, in the order in which
+// they are put in place: the certificate comes last, since its presence says
+// that all the rest is there, and next to the key that it must fit. Without a set their
+// content stays and only the attributes count.
+func (r *run) desired(set *pki.Set) []desire {
+	o := r.o
+	all := []struct {
+		file     hostfs.File
+		mode     fs.FileMode
+		content  func(*pki.Set) []byte
+		describe func([]byte) string
+		isKey    bool
+	}{
+		{o.ca, r.certMode, func(s *pki.Set) []byte { return s.CAPEM }, pki.DescribeCertificate, false},
+		{o.crl, r.certMode, func(s *pki.Set) []byte { return r.crlContent(s) }, pki.DescribeCRL, false},
+		{o.key, r.keyMode, func(s *pki.Set) []byte { return s.KeyPEM }, pki.DescribeKey, true},
+		{o.cert, r.certMode, func(s *pki.Set) []byte { return s.ServerPEM }, pki.DescribeCertificate, false},
+	}
+	var out []desire
+	for _, f := range all {
+		after := f.file
+		if set != nil {
+			after.Content = f.content(set)
+			after.Exists = after.Content != nil
+		}
+		a := r.attributes(f.file, f.mode)
+		after.Mode, after.UID, after.GID = a.Mode, a.UID, a.GID
+		out = append(out, desire{before: shown(f.file, f.describe), after: shown(after, f.describe), isKey: f.isKey})
+	}
+	return out
+}
+
+// crlContent is the CRL beside a set. A bundle without one leaves a CRL that
+// the same CA signed, and removes another CA's.
+func (r *run) crlContent(set *pki.Set) []byte {
+	if len(set.CRLPEM) > 0 {
+		return set.CRLPEM
+	}
+	if r.o.crl.Exists && pki.CRLSignedBy(r.o.crl.Content, set.CA) {
+		return r.o.crl.Content
+	}
+	return nil
+}
+
+// shown makes a plan's file; describe turns its content into what a diff may
+// show.
+func shown(f hostfs.File, describe func([]byte) string) plan.File {
+	return plan.File{
+		Path: f.Path, Exists: f.Exists, Content: f.Content, Mode: f.Mode.Perm(), UID: f.UID, GID: f.GID,
+		Text: func() string { return describe(f.Content) },
+	}
+}
+
+// shownText shows a file that holds no secret as it is.
+func (r *run) shownText(f hostfs.File) plan.File {
+	return shown(f, func(b []byte) string { return string(b) })
+}
+
+// show puts a change into the result: as an action, as a diff, as `changed`.
+func (r *run) show(c plan.Change) {
+	r.res.Changed = true
+	r.res.act(c.Action())
+	r.res.Diff = append(r.res.Diff, c.Diff())
+}

@@ -1,0 +1,225 @@
+// Package enroll is the use case: a host says who it is, waits until an
+// administrator approves, receives its certificates, puts them in place and
+// lets the manager in.
+//
+// One run goes one way: settle the options, take the lock, observe the disk,
+// decide, ask the manager where that is needed, plan, and apply. Check mode is
+// the same run without requests and without apply, so its diff cannot differ
+// from what a real run does.
+//
+// What it promises: an answer of the manager is on disk before it is judged; a
+// token or bundle that was stored is used before anything new is asked for; a
+// run that was killed is finished by the next. What it does not: it cannot
+// close the moment between the manager's act and the arrival of its answer on
+// disk. It marks that moment on disk before each request, so that the next run
+// can say what happened.
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/afero"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/managerclient"
+)
+
+// ManagerClient asks one manager. *managerclient.Client is the real one.
+type ManagerClient interface {
+	Register(ctx context.Context, request contract.EnrollmentRequest) (token string, meta managerclient.Meta, err error)
+	Poll(ctx context.Context, token string) (managerclient.Answer, error)
+	UsesProxy() bool
+}
+
+// Identity finds out who this host is. identity.Source is the real one.
+type Identity interface {
+	Gather(ctx context.Context, o identity.Options) (identity.Host, []string, error)
+}
+
+// Accounts resolves owners. hostAccounts is the real one.
+type Accounts interface {
+	UID(name string) (int, error)
+	GID(name string) (int, error)
+	// MayGive fails where this process cannot give a file to uid and gid; -1
+	// stands for "leave it".
+	MayGive(uid, gid int) error
+	// Self is who runs this process.
+	Self() (uid, gid int)
+}
+
+// Auditor writes the audit log.
+type Auditor interface {
+	Record(event contract.Event, fields map[string]string) error
+}
+
+// Enroller runs enrollments on one host. All its fields are needed.
+type Enroller struct {
+	Files *hostfs.Host
+	// Given is where files are read from that an option names and that this
+	// program only reads; links are followed there.
+	Given    afero.Fs
+	Identity Identity
+	Accounts Accounts
+	Dial     func(managerclient.Options) (ManagerClient, error)
+	Audit    func(path string) Auditor
+	Now      func() time.Time
+	// Rand is uniform in [0, 1); it spreads polls.
+	Rand func() float64
+	// Secret is told each secret as soon as it is known.
+	Secret func(string)
+	// Progress is told each phase of a run; nothing waits for it.
+	Progress func(Progress)
+	// Program is the name and version that managers and the audit log see.
+	Program string
+}
+
+// Progress is one moment of a run, for whoever watches it.
+type Progress struct {
+	Phase    Phase
+	Attempts int
+	// Next is when the manager is asked again; zero where it is not.
+	Next time.Time
+	// Note says more in words.
+	Note string
+}
+
+// Phase is a part of a run.
+type Phase string
+
+// The phases of a run.
+const (
+	PhaseRegister  Phase = "registering"
+	PhaseWait      Phase = "waiting for approval"
+	PhasePoll      Phase = "asking the manager"
+	PhaseProvision Phase = "putting certificates in place"
+)
+
+// run is one run of the use case.
+type run struct {
+	*Enroller
+	*settings
+	o   *observed
+	res *Result
+	// revived says that a token is asked once more that seemed to be dead.
+	revived bool
+	// addresses are this host's, for comparing with a certificate.
+	addresses []netip.Addr
+	// deadline is when wait_timeout ends; zero where it does not.
+	deadline time.Time
+}
+
+// Failed is the result of a run that failed before it began.
+func Failed(err error) *Result {
+	r := newResult()
+	r.fail(err)
+	return r
+}
+
+func newResult() *Result {
+	return &Result{State: contract.StateAbsent, Actions: []string{}, BackupFiles: []string{}, Warnings: []string{}}
+}
+
+// Run brings the host to p.State as far as it can, and says what it did.
+func (e *Enroller) Run(ctx context.Context, p Params) *Result {
+	res := newResult()
+	s, err := e.settle(p)
+	if err != nil {
+		res.fail(err)
+		return res
+	}
+	r := &run{Enroller: e, settings: s, res: res}
+	res.warn(s.warnings...)
+	if p.WaitTimeout > 0 {
+		r.deadline = e.Now().Add(time.Duration(p.WaitTimeout))
+	}
+	if err := r.run(ctx); err != nil {
+		err = r.explain(ctx, err)
+		res.fail(err)
+		r.audit(contract.EventFailed, map[string]string{"code": string(contract.CodeOf(err)), "reason": err.Error()})
+	}
+	r.describe()
+	return res
+}
+
+func (r *run) run(ctx context.Context) error {
+	if r.State != string(contract.StateAbsent) && r.BundlePath == "" {
+		if err := r.needURL(); err != nil {
+			return err
+		}
+	}
+	lock, err := r.lock(ctx, lockExisting)
+	if err != nil {
+		return r.busy(err)
+	}
+	// The lock is replaced below; the last one held is the one to give back.
+	defer func() { lock.Unlock() }()
+	if r.o, err = r.observe(r.settings); err != nil {
+		return err
+	}
+	if lock == nil && !r.Check {
+		if settled, err := r.settled(ctx); err != nil || settled {
+			return err
+		}
+		if lock, err = r.lock(ctx, lockCreate); err != nil {
+			return r.busy(err)
+		}
+		if r.o, err = r.observe(r.settings); err != nil {
+			return err
+		}
+	}
+	if err := r.finishKilledRun(); err != nil {
+		return err
+	}
+	if r.State == string(contract.StateAbsent) {
+		return r.remove(ctx)
+	}
+	return r.take(ctx, r.decide())
+}
+
+// explain makes an interrupted run's error say so.
+func (r *run) explain(ctx context.Context, err error) error {
+	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	reason := "a signal"
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		reason = cause.Error()
+	}
+	return contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", reason, r.kept())
+}
+
+// kept says what a run that ends early leaves for the next one.
+func (r *run) kept() string {
+	switch {
+	case r.o != nil && r.o.spool != nil:
+		return "the bundle is kept, the next run puts it in place"
+	case r.o != nil && r.liveToken() != nil:
+		return "the request and its token are kept, the next run goes on with them"
+	default:
+		return "nothing was asked of the manager yet"
+	}
+}
+
+// audit records an event in a real run; a log that cannot be written is a
+// warning, never a failure.
+func (r *run) audit(event contract.Event, fields map[string]string) {
+	if r.Check {
+		return
+	}
+	all := map[string]string{"machine_id": r.res.MachineID, "fqdn": r.res.FQDN}
+	if r.url != nil {
+		all["manager"] = r.url.String()
+	}
+	for name, value := range fields {
+		all[name] = value
+	}
+	if err := r.Audit(r.auditLog).Record(event, all); err != nil {
+		r.res.warn(fmt.Sprintf("the audit log was not written: %v", err))
+	}
+}

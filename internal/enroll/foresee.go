@@ -1,0 +1,60 @@
+package enroll
+
+import (
+	"fmt"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// foreseeApproval says in check mode what an approval would change. What only
+// the manager can tell stands as a warning, not as a guess.
+func (r *run) foreseeApproval() error {
+	r.res.Changed = true
+	r.res.State = contract.StatePending
+	if t := r.liveToken(); t != nil {
+		r.notePending(t)
+	}
+	if r.State == string(contract.StateRegistered) {
+		r.res.State = contract.StateRegistered
+		r.res.Msg = fmt.Sprintf("would be registered at %s", r.url)
+		return nil
+	}
+	r.res.Msg = fmt.Sprintf("would ask %s and put its certificates in place once it is approved", r.url)
+	r.res.warn("check mode asks no manager: what it would answer, and the certificates that it would issue, are not known")
+	for _, d := range r.desired(nil) {
+		if d.after.Path == r.crl {
+			continue
+		}
+		c := r.toBeIssued(d)
+		r.res.act(c.Action())
+		r.res.Diff = append(r.res.Diff, c.Diff())
+	}
+	if !r.WhitelistManager {
+		return nil
+	}
+	ip := r.knownManagerIP()
+	if !ip.IsValid() {
+		r.res.act("let the manager in: " + r.whitelist)
+		r.res.warn(fmt.Sprintf("the line that would be added to %s is not known before the manager is connected to; set manager_ip to see it", r.whitelist))
+		return nil
+	}
+	admit, needed, err := r.planWhitelist(ip)
+	if err == nil && needed {
+		r.show(admit)
+	}
+	return err
+}
+
+// toBeIssued is the change of a file whose new content only the manager knows.
+func (r *run) toBeIssued(d desire) plan.Change {
+	after := d.after
+	after.Exists = true
+	after.Content = nil
+	after.Text = func() string { return fmt.Sprintf("to be issued by %s\n", r.url) }
+	c := plan.Change{Op: plan.Create, Before: d.before, After: after}
+	if d.before.Exists {
+		c.Op = plan.Replace
+	}
+	return c
+}

@@ -1,0 +1,167 @@
+package enroll
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/identity"
+)
+
+// Info is what enrollment_info reports. It changes nothing and asks nobody.
+type Info struct {
+	Changed bool           `json:"changed"`
+	Failed  bool           `json:"failed"`
+	Msg     string         `json:"msg"`
+	State   contract.State `json:"state"`
+	// Valid says that the installed set can serve.
+	Valid bool `json:"valid"`
+	// DaysLeft is how many whole days the certificate is still valid.
+	DaysLeft *int `json:"days_left,omitempty"`
+	// RenewalDue says that the next enrollment run would renew.
+	RenewalDue bool `json:"renewal_due"`
+	// Problems lists what is wrong, in sentences.
+	Problems     []string      `json:"problems"`
+	Manager      *Manager      `json:"manager,omitempty"`
+	MachineID    string        `json:"machine_id,omitempty"`
+	FQDN         string        `json:"fqdn,omitempty"`
+	PendingSince string        `json:"pending_since,omitempty"`
+	Certificates *Certificates `json:"certificates,omitempty"`
+	Key          *Key          `json:"key,omitempty"`
+	Whitelist    *Whitelist    `json:"whitelist,omitempty"`
+	// Service is what the daemon's status file says that it serves; absent
+	// where there is none.
+	Service  json.RawMessage `json:"service,omitempty"`
+	Warnings []string        `json:"warnings"`
+	Error    *Error          `json:"error,omitempty"`
+}
+
+// Exit is the exit code that belongs to the report.
+func (i *Info) Exit() int {
+	if i.Error == nil {
+		return 0
+	}
+	return i.Error.Code.Info().Exit
+}
+
+// Info reports how this host's enrollment stands.
+func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
+	full := DefaultParams()
+	full.Check = true
+	full.ConfigPath, full.StateDir = p.ConfigPath, p.StateDir
+	full.CACertPath, full.ServerCertPath, full.ServerKeyPath = p.CACertPath, p.ServerCertPath, p.ServerKeyPath
+	full.CRLPath, full.WhitelistPath, full.RenewBefore = p.CRLPath, p.WhitelistPath, p.RenewBefore
+
+	info := &Info{Problems: []string{}, Warnings: []string{}, State: contract.StateAbsent}
+	if err := e.inform(ctx, full, p, info); err != nil {
+		code := contract.CodeOf(err)
+		info.Failed, info.Msg = true, err.Error()
+		info.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: contract.HintOf(err)}
+	}
+	return info
+}
+
+func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *Info) error {
+	s, err := e.settle(full)
+	if err != nil {
+		return err
+	}
+	r := &run{Enroller: e, settings: s, res: newResult()}
+	if r.o, err = r.observe(s); err != nil {
+		return err
+	}
+	o := r.o
+	live := r.anyLiveToken()
+	info.State = o.state(live)
+	info.Valid = o.set != nil && o.unusable == nil
+	if live != nil {
+		info.PendingSince = live.Since.Format(time.RFC3339)
+	}
+	if o.set != nil {
+		days := int(o.set.Server.NotAfter.Sub(e.Now()).Hours() / 24)
+		info.DaysLeft = &days
+		info.RenewalDue = !o.usable(e.Now(), s.renewBefore)
+	}
+	info.Certificates, info.Key, info.Manager = o.certificates(), o.keyFacts(), r.managerFacts()
+	info.MachineID, info.FQDN = o.provenance.MachineID, o.provenance.FQDN
+	if info.MachineID == "" {
+		if host, _, err := e.Identity.Gather(ctx, identity.Options{}); err == nil {
+			info.MachineID, info.FQDN = host.MachineID, host.FQDN
+		}
+	}
+	r.inspect(info)
+	info.Service, err = r.service(string(p.StatusPath), info)
+	info.Warnings = append(info.Warnings, o.warnings...)
+	info.Msg = info.sentence()
+	return err
+}
+
+// inspect lists what an enrollment run would mend.
+func (r *run) inspect(info *Info) {
+	problem := func(format string, args ...any) { info.Problems = append(info.Problems, fmt.Sprintf(format, args...)) }
+	if r.o.journal != nil {
+		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.settings.state.journal)
+	}
+	if r.o.spool != nil {
+		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.settings.state.spool)
+	}
+	if r.o.unusable != nil {
+		problem("the certificates cannot serve: %v", r.o.unusable)
+	}
+	repairs, _, err := r.planRepairs()
+	for _, c := range repairs {
+		problem("%s", c.Action())
+	}
+	info.Whitelist = r.res.Whitelist
+	info.Warnings = append(info.Warnings, r.res.Warnings...)
+	switch {
+	case err != nil:
+		problem("%v", err)
+	case info.Whitelist != nil && info.Whitelist.Entry != "" && !info.Whitelist.Present:
+		problem("%s does not let the manager %s in", info.Whitelist.Path, info.Whitelist.Entry)
+	}
+}
+
+// anyLiveToken is a live token for whichever manager: a report has no URL.
+func (r *run) anyLiveToken() *tokenRecord {
+	for _, t := range []*tokenRecord{r.o.newToken, r.o.token} {
+		if t != nil && t.Dead == "" {
+			return t
+		}
+	}
+	return nil
+}
+
+// service reads what the daemon says that it serves.
+func (r *run) service(path string, info *Info) (json.RawMessage, error) {
+	file, err := r.Files.Read(path)
+	if err != nil || !file.Exists {
+		return nil, err
+	}
+	var status struct {
+		Fingerprint string `json:"fingerprint"`
+	}
+	if err := json.Unmarshal(file.Content, &status); err != nil {
+		info.Problems = append(info.Problems, fmt.Sprintf("%s is not the daemon's status: it is no JSON", path))
+		return nil, nil
+	}
+	if c := info.Certificates; c != nil && status.Fingerprint != "" && status.Fingerprint != c.Server.Fingerprint {
+		info.Problems = append(info.Problems, fmt.Sprintf("the daemon serves another certificate (SHA-256 %s) than the installed one; reload it", status.Fingerprint))
+	}
+	return file.Content, nil
+}
+
+func (i *Info) sentence() string {
+	switch {
+	case i.State == contract.StatePending:
+		return "a request waits for approval since " + i.PendingSince
+	case i.Valid && len(i.Problems) == 0:
+		return fmt.Sprintf("enrolled; the certificate is valid for %d more days", *i.DaysLeft)
+	case len(i.Problems) > 0:
+		return i.Problems[0]
+	default:
+		return "not enrolled"
+	}
+}

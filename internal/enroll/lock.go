@@ -1,0 +1,70 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+)
+
+// lockMode says whether the lock file may be made.
+type lockMode bool
+
+const (
+	lockExisting lockMode = false
+	lockCreate   lockMode = true
+)
+
+// lock takes the run lock: nil where there is no lock file and mode does not
+// allow to make one. A host that is converged without this program's help so
+// stays as it is. Check mode takes it shared, and never makes it.
+func (r *run) lock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
+	if mode == lockCreate {
+		if err := r.Files.EnsureDir(r.settings.state.dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	wait, cancel := r.lockContext(ctx)
+	defer cancel()
+	lock, err := r.Files.Lock(wait, r.settings.state.lock, r.Check, bool(mode))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case r.Check && errors.Is(err, hostfs.ErrBusy):
+		r.res.warn("another run on this host is under way: what is shown may be outdated when it ends")
+		return nil, nil
+	}
+	return lock, err
+}
+
+// lockContext ends when this run has waited long enough for another one: not
+// at all where it must not wait, lock_timeout where it takes an enrollment
+// back, and as long as it would wait for the manager otherwise.
+func (r *run) lockContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	switch {
+	case r.State == string(contract.StateAbsent):
+		return context.WithTimeout(ctx, time.Duration(r.LockTimeout))
+	case r.Check || !r.Wait || r.State == string(contract.StateRegistered):
+		return context.WithTimeout(ctx, 0)
+	case !r.deadline.IsZero():
+		return context.WithTimeout(ctx, r.deadline.Sub(r.Now()))
+	default:
+		return context.WithCancel(ctx)
+	}
+}
+
+// busy makes a result of a lock that another run holds.
+func (r *run) busy(err error) error {
+	if !errors.Is(err, hostfs.ErrBusy) {
+		return err
+	}
+	if r.State == string(contract.StateAbsent) || r.Wait && !r.Check && r.State == string(contract.StateEnrolled) {
+		return contract.Errorf(contract.CodeLocked, "another run on this host still holds %s", r.settings.state.lock)
+	}
+	r.res.State = contract.StatePending
+	r.res.Msg = "another run on this host is enrolling it; run again to see how that went"
+	return nil
+}

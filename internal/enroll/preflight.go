@@ -1,0 +1,77 @@
+package enroll
+
+import (
+	"net"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/pki"
+)
+
+// spoolSpace is reserved for an answer before it is asked for: the largest
+// body that the client takes, and what is stored around it.
+const spoolSpace = 1536 << 10
+
+// earliest is a time before which no host's clock can be right: this program
+// is younger.
+var earliest = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// preflight finds all that would make an approved bundle useless before the
+// manager is asked for one: it hands a bundle out once.
+func (r *run) preflight(client ManagerClient) error {
+	if now := r.Now(); now.Before(earliest) {
+		return contract.Errorf(contract.CodeIdentity, "this host's clock says %s", now.UTC().Format(time.RFC3339)).
+			WithHint("set the clock (chronyc makestep, timedatectl set-time) and run again")
+	}
+	if r.WhitelistManager && !r.managerIP.IsValid() && client.UsesProxy() {
+		return contract.Errorf(contract.CodeInvalidArgument, "missing required arguments: manager_ip").
+			WithHint("requests go through a proxy, so the connection does not show the manager's address; set manager_ip, or whitelist_manager to false")
+	}
+	if err := r.preflightFiles(); err != nil {
+		return err
+	}
+	return r.preflightWhitelist()
+}
+
+func (r *run) preflightFiles() error {
+	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl} {
+		if err := r.Files.CheckPath(path); err != nil {
+			return err
+		}
+		if r.Check {
+			continue
+		}
+		dir := filepath.Dir(path)
+		if err := r.Files.EnsureDir(dir, 0o755); err != nil {
+			return err
+		}
+		if err := r.Files.Writable(dir); err != nil {
+			return err
+		}
+		if err := r.Files.Space(dir, spoolSpace); err != nil {
+			return err
+		}
+	}
+	if r.Check {
+		return nil
+	}
+	return r.Files.Space(r.settings.state.dir, 2*spoolSpace)
+}
+
+// hostPort is where to find the route to the manager.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = u.Scheme
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+func fingerprintOf(option string) (string, error) {
+	if option == "" {
+		return "", nil
+	}
+	return pki.NormalizeFingerprint(option)
+}

@@ -1,0 +1,181 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// source is where a bundle came from.
+type source struct {
+	url string
+	ip  netip.Addr
+}
+
+// errKeep marks a bundle that cannot be used now, but may be later or with
+// other options. It is kept.
+var errKeep = errors.New("kept")
+
+// approved puts an answer in place that this run received.
+func (r *run) approved(ctx context.Context, a *spooledAnswer) error {
+	r.Progress(Progress{Phase: PhaseProvision, Attempts: r.res.Attempts})
+	r.res.Attempts++
+	r.audit(contract.EventApproved, nil)
+	return r.settleBundle(r.provision(ctx, a.bundle, a.spooled.source()))
+}
+
+// provisionSpool puts an answer in place that an earlier run received. It asks
+// nobody.
+func (r *run) provisionSpool(ctx context.Context) error {
+	r.res.act("put the bundle in place that an earlier run received (" + r.settings.state.spool + ")")
+	verdict, bundle, err := managerclient.Judge(r.o.spool.HTTPStatus, r.o.spool.Body)
+	switch {
+	case verdict == managerclient.Approved:
+	case r.Check:
+		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %s", r.settings.state.spool, verdict)
+	case verdict == managerclient.Bad:
+		return r.nonsense(&spooledAnswer{spooled: *r.o.spool}, true, nil, err)
+	default:
+		// The run was killed between the storing of a pending answer and its
+		// dropping: there is no bundle in it.
+		if err := r.dropSpool(); err != nil {
+			return err
+		}
+		r.res.Actions = r.res.Actions[:len(r.res.Actions)-1]
+		return r.take(ctx, r.decide())
+	}
+	r.identify(ctx)
+	return r.settleBundle(r.provision(ctx, bundle, r.o.spool.source()))
+}
+
+func (s spooled) source() source {
+	ip, _ := netip.ParseAddr(s.PeerIP)
+	return source{url: s.URL, ip: ip}
+}
+
+// settleBundle decides what becomes of a bundle that was not put in place.
+func (r *run) settleBundle(err error) error {
+	switch {
+	case err == nil || r.Check || contract.CodeOf(err) != contract.CodeBundleInvalid:
+		return err
+	case errors.Is(err, errKeep):
+		return contract.Errorf(contract.CodeBundleInvalid, "%w; the bundle is kept in %s", err, r.settings.state.spool).WithHint("%s", contract.HintOf(err))
+	default:
+		return r.reject(err)
+	}
+}
+
+// reject puts a bundle aside that can never be used. The request that it
+// answers is over.
+func (r *run) reject(why error) error {
+	aside := filepath.Join(r.settings.state.dir, rejectedPrefix+r.Now().UTC().Format("20060102T150405.000000000Z"))
+	if err := r.Files.Rename(r.settings.state.spool, aside); err != nil {
+		return errors.Join(why, err)
+	}
+	r.o.spool, r.o.pollAt = nil, nil
+	r.res.State = contract.StateExpired
+	if err := r.bury(contract.StateExpired); err != nil {
+		return errors.Join(why, err)
+	}
+	return contract.Errorf(contract.CodeBundleInvalid, "the manager's bundle cannot be used: %w; it was moved to %s", why, aside).
+		WithHint("mend the manager's CA, have an administrator remove this host there, then run again")
+}
+
+// provision verifies a bundle, plans, and in a real run puts it in place.
+func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from source) error {
+	set, err := r.accept(bundle)
+	if err != nil {
+		return err
+	}
+	var changes []desire
+	for _, d := range r.desired(set) {
+		if _, changed := plan.Compare(d.before, d.after); changed {
+			changes = append(changes, d)
+		}
+	}
+	ip := from.ip
+	if r.managerIP.IsValid() {
+		ip = r.managerIP
+	}
+	admit, admitNeeded, err := r.planWhitelist(ip)
+	if err != nil {
+		return err
+	}
+	for _, d := range changes {
+		c, _ := plan.Compare(d.before, d.after)
+		r.show(c)
+	}
+	if admitNeeded {
+		r.show(admit)
+	}
+	r.res.State = contract.StateEnrolled
+	r.res.Msg = fmt.Sprintf("enrolled; the certificate is valid until %s", set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
+	if r.Check {
+		r.res.Msg = "would be enrolled"
+		return nil
+	}
+	return r.apply(ctx, set, changes, admitNeeded, source{url: from.url, ip: ip})
+}
+
+// accept verifies a bundle and holds it against what the options demand.
+func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
+	set, err := pki.ParseBundle(*bundle)
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
+	}
+	warnings, err := set.Verify(pki.VerifyOptions{
+		Now: r.Now(), FQDN: r.res.FQDN, IPs: r.addresses, Strict: r.StrictIdentity, CAFingerprint: r.BundleCAFingerprint,
+	})
+	switch {
+	case errors.Is(err, pki.ErrNotYetValid):
+		return nil, keep(err, "compare this host's clock with the manager's, mend it and run again")
+	case errors.Is(err, pki.ErrCAMismatch):
+		return nil, keep(err, "if the bundle's CA is the right one, correct bundle_ca_fingerprint and run again")
+	case errors.Is(err, pki.ErrIdentity):
+		return nil, keep(err, "set fqdn and report_ip to what the certificate says, or strict_identity to false, and run again")
+	case err != nil:
+		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
+	}
+	fingerprint := pki.Fingerprint(set.CA.Raw)
+	if known := r.knownCA(); known != "" && known != fingerprint && !r.AllowCAChange {
+		return nil, keep(fmt.Errorf("the bundle brings another CA (SHA-256 %s) than the one that this host is enrolled under (%s)", fingerprint, known),
+			"if the manager's CA was changed on purpose, run again with allow_ca_change")
+	}
+	r.res.warn(warnings...)
+	return set, nil
+}
+
+// knownCA is the CA that this host is enrolled under.
+func (r *run) knownCA() string {
+	if r.o.set != nil {
+		return pki.Fingerprint(r.o.set.CA.Raw)
+	}
+	return r.o.provenance.CAFingerprint
+}
+
+func keep(err error, hint string) error {
+	return (&contract.Error{Code: contract.CodeBundleInvalid, Err: kept{err}}).WithHint("%s", hint)
+}
+
+// kept is an error that is errKeep too, and says nothing of it.
+type kept struct{ error }
+
+func (k kept) Is(target error) bool { return target == errKeep }
+func (k kept) Unwrap() error        { return k.error }
+
+// hostfsChange is one file of a commit.
+func (r *run) hostfsChange(d desire) hostfs.Change {
+	return hostfs.Change{
+		Path: d.after.Path, Content: d.after.Content, Remove: !d.after.Exists,
+		Attributes: attributesOf(d.after),
+		Backup:     r.Backup && d.before.Exists, KeepOneBackup: d.isKey,
+	}
+}

@@ -1,0 +1,210 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/afero"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/managerclient"
+)
+
+// recordSpace is reserved for a token before it is asked for.
+const recordSpace = 4 << 10
+
+// register makes an enrollment request and goes on to wait for its approval.
+func (r *run) register(ctx context.Context) error {
+	client, err := r.prepare()
+	if err != nil {
+		return err
+	}
+	host, err := r.whoAmI(ctx)
+	if err != nil {
+		return err
+	}
+	if r.Check {
+		r.actRegister()
+		return r.foreseeApproval()
+	}
+	r.Progress(Progress{Phase: PhaseRegister})
+	token, err := r.request(ctx, client, host)
+	if err != nil {
+		return err
+	}
+	return r.await(ctx, client, token)
+}
+
+func (r *run) actRegister() {
+	r.res.Changed = true
+	r.res.act("register at " + r.url.String())
+	r.res.act("keep the polling token in " + r.settings.state.token)
+}
+
+// prepare does all that can fail before the manager is asked.
+func (r *run) prepare() (ManagerClient, error) {
+	client, err := r.dial()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.preflight(client); err != nil {
+		return nil, err
+	}
+	if r.Insecure {
+		r.audit(contract.EventInsecure, nil)
+	}
+	return client, nil
+}
+
+// whoAmI finds out what the manager is told of this host.
+func (r *run) whoAmI(ctx context.Context) (identity.Host, error) {
+	o := identity.Options{FQDN: r.settings.FQDN, ReportIP: r.ReportIP, ReportInterface: r.ReportInterface}
+	if !r.Check && r.url != nil {
+		// The route to a manager that is known by name needs a look-up, and
+		// check mode stays off the network.
+		o.Manager = hostPort(r.url)
+	}
+	host, warnings, err := r.Identity.Gather(ctx, o)
+	if err != nil {
+		return host, err
+	}
+	r.res.warn(warnings...)
+	r.res.MachineID, r.res.FQDN = host.MachineID, host.FQDN
+	r.addresses = host.IPs
+	if host.IP.IsValid() {
+		r.addresses = append(r.addresses, host.IP)
+	}
+	return host, nil
+}
+
+// identify is whoAmI where the manager knows this host already, and what is
+// left is to compare a certificate with it.
+func (r *run) identify(ctx context.Context) {
+	if _, err := r.whoAmI(ctx); err != nil {
+		r.res.warn(fmt.Sprintf("this host's identity could not be compared with the certificate: %v", err))
+	}
+}
+
+// request sends the registration and returns once its token is on disk. Space
+// for the token is reserved before, so that a full disk cannot lose it.
+func (r *run) request(ctx context.Context, client ManagerClient, host identity.Host) (*tokenRecord, error) {
+	unanswered := r.o.requestAt
+	slot, err := r.Files.PrepareSlot(r.settings.state.request, recordSpace)
+	if err != nil {
+		return nil, err
+	}
+	defer slot.Close()
+	asking, cancel := r.lingerUntilDeadline(ctx)
+	defer cancel()
+	token, _, err := client.Register(asking, host.Request())
+	if err != nil {
+		return r.refused(ctx, client, err, unanswered)
+	}
+	r.Secret(token)
+	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC()}
+	raw, err := encodeRecord(t)
+	if err != nil {
+		return nil, err
+	}
+	if err := slot.Store(raw); err != nil {
+		return nil, err
+	}
+	r.o.newToken, r.o.requestAt = t, nil
+	r.actRegister()
+	r.audit(contract.EventRequestSent, nil)
+	return t, r.adopt(ctx)
+}
+
+// refused deals with a registration that brought no token.
+func (r *run) refused(ctx context.Context, client ManagerClient, err error, unanswered *time.Time) (*tokenRecord, error) {
+	code := contract.CodeOf(err)
+	if code == contract.CodeConflict {
+		// A 403 or 404 that ended the old token may have come from a firewall:
+		// the manager knows this machine, so the token is asked once more.
+		if old := r.o.token; old != nil && old.ManagerURL == r.url.String() {
+			r.forgetRequest()
+			revived := *old
+			revived.Dead = ""
+			r.revived = true
+			return &revived, r.saveToken(&revived)
+		}
+	}
+	var failed *managerclient.RequestError
+	mayHaveActed := !errors.As(err, &failed) || failed.MaybeDelivered
+	known := code == contract.CodeConflict || (code == contract.CodeManagerError && failed != nil && failed.HTTPStatus == 500)
+	switch {
+	case known && unanswered != nil:
+		return nil, contract.Errorf(contract.CodeConflict,
+			"a request of %s was sent and its answer lost, and the manager now says: %w", unanswered.UTC().Format(time.RFC3339), err).
+			WithHint("on the manager, an administrator denies the pending request of machine_id %s or removes that host; then run again", r.res.MachineID)
+	case !mayHaveActed, code == contract.CodeConflict, code == contract.CodeRejected, code == contract.CodeRateLimited:
+		if unanswered == nil {
+			r.forgetRequest()
+		}
+	}
+	return nil, err
+}
+
+// forgetRequest takes back the mark of a registration that reached no one.
+func (r *run) forgetRequest() {
+	if err := r.Files.Remove(r.settings.state.request); err != nil {
+		r.res.warn(fmt.Sprintf("%s was left behind: %v", r.settings.state.request, err))
+	}
+	r.o.requestAt = nil
+}
+
+// adopt makes an answered registration the token of this host, in place of any
+// older one.
+func (r *run) adopt(ctx context.Context) error {
+	t := r.o.newToken
+	if t == nil {
+		return nil
+	}
+	if err := r.saveToken(t); err != nil {
+		return err
+	}
+	if err := r.Files.Remove(r.settings.state.request); err != nil {
+		return err
+	}
+	r.o.newToken = nil
+	return r.mirrorToken(ctx, t.Token)
+}
+
+// dial makes the client for the manager.
+func (r *run) dial() (ManagerClient, error) {
+	o := managerclient.Options{
+		URL: r.url, Insecure: r.Insecure, ProxyURL: r.ProxyURL, UserAgent: r.Program, Now: r.Now,
+		Retry: managerclient.Retry{
+			Wait429: r.Wait && r.State == string(contract.StateEnrolled),
+			Jitter:  func(d time.Duration) time.Duration { return jittered(d, r.Rand()) },
+		},
+	}
+	fingerprint, err := fingerprintOf(r.ManagerCAFingerprint)
+	if err != nil {
+		return nil, err
+	}
+	o.Fingerprint = fingerprint
+	if o.CAPEM, err = r.managerCA(); err != nil {
+		return nil, err
+	}
+	return r.Dial(o)
+}
+
+// managerCA is the trust for the manager's HTTPS; nil are the system's roots.
+func (r *run) managerCA() ([]byte, error) {
+	if r.ManagerCAPEM != "" {
+		return []byte(r.ManagerCAPEM), nil
+	}
+	if r.ManagerCAPath == "" {
+		return nil, nil
+	}
+	pem, err := afero.ReadFile(r.Given, string(r.ManagerCAPath))
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeInvalidArgument, "manager_ca_path: %w", err).
+			WithHint("put the manager's CA on this host, or give it as manager_ca_pem or manager_ca_fingerprint")
+	}
+	return pem, nil
+}

@@ -1,0 +1,171 @@
+package enroll
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/whitelist"
+)
+
+// remove takes back what enrollment put on this host, and nothing else: files
+// whose content it did not write stay.
+func (r *run) remove(ctx context.Context) error {
+	r.res.State = contract.StateAbsent
+	r.res.Msg = "this host is not enrolled"
+	ours := r.removable()
+	secrets, err := r.leftSecrets()
+	if err != nil {
+		return err
+	}
+	unlisted, listed, err := r.planUnlist()
+	if err != nil {
+		return err
+	}
+	for _, d := range ours {
+		c, _ := plan.Compare(d.before, d.after)
+		r.show(c)
+	}
+	for _, path := range secrets {
+		r.res.Changed = true
+		r.res.act("remove " + path)
+	}
+	if listed {
+		r.show(unlisted)
+	}
+	if r.Check || !r.res.Changed && !r.mirrored() {
+		return nil
+	}
+	r.res.Msg = "this host's enrollment was taken back"
+	return r.applyRemoval(ctx, ours, secrets, listed)
+}
+
+// leftAnything tells whether there may be something to take back.
+func (r *run) leftAnything() bool {
+	o := r.o
+	return len(o.provenance.Files) > 0 || len(o.provenance.WhitelistEntries) > 0 ||
+		o.token != nil || o.newToken != nil || o.requestAt != nil || o.spool != nil || o.pollAt != nil
+}
+
+// removable are the installed files that enrollment wrote.
+func (r *run) removable() []desire {
+	var ours []desire
+	for _, d := range r.desired(nil) {
+		switch {
+		case !d.before.Exists:
+		case r.o.provenance.owns(d.before.Path, digest(d.before.Content)):
+			d.after = plan.File{Path: d.before.Path}
+			ours = append(ours, d)
+		default:
+			r.res.warn(fmt.Sprintf("%s stays: enrollment did not write what is in it", d.before.Path))
+		}
+	}
+	return ours
+}
+
+// leftSecrets are the files of the state directory that hold a token or a key.
+func (r *run) leftSecrets() ([]string, error) {
+	names, err := r.Files.List(r.settings.state.dir)
+	if err != nil {
+		return nil, err
+	}
+	var secrets []string
+	for _, name := range names {
+		path := filepath.Join(r.settings.state.dir, name)
+		switch {
+		case path == r.settings.state.token, path == r.settings.state.request, path == r.settings.state.spool,
+			strings.HasPrefix(name, rejectedPrefix):
+			secrets = append(secrets, path)
+		}
+	}
+	return secrets, nil
+}
+
+func (r *run) mirrored() bool { return r.o.configToken != "" && r.o.token != nil }
+
+// planUnlist takes the entries out of the whitelist that enrollment added.
+func (r *run) planUnlist() (plan.Change, bool, error) {
+	p := r.o.provenance
+	if len(p.WhitelistEntries) == 0 {
+		return plan.Change{}, false, nil
+	}
+	file, err := r.Files.Read(p.WhitelistPath)
+	if err != nil || !file.Exists {
+		return plan.Change{}, false, err
+	}
+	content, err := r.unlist(file.Content)
+	if err != nil {
+		return plan.Change{}, false, err
+	}
+	after := file
+	after.Content = content
+	c, changed := plan.Compare(r.shownText(file), r.shownText(after))
+	return c, changed, nil
+}
+
+func (r *run) unlist(content []byte) ([]byte, error) {
+	for _, entry := range r.o.provenance.WhitelistEntries {
+		var err error
+		if content, err = whitelist.Remove(content, entry); err != nil {
+			return nil, contract.Errorf(contract.CodeWhitelist, "%s: %w", r.o.provenance.WhitelistPath, err)
+		}
+	}
+	return content, nil
+}
+
+// applyRemoval closes the manager's door first: a manager that is let in but
+// finds no certificate is worse than one that is locked out.
+func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string, listed bool) error {
+	now := r.Now().UTC()
+	if err := r.Files.EnsureDir(r.settings.state.dir, 0o700); err != nil {
+		return err
+	}
+	if err := r.remember(func(p *provenance) { p.Removed = &now }); err != nil {
+		return err
+	}
+	if listed {
+		if _, err := r.edit(ctx, r.o.provenance.WhitelistPath, r.Backup, r.unlist); err != nil {
+			return err
+		}
+		r.audit(contract.EventWhitelistChanged, map[string]string{
+			"path": r.o.provenance.WhitelistPath, "removed": strings.Join(r.o.provenance.WhitelistEntries, " "),
+		})
+	}
+	var changes []hostfs.Change
+	for _, d := range ours {
+		change := r.hostfsChange(d)
+		change.Backup = change.Backup && !d.isKey
+		changes = append(changes, change)
+	}
+	// From the end: without the certificate nobody takes the rest for a set.
+	slices.Reverse(changes)
+	if err := r.replace(changes); err != nil {
+		return err
+	}
+	if r.mirrored() {
+		if err := r.clearMirror(ctx); err != nil {
+			return err
+		}
+	}
+	for _, path := range secrets {
+		if err := r.Files.Remove(path); err != nil {
+			return err
+		}
+	}
+	if err := r.remember(func(p *provenance) { *p = provenance{Removed: &now} }); err != nil {
+		return err
+	}
+	r.audit(contract.EventRemoved, nil)
+	return r.observeRemoved()
+}
+
+func (r *run) observeRemoved() error {
+	var err error
+	r.o, err = r.observe(r.settings)
+	return err
+}

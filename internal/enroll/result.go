@@ -1,0 +1,107 @@
+package enroll
+
+import (
+	"slices"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// Result is what a run says when it ends; its JSON form is the module's
+// output. Nothing in it is secret.
+type Result struct {
+	Changed bool           `json:"changed"`
+	Failed  bool           `json:"failed"`
+	Msg     string         `json:"msg"`
+	State   contract.State `json:"state"`
+	// Actions lists what was done, or in check mode what would be, in order.
+	Actions []string `json:"actions"`
+	Manager *Manager `json:"manager,omitempty"`
+	// Attempts counts the polls of this run that the manager answered.
+	Attempts int `json:"attempts"`
+	// PendingSince is when the request was made, RFC 3339.
+	PendingSince string `json:"pending_since,omitempty"`
+	// MachineID and FQDN are as sent: what an approver compares.
+	MachineID    string        `json:"machine_id,omitempty"`
+	FQDN         string        `json:"fqdn,omitempty"`
+	Certificates *Certificates `json:"certificates,omitempty"`
+	Key          *Key          `json:"key,omitempty"`
+	Whitelist    *Whitelist    `json:"whitelist,omitempty"`
+	BackupFiles  []string      `json:"backup_files"`
+	Warnings     []string      `json:"warnings"`
+	Error        *Error        `json:"error,omitempty"`
+	Diff         []plan.Diff   `json:"diff,omitempty"`
+}
+
+// Manager names the manager of a result.
+type Manager struct {
+	URL string `json:"url"`
+	// IP is the peer of the connection that delivered the bundle.
+	IP string `json:"ip"`
+}
+
+// Certificates are the facts of the installed set.
+type Certificates struct {
+	CA     *Certificate `json:"ca"`
+	Server *Certificate `json:"server"`
+}
+
+// Certificate is one installed certificate.
+type Certificate struct {
+	Path string `json:"path"`
+	pki.Facts
+}
+
+// Key is the installed private key; its content is never told.
+type Key struct {
+	Path string `json:"path"`
+	// Mode is octal, such as "0600".
+	Mode string `json:"mode"`
+}
+
+// Whitelist says whether the manager may reach the agent.
+type Whitelist struct {
+	Path string `json:"path"`
+	// Entry is the manager's address.
+	Entry   string `json:"entry"`
+	Present bool   `json:"present"`
+	// CoveredBy is the entry that lets the manager in: its address, or a network.
+	CoveredBy string `json:"covered_by"`
+}
+
+// Error is a failure as a result tells it.
+type Error struct {
+	Code      contract.Code `json:"code"`
+	Retryable bool          `json:"retryable"`
+	Hint      string        `json:"hint"`
+}
+
+// act records one thing that was done or would be.
+func (r *Result) act(action string) { r.Actions = append(r.Actions, action) }
+
+func (r *Result) warn(warnings ...string) {
+	for _, w := range warnings {
+		if !slices.Contains(r.Warnings, w) {
+			r.Warnings = append(r.Warnings, w)
+		}
+	}
+}
+
+// Exit is the exit code that belongs to the result.
+func (r *Result) Exit() int {
+	if !r.Failed {
+		return 0
+	}
+	if r.Error == nil {
+		return contract.CodeInternal.Info().Exit
+	}
+	return r.Error.Code.Info().Exit
+}
+
+func (r *Result) fail(err error) {
+	code := contract.CodeOf(err)
+	r.Failed = true
+	r.Msg = err.Error()
+	r.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: contract.HintOf(err)}
+}

@@ -1,0 +1,137 @@
+package enroll
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// statePaths are the files of the state directory. The daemon shares them, so
+// both take the same lock.
+type statePaths struct {
+	dir  string
+	lock string
+	// token holds the polling token, alive or dead.
+	token string
+	// request is made before a registration and filled with the new token; an
+	// unfilled one says that a registration was sent and its answer is unknown.
+	request string
+	// spool is made before a poll and filled with the raw answer; an unfilled
+	// one says that a poll was sent and its answer is unknown.
+	spool      string
+	journal    string
+	provenance string
+}
+
+func newStatePaths(dir string) statePaths {
+	in := func(name string) string { return filepath.Join(dir, name) }
+	return statePaths{
+		dir: dir, lock: in("lock"), token: in("token"), request: in("request"),
+		spool: in("spool"), journal: in("journal"), provenance: in("provenance.json"),
+	}
+}
+
+// rejectedPrefix begins the names of bundles that can never be used.
+const rejectedPrefix = "rejected."
+
+// tokenRecord is the polling token and what it belongs to.
+type tokenRecord struct {
+	Token string `json:"token"`
+	// ManagerURL is who may see the token: it is sent nowhere else.
+	ManagerURL string    `json:"manager_url"`
+	MachineID  string    `json:"machine_id,omitempty"`
+	FQDN       string    `json:"fqdn,omitempty"`
+	Since      time.Time `json:"since"`
+	// Dead says why the manager no longer honours the token; empty while it lives.
+	Dead contract.State `json:"dead,omitempty"`
+}
+
+// spooled is a raw answer of the manager as it is kept on disk.
+type spooled struct {
+	HTTPStatus int       `json:"http_status"`
+	PeerIP     string    `json:"peer_ip"`
+	URL        string    `json:"url"`
+	At         time.Time `json:"at"`
+	Body       []byte    `json:"body"`
+}
+
+// provenance is what enrollment put on this host, so that it can be taken back
+// and so that a converged run needs no connection to know the manager.
+type provenance struct {
+	ManagerURL string `json:"manager_url,omitempty"`
+	ManagerIP  string `json:"manager_ip,omitempty"`
+	MachineID  string `json:"machine_id,omitempty"`
+	FQDN       string `json:"fqdn,omitempty"`
+	// CAFingerprint is the CA that this host is enrolled under.
+	CAFingerprint string `json:"ca_fingerprint,omitempty"`
+	// Files are written before the files themselves are, so that a run that
+	// was killed in between leaves none unaccounted for.
+	Files []placed `json:"files,omitempty"`
+	// WhitelistPath and WhitelistEntries are the entries that enrollment added.
+	WhitelistPath    string   `json:"whitelist_path,omitempty"`
+	WhitelistEntries []string `json:"whitelist_entries,omitempty"`
+	// Removed is when the enrollment was taken back; a daemon then does not
+	// enroll again by itself.
+	Removed *time.Time `json:"removed,omitempty"`
+}
+
+// placed is one file that enrollment wrote.
+type placed struct {
+	Path string `json:"path"`
+	// SHA256 lists the contents that are ours: the last one, and while a new
+	// set is being put in place the one before it too.
+	SHA256 []string `json:"sha256"`
+}
+
+// owns tells whether enrollment wrote this content to this path.
+func (p provenance) owns(path string, digest string) bool {
+	return slices.ContainsFunc(p.Files, func(f placed) bool {
+		return f.Path == path && slices.Contains(f.SHA256, digest)
+	})
+}
+
+// place adds a content that is about to be written.
+func (p *provenance) place(path, digest string) {
+	p.Files = slices.Clone(p.Files)
+	for i, f := range p.Files {
+		if f.Path == path {
+			if !slices.Contains(f.SHA256, digest) {
+				p.Files[i].SHA256 = append(slices.Clone(f.SHA256), digest)
+			}
+			return
+		}
+	}
+	p.Files = append(p.Files, placed{Path: path, SHA256: []string{digest}})
+}
+
+// settleFiles forgets older contents once the new set stands.
+func (p *provenance) settleFiles(current map[string]string) {
+	p.Files = slices.DeleteFunc(slices.Clone(p.Files), func(f placed) bool { return current[f.Path] == "" })
+	for i, f := range p.Files {
+		p.Files[i].SHA256 = []string{current[f.Path]}
+	}
+}
+
+func (p *provenance) addWhitelistEntry(path, entry string) {
+	p.WhitelistPath = path
+	if !slices.Contains(p.WhitelistEntries, entry) {
+		p.WhitelistEntries = append(slices.Clone(p.WhitelistEntries), entry)
+	}
+}
+
+func (p *provenance) dropWhitelistEntry(entry string) {
+	p.WhitelistEntries = slices.DeleteFunc(slices.Clone(p.WhitelistEntries), func(e string) bool { return e == entry })
+}
+
+// decodeRecord reads one of the records. Its errors quote no content: the
+// record may hold the token.
+func decodeRecord(path string, raw []byte, into any) error {
+	if err := json.Unmarshal(raw, into); err != nil {
+		return contract.Errorf(contract.CodeFilesystem, "%s is damaged: it is not the JSON that this program wrote", path).
+			WithHint("move %s away and run again; if a request is pending on the manager, an administrator denies it first", path)
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package enroll
+
+import (
+	"crypto/rand"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/spf13/afero"
+
+	"github.com/linux-patch/enroll/internal/audit"
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/managerclient"
+)
+
+// OnThisHost makes an Enroller over the real host. program is what managers
+// and the audit log see; secret is told each secret as soon as it is known.
+func OnThisHost(program string, secret func(string)) (*Enroller, error) {
+	root, err := hostfs.OpenRoot("/")
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeFilesystem, "the file system's root cannot be opened: %w", err)
+	}
+	groups, err := os.Getgroups()
+	if err != nil {
+		return nil, fmt.Errorf("this process's groups: %w", err)
+	}
+	plain := afero.NewOsFs()
+	return &Enroller{
+		Files: hostfs.New(root, hostfs.Options{
+			UID: os.Geteuid(), GID: os.Getegid(), Groups: groups, Now: time.Now, Random: rand.Reader,
+		}),
+		Given:    plain,
+		Identity: identity.System(plain),
+		Accounts: HostAccounts{},
+		Dial: func(o managerclient.Options) (ManagerClient, error) {
+			return managerclient.New(o)
+		},
+		Audit: func(path string) Auditor {
+			return audit.New(root, path, audit.Actor{
+				Program: program, UID: os.Geteuid(), User: os.Getenv("SUDO_USER"), PID: os.Getpid(),
+			}, time.Now)
+		},
+		Now:      time.Now,
+		Rand:     mathrand.Float64,
+		Secret:   secret,
+		Progress: func(Progress) {},
+		Program:  program,
+	}, nil
+}

@@ -1,0 +1,30 @@
+package enroll
+
+import (
+	"context"
+	"time"
+)
+
+// jittered spreads d by ±10 %, and keeps it below the bound that no two polls
+// may reach. u is uniform in [0, 1).
+func jittered(d time.Duration, u float64) time.Duration {
+	return time.Duration(float64(d) * (1 - jitter + 2*jitter*u))
+}
+
+// firstWait spreads the first wait over the whole interval, so that a fleet
+// that was registered at once does not poll at once ever after.
+func firstWait(interval time.Duration, u float64) time.Duration {
+	return interval/4 + time.Duration(float64(interval)*0.75*u)
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,134 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/whitelist"
+)
+
+// whitelistMode is the mode of a whitelist that this program makes.
+const whitelistMode = 0o644
+
+// planWhitelist says how the whitelist has to change so that ip is let in, and
+// notes in the result what lets it in already.
+func (r *run) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
+	r.res.Whitelist = &Whitelist{Path: r.whitelist}
+	if !r.WhitelistManager {
+		return plan.Change{}, false, nil
+	}
+	if !ip.IsValid() {
+		r.res.warn(fmt.Sprintf("the manager's address is not known, so %s was not checked; set manager_ip", r.whitelist))
+		return plan.Change{}, false, nil
+	}
+	r.res.Whitelist.Entry = ip.String()
+	file, err := r.Files.Read(r.whitelist)
+	if err != nil {
+		return plan.Change{}, false, err
+	}
+	after, covered, err := r.admit(file.Content, ip)
+	if err != nil {
+		return plan.Change{}, false, err
+	}
+	if covered != "" {
+		r.res.Whitelist.Present, r.res.Whitelist.CoveredBy = true, covered
+	}
+	change, changed := plan.Compare(r.shownText(file), r.shownText(r.whitelistAfter(file, after)))
+	return change, changed, nil
+}
+
+func (r *run) whitelistAfter(file hostfs.File, content []byte) hostfs.File {
+	if !file.Exists {
+		a := r.attributes(file, whitelistMode)
+		file.Mode, file.UID, file.GID = a.Mode, a.UID, a.GID
+	}
+	file.Exists, file.Content = true, content
+	return file
+}
+
+// admit returns the whitelist with ip in it, and the entry that covers it
+// already.
+func (r *run) admit(content []byte, ip netip.Addr) (after []byte, covered string, err error) {
+	list, err := whitelist.Parse(content)
+	if err == nil {
+		if entry, ok := list.Covering(ip); ok {
+			return content, entry, nil
+		}
+		after, err = whitelist.Add(content, ip)
+	}
+	if err != nil {
+		return nil, "", contract.Errorf(contract.CodeWhitelist, "%s: %w", r.whitelist, err)
+	}
+	return after, "", nil
+}
+
+// applyWhitelist lets ip in. The edit is planned again under the file's own
+// lock, since others write the file too.
+func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
+	if err := r.remember(func(p *provenance) { p.addWhitelistEntry(r.whitelist, ip.String()) }); err != nil {
+		return err
+	}
+	edited, err := r.edit(ctx, r.whitelist, r.Backup, func(old []byte) ([]byte, error) {
+		after, _, err := r.admit(old, ip)
+		return after, err
+	})
+	if err != nil {
+		return err
+	}
+	r.res.Whitelist.Present, r.res.Whitelist.CoveredBy = true, ip.String()
+	if !edited.Changed {
+		// Somebody else let the manager in meanwhile: the entry is theirs.
+		return r.remember(func(p *provenance) { p.dropWhitelistEntry(ip.String()) })
+	}
+	r.audit(contract.EventWhitelistChanged, map[string]string{"path": r.whitelist, "added": ip.String()})
+	return nil
+}
+
+// edit changes one of the files that others write too, under its lock. A
+// signal does not stop it: it is short, and half of a commit helps nobody.
+func (r *run) edit(ctx context.Context, path string, backup bool, change func(old []byte) ([]byte, error)) (hostfs.EditResult, error) {
+	opt := hostfs.EditOptions{
+		LockTimeout: time.Duration(r.LockTimeout),
+		Create:      r.attributes(hostfs.File{}, whitelistMode),
+		Backup:      backup,
+	}
+	edited, err := r.Files.Edit(context.WithoutCancel(ctx), path, opt, func(old []byte, _ bool) ([]byte, error) { return change(old) })
+	if edited.BackupFile != "" {
+		r.res.BackupFiles = append(r.res.BackupFiles, edited.BackupFile)
+	}
+	return edited, err
+}
+
+// preflightWhitelist refuses before any request a whitelist that could not be
+// edited after it. The address is not known yet: one of the documentation
+// range (RFC 5737) stands for it.
+func (r *run) preflightWhitelist() error {
+	if !r.WhitelistManager {
+		return nil
+	}
+	ip := r.managerIP
+	if !ip.IsValid() {
+		ip = netip.AddrFrom4([4]byte{192, 0, 2, 1})
+	}
+	if err := r.Files.CheckPath(r.whitelist); err != nil {
+		return err
+	}
+	file, err := r.Files.Read(r.whitelist)
+	if err != nil {
+		return err
+	}
+	if _, _, err := r.admit(file.Content, ip); err != nil {
+		var coded *contract.Error
+		if !r.managerIP.IsValid() && errors.As(err, &coded) {
+			return coded.WithHint("add the manager's address by hand or mend the file before enrolling; nothing was asked of the manager yet")
+		}
+		return err
+	}
+	return nil
+}

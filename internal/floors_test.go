@@ -1,0 +1,148 @@
+// Package internal_test holds the packages of this module to their floors.
+package internal_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/linux-patch/enroll/"
+
+// floors: a package imports, from this module, only packages of lower floors.
+// So values move one way, and a change shows its reach by its floor.
+var floors = map[string]int{
+	"internal/contract": 0,
+	"internal/yamltext": 0,
+
+	"internal/plan":      1,
+	"internal/pki":       1,
+	"internal/whitelist": 1,
+	"internal/config":    1,
+
+	"internal/managerclient": 2,
+	"internal/hostfs":        2,
+	"internal/identity":      2,
+	"internal/audit":         2,
+
+	"internal/enroll": 3,
+
+	"internal/ansible": 4,
+	"internal/daemon":  4,
+	"internal/manager": 4,
+
+	"module/enrollment":                5,
+	"internal/cmd/linux_patch_api":     5,
+	"internal/cmd/linux_patch_manager": 5,
+}
+
+// only lists what a package may import of this module where its floor alone
+// would allow more.
+var only = map[string][]string{
+	// The reference manager shares the contract with the client and nothing
+	// else, so that each checks the other.
+	"internal/manager": {"internal/contract"},
+}
+
+// pure packages are handed bytes and times: no files, no network, no clock.
+var pure = []string{"internal/contract", "internal/yamltext", "internal/plan", "internal/pki", "internal/whitelist", "internal/config"}
+
+var impure = []string{"os", "net", "net/http", "os/exec", "syscall", "io/ioutil", "github.com/spf13/afero", "golang.org/x/sys/unix"}
+
+func TestFloors(t *testing.T) {
+	seen := 0
+	for dir, imports := range packages(t) {
+		floor, known := floors[dir]
+		if !known {
+			t.Errorf("%s has no floor: give it one in floors", dir)
+			continue
+		}
+		seen++
+		for _, path := range imports {
+			dep, ours := strings.CutPrefix(path, module)
+			if !ours {
+				continue
+			}
+			if below, known := floors[dep]; !known || below >= floor {
+				t.Errorf("%s (floor %d) imports %s (floor %d)", dir, floor, dep, below)
+			}
+			if allowed, limited := only[dir]; limited && !contains(allowed, dep) {
+				t.Errorf("%s imports %s; it may import %v alone", dir, dep, allowed)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d packages were seen: the test looks in the wrong place", seen)
+	}
+}
+
+func TestPurePackagesTouchNothing(t *testing.T) {
+	all := packages(t)
+	for _, dir := range pure {
+		for _, path := range all[dir] {
+			if contains(impure, path) {
+				t.Errorf("%s imports %s", dir, path)
+			}
+		}
+	}
+}
+
+// packages maps each package of this module to what its program files import.
+// Packages for tests alone are left out.
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	for _, top := range []string{"../internal", "../module"} {
+		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.IsDir() && (d.Name() == "testdata" || forTests(path)) {
+				return filepath.SkipDir
+			}
+			if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			dir := filepath.ToSlash(filepath.Dir(strings.TrimPrefix(path, "../")))
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+			if err != nil {
+				return err
+			}
+			found[dir] = append(found[dir], []string{}...)
+			for _, spec := range file.Imports {
+				name, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					return err
+				}
+				found[dir] = append(found[dir], name)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+func forTests(path string) bool {
+	for _, suffix := range []string{"/pkitest", "/faultfs"} {
+		if strings.HasSuffix(path, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
