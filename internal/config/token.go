@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -28,16 +27,6 @@ const (
 	sectionLine = "enrollment:" + addedMark
 	tokenLine   = "polling_token: "
 )
-
-// obstacle is why an edit is not sure, and where.
-type obstacle struct {
-	line int
-	why  string
-}
-
-func (o *obstacle) err(byHand string) error {
-	return contract.Errorf(contract.CodeConfig, "%w: line %d: %s; %s", ErrUneditable, o.line, o.why, byHand)
-}
 
 // SetPollingToken returns data with enrollment.polling_token set to token: data
 // itself where it is that already. A value that is there is replaced in place,
@@ -119,7 +108,7 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 	if f.sectionKey == nil {
 		indent, ok := "", true
 		if t.Root != nil {
-			indent, ok = f.indent(t.Root)
+			indent, ok = t.Indent(t.Root)
 		}
 		if !ok || f.braces() {
 			return nil, &obstacle{t.Root.Line, "the first key is not on a line of its own"}
@@ -128,10 +117,10 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 	}
 	// The line goes right below the section's own, since that is where the
 	// section is sure to reach to.
-	indent, ok := f.indent(f.sectionKey)
+	indent, ok := t.Indent(f.sectionKey)
 	indent += "  "
 	if f.sectionValue.Kind == yaml.MappingNode && len(f.sectionValue.Content) > 0 {
-		first, alone := f.indent(f.sectionValue.Content[0])
+		first, alone := t.Indent(f.sectionValue.Content[0])
 		indent, ok = first, ok && alone
 	}
 	colon, found := f.sectionColon()
@@ -210,108 +199,4 @@ func (f *file) addedFrom(token yamltext.Line) yamltext.Line {
 		return token
 	}
 	return above
-}
-
-// obstacle names what makes any edit of this text unsure.
-func (f *file) obstacle() *obstacle {
-	root := f.text.Root
-	if line := f.text.OddBreak(); line > 0 {
-		return &obstacle{line, "a line break that not every program takes for one"}
-	}
-	if root == nil {
-		return nil
-	}
-	if root.Kind != yaml.MappingNode {
-		return &obstacle{root.Line, "the file is not written as one key a line"}
-	}
-	if f.sectionValue != nil && f.sectionValue.Kind == yaml.AliasNode {
-		return &obstacle{f.sectionValue.Line, "the section is an alias of another"}
-	}
-	// What an alias elsewhere stands for would change too.
-	if root.Anchor != "" || f.sectionValue != nil && f.sectionValue.Anchor != "" {
-		return &obstacle{root.Line, "the section has an anchor"}
-	}
-	return nil
-}
-
-// braces tells whether the section is, or would be, between braces.
-func (f *file) braces() bool {
-	return f.text.Root != nil && f.text.Root.Style&yaml.FlowStyle != 0 ||
-		f.sectionValue != nil && f.sectionValue.Style&yaml.FlowStyle != 0
-}
-
-func (f *file) indent(n *yaml.Node) (string, bool) {
-	off, ok := f.text.Offset(n)
-	if !ok {
-		return "", false
-	}
-	return f.text.Indent(off)
-}
-
-// sectionColon returns the place behind the colon of the section's key.
-func (f *file) sectionColon() (off int, ok bool) {
-	_, off, ok = f.text.Scalar(f.sectionKey, false)
-	if !ok {
-		return 0, false
-	}
-	rest := strings.TrimLeft(string(f.text.Data[off:f.text.LineAt(off).End]), " \t")
-	if !strings.HasPrefix(rest, ":") {
-		return 0, false
-	}
-	return f.text.LineAt(off).End - len(rest) + 1, true
-}
-
-// others is the document without the token, and without a section and a
-// document that hold nothing else; nil where that leaves nothing.
-func (f *file) others() *yaml.Node {
-	if f.text.Root == nil || f.text.Root.Kind != yaml.MappingNode {
-		return f.text.Root
-	}
-	section := f.sectionValue
-	if section != nil && section.Kind == yaml.MappingNode {
-		section = without(section, f.tokenKey)
-	}
-	root := without(f.text.Root, f.sectionKey)
-	if section != nil && !yamltext.IsNull(section) && (section.Kind != yaml.MappingNode || len(section.Content) > 0) {
-		root.Content = append(root.Content, f.sectionKey, section)
-	}
-	if len(root.Content) == 0 {
-		return nil
-	}
-	return root
-}
-
-// without returns a copy of mapping that lacks a key.
-func without(mapping, key *yaml.Node) *yaml.Node {
-	rest := *mapping
-	rest.Content = nil
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		if mapping.Content[i] != key {
-			rest.Content = append(rest.Content, mapping.Content[i], mapping.Content[i+1])
-		}
-	}
-	return &rest
-}
-
-// quote writes s in double quotes, in ASCII (YAML 1.2, 7.3.1).
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r >= ' ' && r <= '~':
-			b.WriteRune(r)
-		case r <= 0xff:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case r <= 0xffff:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			fmt.Fprintf(&b, `\U%08x`, r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }

@@ -23,7 +23,7 @@ func (f *file) add(ip netip.Addr) ([]byte, *obstacle) {
 	case f.key == nil:
 		indent, ok := "", true
 		if t.Root != nil {
-			indent, ok = f.indent(t.Root)
+			indent, ok = t.Indent(t.Root)
 		}
 		if !ok {
 			return nil, &obstacle{t.Root.Line, "the first key is not on a line of its own"}
@@ -31,7 +31,7 @@ func (f *file) add(ip netip.Addr) ([]byte, *obstacle) {
 		return t.Append(indent + addedLine(ip.String())), nil
 	case f.seq == nil:
 		start, end, ok := t.Scalar(f.value, false)
-		indent, alone := f.indent(f.key)
+		indent, alone := t.Indent(f.key)
 		if !ok || start != end || !alone || !t.OnlyComment(end) {
 			return nil, &obstacle{f.key.Line, `"entries" has a value in place of a list`}
 		}
@@ -104,14 +104,6 @@ func (f *file) obstacle() *obstacle {
 		return &obstacle{root.Line, "the list has an anchor"}
 	}
 	return nil
-}
-
-func (f *file) indent(n *yaml.Node) (string, bool) {
-	off, ok := f.text.Offset(n)
-	if !ok {
-		return "", false
-	}
-	return f.text.Indent(off)
 }
 
 // entryLine returns the line of an entry of a block list and what stands before

@@ -132,8 +132,12 @@ func (t *Text) OnlyComment(off int) bool {
 	return len(trimmed) == 0 || trimmed[0] == '#' && len(trimmed) < len(rest)
 }
 
-// Indent returns what stands before off on its line, where that is spaces only.
-func (t *Text) Indent(off int) (indent string, ok bool) {
-	s := t.Data[t.LineAt(off).Start:off]
-	return string(s), len(bytes.Trim(s, " ")) == 0
+// Indent returns what stands before n on its line, where that is spaces only.
+func (t *Text) Indent(n *yaml.Node) (indent string, ok bool) {
+	off, ok := t.Offset(n)
+	if !ok {
+		return "", false
+	}
+	before := t.Data[t.LineAt(off).Start:off]
+	return string(before), len(bytes.Trim(before, " ")) == 0
 }
