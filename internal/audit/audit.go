@@ -84,14 +84,20 @@ func (l *Log) Record(event contract.Event, fields map[string]string) error {
 }
 
 func (l *Log) line(event contract.Event, fields map[string]string) ([]byte, error) {
-	data := logrus.Fields{"event": string(event), "program": l.actor.Program, "uid": strconv.Itoa(l.actor.UID), "pid": strconv.Itoa(l.actor.PID)}
-	if l.actor.User != "" {
-		data["user"] = printable(l.actor.User)
-	}
+	data := logrus.Fields{}
 	for name, value := range fields {
 		if value != "" && !speaksOfSecret(name) {
-			data[name] = printable(value)
+			data[printable(name)] = printable(value)
 		}
+	}
+	// Last, so that no field takes the place of who did it.
+	data["event"] = string(event)
+	data["program"] = printable(l.actor.Program)
+	data["uid"] = strconv.Itoa(l.actor.UID)
+	data["pid"] = strconv.Itoa(l.actor.PID)
+	delete(data, "user")
+	if l.actor.User != "" {
+		data["user"] = printable(l.actor.User)
 	}
 	// The formatter alone: a logrus.Logger reports its own failures on stderr,
 	// where one line breaks a module's result.
@@ -102,7 +108,7 @@ func (l *Log) line(event contract.Event, fields map[string]string) ([]byte, erro
 // speaksOfSecret is a net beneath callers that know better than to pass one.
 func speaksOfSecret(field string) bool {
 	field = strings.ToLower(field)
-	for _, word := range []string{"token", "key", "secret", "password", "credential", "pem"} {
+	for _, word := range []string{"token", "key", "secret", "passw", "passphrase", "proxy", "credential", "pem"} {
 		if strings.Contains(field, word) {
 			return true
 		}

@@ -64,7 +64,7 @@ func TestRecordAppendsOneLine(t *testing.T) {
 func TestRecordDropsSecretsAndBoundsValues(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	fields := map[string]string{"reason": strings.Repeat("é", 4000)}
-	for _, name := range []string{"polling_token", "server_key", "Password", "ca_pem", "client_secret"} {
+	for _, name := range []string{"polling_token", "server_key", "Password", "ca_pem", "client_secret", "proxy_url", "passphrase"} {
 		fields[name] = "canary"
 	}
 	if err := newLog(path).Record(contract.EventFailed, fields); err != nil {
@@ -76,6 +76,30 @@ func TestRecordDropsSecretsAndBoundsValues(t *testing.T) {
 	}
 	if strings.Contains(string(raw), "canary") || len(raw) > 1000 || !json.Valid(raw) {
 		t.Errorf("%d bytes: %.200s", len(raw), raw)
+	}
+}
+
+func TestRecordKeepsTheActor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	forged := map[string]string{"event": "x", "program": "x", "uid": "x", "pid": "x", "user": "x", "time": "x", "level": "x", "msg": "x"}
+	now := func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+	if err := audit.New(afero.NewOsFs(), path, audit.Actor{Program: "p", PID: 7}, now).Record(contract.EventFailed, forged); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]string
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"event": "enrollment.failed", "program": "p", "uid": "0", "pid": "7", "user": "", "time": "2026-01-02T03:04:05Z", "level": "info",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
 	}
 }
 
