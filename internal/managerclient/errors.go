@@ -42,11 +42,11 @@ func (e *RequestError) Unwrap() error { return e.Err }
 
 var errNotLoopback = errors.New("http is for this machine only, and the name leads to another")
 
-func (f *call) meta() Meta {
+func (f *flight) meta() Meta {
 	return Meta{PeerIP: f.peer, HTTPStatus: f.status, RetryAfter: f.retryAfter, MaybeDelivered: f.mayHaveActed}
 }
 
-func (f *call) fail(err *contract.Error) *RequestError {
+func (f *flight) fail(err *contract.Error) *RequestError {
 	return &RequestError{
 		MaybeDelivered: f.mayHaveActed,
 		HTTPStatus:     f.status,
@@ -57,7 +57,7 @@ func (f *call) fail(err *contract.Error) *RequestError {
 }
 
 // failed explains why no answer came.
-func (f *call) failed(ctx context.Context, err error) *RequestError {
+func (f *flight) failed(ctx context.Context, err error) *RequestError {
 	if ended := f.ended(ctx); ended != nil {
 		return f.fail(ended)
 	}
@@ -89,7 +89,7 @@ func (f *call) failed(ctx context.Context, err error) *RequestError {
 }
 
 // cutOff explains why an answer that began did not come whole.
-func (f *call) cutOff(ctx context.Context, err error) *RequestError {
+func (f *flight) cutOff(ctx context.Context, err error) *RequestError {
 	if ended := f.ended(ctx); ended != nil {
 		return f.fail(ended)
 	}
@@ -102,7 +102,7 @@ func (f *call) cutOff(ctx context.Context, err error) *RequestError {
 
 // ended explains a failure by the caller's context, which is then wrapped, so
 // that the caller can tell its own deadline.
-func (f *call) ended(ctx context.Context) *contract.Error {
+func (f *flight) ended(ctx context.Context) *contract.Error {
 	switch err := ctx.Err(); {
 	case errors.Is(err, context.Canceled):
 		return contract.Errorf(contract.CodeInterrupted, "interrupted while talking to %s: %w", f.client.base, err)
@@ -155,7 +155,7 @@ func reason(err error) string {
 
 // untrusted explains a failed handshake with the manager, nil if err is
 // something else.
-func (f *call) untrusted(err error) *contract.Error {
+func (f *flight) untrusted(err error) *contract.Error {
 	if errors.As(err, new(proxyError)) {
 		return nil
 	}
@@ -188,7 +188,7 @@ func handshakeRefused(err error) *contract.Error {
 		WithHint("check that manager_url is the manager's HTTPS port, that it speaks TLS 1.2 or newer, and that it asks for no client certificate there")
 }
 
-func (f *call) whyUntrusted(e *tls.CertificateVerificationError) string {
+func (f *flight) whyUntrusted(e *tls.CertificateVerificationError) string {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	switch now := f.client.now(); {
@@ -220,7 +220,7 @@ func namesOf(c *x509.Certificate) string {
 }
 
 // scrub takes the token and the proxy's credentials out of a text.
-func (f *call) scrub(s string) string {
+func (f *flight) scrub(s string) string {
 	secrets := f.secrets
 	if p := f.client.proxy; p != nil && p.User != nil {
 		password, _ := p.User.Password()

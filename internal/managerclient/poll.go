@@ -12,7 +12,7 @@ import (
 // was none. An approved bundle is handed out once, so that a Poll that is
 // cancelled on its way may lose it: MaybeDelivered tells.
 func (c *Client) Poll(ctx context.Context, token string) (Answer, error) {
-	f := &call{client: c, method: http.MethodGet, secrets: []string{token}}
+	f := &flight{client: c, method: http.MethodGet, secrets: []string{token}}
 	if !ValidToken(token) {
 		return Answer{}, f.fail(contract.Errorf(contract.CodeTokenUnknown, "the saved polling token is not one"))
 	}

@@ -129,7 +129,7 @@ func TestFindProxy(t *testing.T) {
 // TestScrub: what no rule has words for loses its secrets.
 func TestScrub(t *testing.T) {
 	proxy, _ := url.Parse("http://user:p%40ss@proxy")
-	f := &call{client: &Client{proxy: proxy}, secrets: []string{tokenCanary}}
+	f := &flight{client: &Client{proxy: proxy}, secrets: []string{tokenCanary}}
 	got := f.scrub("GET /x/" + tokenCanary + " by http://user:p%40ss@proxy with p@ss\n")
 	if want := "GET /x/[hidden] by http://[hidden]@proxy with [hidden]"; got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -21,7 +21,7 @@ func ValidToken(s string) bool {
 // Register sends the enrollment request and returns the polling token. Every
 // error is a *RequestError. It is sent again as Options.Retry says.
 func (c *Client) Register(ctx context.Context, r contract.EnrollmentRequest) (string, Meta, error) {
-	f := &call{client: c, method: http.MethodPost}
+	f := &flight{client: c, method: http.MethodPost}
 	body, err := json.Marshal(r)
 	if err != nil {
 		return "", Meta{}, f.fail(contract.Errorf(contract.CodeInternal, "cannot encode the enrollment request: %w", err))
@@ -40,7 +40,7 @@ func (c *Client) Register(ctx context.Context, r contract.EnrollmentRequest) (st
 // judge reads the token, or says why there is none. Text of the answer goes
 // into the message for a refusal only: what should have held a token is not
 // repeated.
-func (f *call) judge(a *reply) (string, *contract.Error) {
+func (f *flight) judge(a *reply) (string, *contract.Error) {
 	at := f.client.base
 	said := managerText(a.body)
 	if said != "" {

@@ -12,8 +12,8 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// call is one Register or Poll over all its attempts.
-type call struct {
+// flight is one Register or Poll over all its attempts.
+type flight struct {
 	client *Client
 	method string
 	// secrets must stand in no error.
@@ -39,7 +39,7 @@ type reply struct {
 
 // send makes the request, again where the policy allows it, and reads the
 // answer. The error is a *RequestError.
-func (f *call) send(ctx context.Context, path string, body []byte) (*reply, error) {
+func (f *flight) send(ctx context.Context, path string, body []byte) (*reply, error) {
 	u := *f.client.base
 	u.Path += path
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: f.connected})
@@ -88,7 +88,7 @@ func (f *call) send(ctx context.Context, path string, body []byte) (*reply, erro
 // connected marks the point from which the manager may act: the request is
 // written next. Being told a moment early is safe; net/http tells it before
 // the first byte, on the goroutine that later reads delivered.
-func (f *call) connected(info httptrace.GotConnInfo) {
+func (f *flight) connected(info httptrace.GotConnInfo) {
 	f.delivered = true
 	if f.client.UsesProxy() {
 		return
@@ -98,7 +98,7 @@ func (f *call) connected(info httptrace.GotConnInfo) {
 	}
 }
 
-func (f *call) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+func (f *flight) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	o := outcome{method: f.method, delivered: f.delivered}
 	if resp != nil && err == nil {
 		f.retryAfter = retryAfterOf(resp.Header, f.client.now())
