@@ -17,6 +17,10 @@ func firstWait(interval time.Duration, u float64) time.Duration {
 	return interval/4 + time.Duration(float64(interval)*0.75*u)
 }
 
+// grace is what an answer on its way gets when a signal comes: it may be the
+// bundle, which is handed out once. A run still ends within a second.
+const grace = 500 * time.Millisecond
+
 // pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -27,4 +31,24 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// lingerUntilDeadline is for a request that may be sent again: it ends with
+// wait_timeout too.
+func (r *run) lingerUntilDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := linger(ctx)
+	if r.deadline.IsZero() {
+		return late, cancel
+	}
+	timed, stop := context.WithTimeout(late, r.deadline.Sub(r.Now()))
+	return timed, func() { stop(); cancel() }
+}
+
+// linger is ctx, ending a moment later: an answer on its way is still taken.
+func linger(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
+	})
+	return late, func() { stop(); cancel(nil) }
 }
