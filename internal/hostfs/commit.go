@@ -8,9 +8,10 @@ import (
 	"slices"
 )
 
-// ErrCommitUnfinished says that some files of a commit are in place and others
-// may not be; the journal is there, and the next Finish goes on with it.
-var ErrCommitUnfinished = errors.New("not all files are in place; the next run finishes this")
+// ErrCommitUnfinished says that a commit has begun and could not be completed:
+// some files may be new and others old, or a last sync failed. The journal is
+// there, and the next Finish goes on with it.
+var ErrCommitUnfinished = errors.New("the change of the files is not complete; the next run finishes it")
 
 // ErrJournalExists says that an earlier commit waits for Finish.
 var ErrJournalExists = errors.New("an earlier commit is not finished")

@@ -140,7 +140,8 @@ func (h *Host) backUp(old File) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := h.fs.Rename(temp, name); err != nil {
+	s := step{Action: doBackup, Path: name, Temp: filepath.Base(temp), After: old.hash()}
+	if err := h.perform(s); err != nil {
 		return "", also(err, h.removeIfThere(temp))
 	}
 	return name, nil

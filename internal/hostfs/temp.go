@@ -29,8 +29,12 @@ func (h *Host) createTemp(target string) (afero.File, string, error) {
 		}
 		temp := dir + "." + base + "." + hex.EncodeToString(unique[:]) + ".enroll~tmp"
 		f, err := h.open(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err == nil {
+			return f, temp, nil
+		}
 		if !errors.Is(err, fs.ErrExist) {
-			return f, temp, err
+			// A network file system may have made it and lost the answer.
+			return nil, "", also(err, h.removeIfThere(temp))
 		}
 	}
 	return nil, "", fmt.Errorf("temp file for %s: every name is taken: %w", target, fs.ErrExist)
