@@ -4,8 +4,8 @@
 // It promises that a poll is never sent again once it may have reached the
 // manager, that every failure says whether the manager may have acted, that
 // each request ends in bounded time and memory, and that neither the polling
-// token nor a proxy's credentials stand in any error. It writes no log
-// and no file. It does not keep the token, does not decide when to ask again
+// token nor a proxy's credentials stand in any error. It writes no log and no
+// file. It does not keep the token, does not decide when to ask again
 // after an answer to a poll, and does not verify a bundle.
 package managerclient
 
@@ -36,8 +36,9 @@ type Options struct {
 	URL *url.URL
 	// CAPEM holds certificates that replace the system's roots.
 	CAPEM []byte
-	// Fingerprint is a SHA-256 in 64 lower-case hexadecimal digits; see trust
-	// for what it pins. With CAPEM, both must hold.
+	// Fingerprint is a SHA-256 in 64 lower-case hexadecimal digits: of the
+	// presented leaf, or of a CA, presented or in CAPEM, which is then the sole
+	// root of a normal verification. With CAPEM, both must hold.
 	Fingerprint string
 	// Insecure drops verification; a Fingerprint is honoured all the same.
 	Insecure bool
