@@ -77,3 +77,19 @@ func (h *Host) SetAttributes(path string, a Attributes) error {
 	defer f.Close()
 	return failed(f.Sync())
 }
+
+// Rename gives a file another name in its directory, over what has that name.
+func (h *Host) Rename(from, to string) error {
+	if filepath.Dir(from) != filepath.Dir(to) {
+		return refuse("name two files of one directory", "%s and %s are in different directories", from, to)
+	}
+	for _, path := range []string{from, to} {
+		if err := h.CheckPath(path); err != nil {
+			return err
+		}
+	}
+	if err := h.fs.Rename(from, to); err != nil {
+		return failed(err)
+	}
+	return failed(h.syncDir(filepath.Dir(to)))
+}

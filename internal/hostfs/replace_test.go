@@ -69,6 +69,25 @@ func TestReplaceFaults(t *testing.T) {
 	})
 }
 
+func TestRename(t *testing.T) {
+	s := newSandbox(t)
+	h := s.host()
+	s.write("/a", "a", 0o600)
+	s.write("/b", "b", 0o640)
+	s.mkdir("/d", 0o755)
+	if err := h.Rename("/a", "/b"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]string{{"/b", "/d/b"}, {"/b", "/d"}, {"/missing", "/b"}, {"/d", "/c"}} {
+		if err := h.Rename(c[0], c[1]); contract.CodeOf(err) != contract.CodeFilesystem {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+	if err := sameTree(s.tree(), map[string]string{"/b": "0600 a"}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A temp file is closed to all others from its first moment.
 func TestTempFilesAreClosed(t *testing.T) {
 	old := syscall.Umask(0)
