@@ -1,0 +1,151 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/linux-patch/enroll/internal/config"
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/whitelist"
+)
+
+// findings are what --check-config has to say. The first error decides the
+// exit code.
+type findings struct {
+	lines []string
+	first error
+}
+
+func (f *findings) ok(format string, args ...any) {
+	f.lines = append(f.lines, "ok       "+fmt.Sprintf(format, args...))
+}
+
+func (f *findings) warn(format string, args ...any) {
+	f.lines = append(f.lines, "warning  "+fmt.Sprintf(format, args...))
+}
+
+func (f *findings) fail(err error) {
+	if f.first == nil {
+		f.first = err
+	}
+	f.lines = append(f.lines, fmt.Sprintf("error    %v (%s: %s)", err, contract.CodeOf(err), contract.HintOf(err)))
+}
+
+// checkConfig is --check-config: it looks at everything and changes nothing.
+func (d *daemon) checkConfig(context.Context) int {
+	var f findings
+	if err := d.configure(); err != nil {
+		f.fail(err)
+		// The rest is judged by the contract's paths, as far as they are known.
+		d.cfg = &config.Config{}
+		d.paths = d.cfg.Paths()
+	} else {
+		f.ok("%s: listens on %s", d.opt.config, d.listen)
+	}
+	d.checkFiles(&f)
+	d.checkCertificates(&f)
+	d.checkWhitelist(&f)
+	d.checkEnrollment(&f)
+	for _, line := range f.lines {
+		fmt.Fprintln(d.env.Stdout, line)
+	}
+	if f.first != nil {
+		return contract.CodeOf(f.first).Info().Exit
+	}
+	return 0
+}
+
+// checkFiles holds each path to the rules that enrollment and daemon rely on:
+// nobody else can replace it.
+func (d *daemon) checkFiles(f *findings) {
+	files := d.enroller.Files
+	for _, path := range []string{
+		d.opt.config, d.paths.CACert, d.paths.ServerCert, d.paths.ServerKey, d.paths.CRL, d.paths.Whitelist,
+		d.paths.AuditLog, filepath.Join(d.opt.stateDir, "token"), d.opt.statusFile,
+	} {
+		if err := files.CheckPath(path); err != nil {
+			f.fail(err)
+		}
+	}
+	key, err := files.Stat(d.paths.ServerKey)
+	switch {
+	case err != nil:
+		// CheckPath has said it.
+	case key.Exists && key.Mode.Perm()&0o037 != 0:
+		f.fail(contract.Errorf(contract.CodeFilesystem, "%s has mode %04o, so that others than its owner may use the private key", key.Path, key.Mode.Perm()).
+			WithHint("chmod 0600 %s", key.Path))
+	case key.Exists:
+		f.ok("%s has mode %04o", key.Path, key.Mode.Perm())
+	}
+	cfg, err := files.Stat(d.opt.config)
+	if err == nil && cfg.Exists && d.cfg.Enrollment.PollingToken != "" && cfg.Mode.Perm()&0o007 != 0 {
+		f.warn("%s holds the polling token and everybody may reach it (mode %04o); chmod it to 0640", cfg.Path, cfg.Mode.Perm())
+	}
+}
+
+func (d *daemon) checkCertificates(f *findings) {
+	contents, _, err := installed{files: d.enroller.Files, paths: d.paths}.read()
+	var set *served
+	if err == nil {
+		set, err = parse(contents, d.now())
+	}
+	if err != nil {
+		f.fail(contract.Errorf(contract.CodeBundleInvalid, "certificates: %w", err).
+			WithHint("enroll, or put a certificate, its key and the CA in place"))
+		return
+	}
+	for _, w := range set.warnings {
+		f.warn("certificates: %s", w)
+	}
+	f.ok("%s: %s, valid until %s, SHA-256 %s", d.paths.ServerCert, set.facts.Subject, set.facts.NotAfter.Format("2006-01-02 15:04 MST"), set.facts.Fingerprint)
+}
+
+func (d *daemon) checkWhitelist(f *findings) {
+	file, err := d.enroller.Files.Read(d.paths.Whitelist)
+	if err != nil {
+		f.fail(err)
+		return
+	}
+	list, err := whitelist.Parse(file.Content)
+	if err != nil {
+		f.fail(contract.Errorf(contract.CodeWhitelist, "%s: %w", d.paths.Whitelist, err))
+		return
+	}
+	for _, e := range list.Invalid {
+		f.fail(contract.Errorf(contract.CodeWhitelist, "%s: line %d: %q is no IP address, CIDR network or host name", d.paths.Whitelist, e.Line, e.Text))
+	}
+	switch good := len(list.Entries) - len(list.Invalid); {
+	case !file.Exists:
+		f.warn("%s does not exist: nobody may connect", d.paths.Whitelist)
+	case good == 0:
+		f.warn("%s has no entries: nobody may connect", d.paths.Whitelist)
+	default:
+		f.ok("%s: entries %d", d.paths.Whitelist, good)
+	}
+}
+
+// checkEnrollment tells how the host stands, and what it would do at a start.
+func (d *daemon) checkEnrollment(f *findings) {
+	p := d.params()
+	p.Check = true
+	since, err := d.enroller.TakenOut(p)
+	switch {
+	case err != nil:
+		f.fail(err)
+	case since != nil:
+		f.warn("this host was taken out on %s: it does not enroll by itself", since.Format("2006-01-02"))
+	case d.hasManager():
+		// Parsed, so that no credentials are printed.
+		url, err := managerclient.ParseURL(cmp.Or(d.opt.url, d.cfg.Enrollment.ManagerURL))
+		if err != nil {
+			f.fail(err)
+			return
+		}
+		f.ok("enrolls with %s where it must", url)
+	default:
+		f.warn("no manager is set: neither enrollment nor renewal happens by itself")
+	}
+}

@@ -1,0 +1,161 @@
+// Package daemon is the program linux_patch_api, the reference agent: it
+// enrolls the host where that is needed, and in the same process listens with
+// mutual TLS.
+//
+// It promises that only TLS 1.3 connections from whitelisted addresses, with a
+// client certificate that the installed CA signed and its CRL does not list,
+// get an answer, each judged when it is made and again at each request; that
+// new certificates, CRL and whitelist are taken up while it runs, with no
+// handshake failing for it; and that a set which does not verify is never
+// loaded. It does not manage patches: it answers health checks only.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/linux-patch/enroll/internal/config"
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+)
+
+// Env is what one run of the program has around it.
+type Env struct {
+	// Args are the command line's words after the program's name.
+	Args           []string
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Version        string
+	// Hangup delivers SIGHUP, which asks to read everything again.
+	Hangup <-chan os.Signal
+	// Enroller makes the use case; secret is told each secret.
+	Enroller func(secret func(string)) (*enroll.Enroller, error)
+	// LookupIP is that of net.Resolver; network is "ip".
+	LookupIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// exitListener is the exit code of a daemon that cannot listen, or no more:
+// none of the contract's codes, which are about enrollment.
+const exitListener = 1
+
+// errListener marks such an end.
+var errListener = errors.New("listener")
+
+// daemon is one run of the program.
+type daemon struct {
+	env      Env
+	opt      options
+	con      *console
+	log      *logrus.Logger
+	enroller *enroll.Enroller
+	notify   notifier
+
+	cfg   *config.Config
+	paths config.Paths
+	// listen is the address to listen on.
+	listen string
+}
+
+// Run runs the program until ctx ends, and returns its exit code.
+func Run(ctx context.Context, env Env) int {
+	con := newConsole(env.Stderr)
+	log := newLogger(con, underJournal(env.Getenv, env.Stderr))
+	opt, err := parseFlags(env.Args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(env.Stdout, help())
+		return 0
+	case err != nil:
+		return fail(log, err)
+	case opt.version:
+		fmt.Fprintln(env.Stdout, "linux_patch_api", env.Version)
+		return 0
+	}
+	d := &daemon{env: env, opt: opt, con: con, log: log, notify: newNotifier(env.Getenv, os.Getpid())}
+	if d.enroller, err = env.Enroller(con.Hide); err != nil {
+		return fail(log, err)
+	}
+	if opt.check {
+		return d.checkConfig(ctx)
+	}
+	if err := d.configure(); err != nil {
+		return fail(log, err)
+	}
+	if opt.only {
+		return d.enrollOnly(ctx)
+	}
+	return fail(log, d.run(ctx))
+}
+
+// configure reads config.yaml. A missing one is none, unless it was named.
+func (d *daemon) configure() error {
+	cfg, err := d.readConfig()
+	if err != nil {
+		return err
+	}
+	if cfg.TLS.Enabled != nil && !*cfg.TLS.Enabled {
+		return contract.Errorf(contract.CodeConfig, "%s: tls.enabled is false, and this agent listens with mutual TLS only", d.opt.config).
+			WithHint("set tls.enabled to true or leave it out")
+	}
+	d.cfg, d.paths = cfg, cfg.Paths()
+	d.listen = d.listenAddress(cfg)
+	d.setLevel(cfg)
+	return nil
+}
+
+func (d *daemon) readConfig() (*config.Config, error) {
+	file, err := d.enroller.Files.Read(d.opt.config)
+	if err != nil {
+		return nil, &contract.Error{Code: contract.CodeConfig, Err: err}
+	}
+	if !file.Exists && d.opt.configGiven {
+		return nil, contract.Errorf(contract.CodeConfig, "%s does not exist", d.opt.config)
+	}
+	cfg, err := config.Parse(file.Content)
+	if err == nil {
+		err = cfg.Validate()
+	}
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeConfig, "%s: %w", d.opt.config, err)
+	}
+	if token := cfg.Enrollment.PollingToken; token != "" {
+		d.con.Hide(token)
+	}
+	return cfg, nil
+}
+
+func (d *daemon) setLevel(cfg *config.Config) {
+	level := logrus.InfoLevel
+	if parsed, err := logrus.ParseLevel(cfg.Logging.Level); err == nil {
+		level = parsed
+	}
+	if d.opt.verbose {
+		level = max(level, logrus.DebugLevel)
+	}
+	d.log.SetLevel(level)
+}
+
+// fail says in one line why the program ends, and returns its exit code.
+func fail(log *logrus.Logger, err error) int {
+	if err == nil {
+		return 0
+	}
+	if errors.Is(err, errListener) {
+		log.Error(err.Error())
+		return exitListener
+	}
+	code := contract.CodeOf(err)
+	log.WithFields(logrus.Fields{"code": code, "hint": contract.HintOf(err)}).Error(err.Error())
+	return code.Info().Exit
+}
+
+// now is the clock of everything that judges certificates.
+func (d *daemon) now() time.Time { return d.enroller.Now() }

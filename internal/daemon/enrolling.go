@@ -1,0 +1,153 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/managerclient"
+)
+
+// errTakenOut keeps a host from being enrolled by itself that was taken out.
+var errTakenOut = errors.New("this host's enrollment was taken back, so it does not enroll by itself; --enroll enrolls it again")
+
+// params are the options of every run of enrollment.
+func (d *daemon) params() enroll.Params {
+	p := enroll.DefaultParams()
+	p.ConfigPath, p.StateDir = enroll.Path(d.opt.config), enroll.Path(d.opt.stateDir)
+	p.ManagerURL = d.opt.url
+	p.ManagerCAPath = enroll.Path(d.opt.caFile)
+	p.ManagerCAFingerprint = d.opt.fingerprint
+	p.Insecure = d.opt.insecure
+	return p
+}
+
+func (d *daemon) infoParams() enroll.InfoParams {
+	p := enroll.DefaultInfoParams()
+	p.ConfigPath, p.StateDir = enroll.Path(d.opt.config), enroll.Path(d.opt.stateDir)
+	p.StatusPath = enroll.Path(d.opt.statusFile)
+	return p
+}
+
+// hasManager tells whether there is a manager to enroll with.
+func (d *daemon) hasManager() bool { return d.opt.url != "" || d.cfg.Enrollment.ManagerURL != "" }
+
+// unasked is an Enroller that makes no request for a host that was taken out.
+// It asks under the run lock, just before the first request, so that a removal
+// at the same moment is not undone.
+func (d *daemon) unasked() *enroll.Enroller {
+	e := *d.enroller
+	dial := e.Dial
+	e.Dial = func(o managerclient.Options) (enroll.ManagerClient, error) {
+		since, err := d.enroller.TakenOut(d.params())
+		if err != nil {
+			return nil, err
+		}
+		if since != nil {
+			return nil, &contract.Error{Code: contract.CodeConfig, Err: errTakenOut}
+		}
+		return dial(o)
+	}
+	return &e
+}
+
+// enrollOnly is --enroll-only: one run, no listener.
+func (d *daemon) enrollOnly(ctx context.Context) int {
+	res := d.enroll(ctx, d.enroller)
+	if res.Failed {
+		return d.failed(res)
+	}
+	d.log.Info(res.Msg)
+	return 0
+}
+
+// enroll runs enrollment to its end, with progress for whoever watches.
+func (d *daemon) enroll(ctx context.Context, e *enroll.Enroller) *enroll.Result {
+	p := newProgress(d.con, d.log, d.notify, time.Now)
+	told := *e
+	told.Progress = p.report
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.run(ctx)
+	}()
+	res := told.Run(ctx, d.params())
+	p.end()
+	<-done
+	d.tell(res)
+	return res
+}
+
+// tell logs what a run did.
+func (d *daemon) tell(res *enroll.Result) {
+	for _, w := range res.Warnings {
+		d.log.Warn(w)
+	}
+	for _, a := range res.Actions {
+		d.log.WithField("action", a).Info("enrollment")
+	}
+}
+
+// failed logs why a run failed, and returns the exit code.
+func (d *daemon) failed(res *enroll.Result) int {
+	d.log.WithFields(logrus.Fields{"code": res.Error.Code, "hint": res.Error.Hint}).Error(res.Msg)
+	return res.Exit()
+}
+
+// errFailed carries a failed run's exit code out of the daemon.
+func errFailed(res *enroll.Result) error {
+	return (&contract.Error{Code: res.Error.Code, Err: errors.New(res.Msg)}).WithHint("%s", res.Error.Hint)
+}
+
+// finishKilledRun ends what a run began that was killed while it put files in
+// place. Failing that, the files as they are are judged.
+func (d *daemon) finishKilledRun(ctx context.Context) {
+	actions, err := d.enroller.Recover(ctx, d.params())
+	for _, a := range actions {
+		d.log.Info(a)
+	}
+	if err != nil {
+		d.log.WithError(err).Warn("an interrupted run could not be finished")
+	}
+}
+
+// mustEnroll decides, before listening, whether to enroll first. An error ends
+// the daemon; idle says to wait for certificates.
+func (d *daemon) mustEnroll(valid error) (needed, idle bool, err error) {
+	switch {
+	case valid == nil:
+		// Renewal, and going on with one, is done while listening.
+		return false, false, nil
+	case d.opt.url != "":
+		return true, false, nil
+	}
+	since, err := d.enroller.TakenOut(d.params())
+	switch {
+	case err != nil:
+		return false, false, err
+	case since != nil:
+		d.log.WithField("since", since.Format(time.RFC3339)).Warn(errTakenOut.Error())
+		return false, true, nil
+	case d.hasManager():
+		return true, false, nil
+	}
+	return false, false, contract.Errorf(contract.CodeConfig, "there is no valid certificate set to listen with (%w), and no manager to enroll with", valid).
+		WithHint("enroll with --enroll URL, or set enrollment.manager_url in %s", d.opt.config)
+}
+
+// progressText is one moment of a run in words.
+func progressText(p enroll.Progress, elapsed time.Duration, now time.Time) string {
+	text := fmt.Sprintf("%s, %s", p.Phase, elapsed.Round(time.Second))
+	if !p.Next.IsZero() {
+		text += fmt.Sprintf(", next poll in %s", max(p.Next.Sub(now), 0).Round(time.Second))
+	}
+	if p.Attempts > 0 {
+		text += fmt.Sprintf(", attempts %d", p.Attempts)
+	}
+	return text
+}

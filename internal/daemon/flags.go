@@ -1,0 +1,158 @@
+package daemon
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/config"
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/pki"
+)
+
+// options are the command line.
+type options struct {
+	config      string
+	configGiven bool
+	stateDir    string
+	statusFile  string
+	listen      string
+
+	url         string
+	insecure    bool
+	caFile      string
+	fingerprint string
+	only        bool
+
+	check   bool
+	verbose bool
+	version bool
+}
+
+const usage = `linux_patch_api is the reference agent: it listens with mutual TLS and answers health
+checks. A host without certificates is enrolled first, in the same process.
+
+Usage: linux_patch_api [options]
+
+  --config FILE                 the configuration (%s); without this
+                                option it may be missing
+  --enroll URL                  enroll with this linux_patch_manager where no valid certificates
+                                are installed, then listen; before enrollment.manager_url of the
+                                configuration
+  --enroll-ca FILE              trust the manager's HTTPS by this CA, in place of the system's roots
+  --enroll-fingerprint SHA256   trust the manager's HTTPS by the fingerprint of its certificate or CA
+  --enroll-insecure             do not verify the manager's HTTPS; whoever answers in its place can
+                                give this host keys of their own
+  --enroll-only                 enroll, do not listen
+  --listen ADDRESS:PORT         listen here, whatever the configuration says
+  --state-dir DIR               token, spool and journal (%s)
+  --status-file FILE            what is served is written there (%s)
+  --check-config                check configuration, files, permissions, certificates and
+                                whitelist, print all that is found, and exit
+  --verbose                     log at level debug
+  --version, --help
+
+SIGHUP reads certificates, CRL and whitelist again; they are also taken up by themselves.
+Logs go to standard error; logging.level of the configuration sets how much.
+
+Examples:
+  linux_patch_api --enroll https://manager.example.com --enroll-ca /root/manager-ca.pem
+  linux_patch_api --check-config
+
+Exit codes:
+   0                           stopped by a signal, or done
+   1                           cannot listen
+%s`
+
+func help() string {
+	var codes strings.Builder
+	for _, c := range contract.Codes {
+		fmt.Fprintf(&codes, "%4d  %-24s %s\n", c.Exit, c.Code, c.Meaning)
+	}
+	return fmt.Sprintf(usage, contract.DefaultConfigPath, contract.DefaultStateDir, contract.DefaultStatusPath, codes.String())
+}
+
+// parseFlags reads the command line; flag.ErrHelp asks for the help.
+func parseFlags(args []string) (options, error) {
+	var o options
+	f := flag.NewFlagSet("linux_patch_api", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.config, "config", contract.DefaultConfigPath, "")
+	f.StringVar(&o.url, "enroll", "", "")
+	f.StringVar(&o.caFile, "enroll-ca", "", "")
+	f.StringVar(&o.fingerprint, "enroll-fingerprint", "", "")
+	f.BoolVar(&o.insecure, "enroll-insecure", false, "")
+	f.BoolVar(&o.only, "enroll-only", false, "")
+	f.StringVar(&o.listen, "listen", "", "")
+	f.StringVar(&o.stateDir, "state-dir", contract.DefaultStateDir, "")
+	f.StringVar(&o.statusFile, "status-file", contract.DefaultStatusPath, "")
+	f.BoolVar(&o.check, "check-config", false, "")
+	f.BoolVar(&o.verbose, "verbose", false, "")
+	f.BoolVar(&o.version, "version", false, "")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, err
+		}
+		return o, usageError("%w", err)
+	}
+	if f.NArg() > 0 {
+		return o, usageError("unexpected argument %q", f.Arg(0))
+	}
+	empty := ""
+	f.Visit(func(given *flag.Flag) {
+		o.configGiven = o.configGiven || given.Name == "config"
+		if given.Value.String() == "" {
+			empty = given.Name
+		}
+	})
+	if empty != "" {
+		return o, usageError("--%s is empty", empty)
+	}
+	return o, o.settle()
+}
+
+// settle checks what the words mean.
+func (o *options) settle() error {
+	if o.insecure && (o.caFile != "" || o.fingerprint != "") {
+		return usageError("--enroll-insecure contradicts --enroll-ca and --enroll-fingerprint")
+	}
+	if o.fingerprint != "" {
+		if _, err := pki.NormalizeFingerprint(o.fingerprint); err != nil {
+			return usageError("--enroll-fingerprint: %w", err)
+		}
+	}
+	if o.listen != "" {
+		host, port, err := net.SplitHostPort(o.listen)
+		if n, convErr := strconv.Atoi(port); err != nil || convErr != nil || n < 0 || n > 65535 || host == "" {
+			return usageError("--listen %q is not ADDRESS:PORT", o.listen)
+		}
+	}
+	for _, path := range []*string{&o.config, &o.caFile, &o.stateDir, &o.statusFile} {
+		if *path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return usageError("%s: %w", *path, err)
+		}
+		*path = absolute
+	}
+	return nil
+}
+
+func usageError(format string, args ...any) error {
+	return contract.Errorf(contract.CodeInvalidArgument, format, args...).WithHint("see linux_patch_api --help")
+}
+
+func (d *daemon) listenAddress(cfg *config.Config) string {
+	if d.opt.listen != "" {
+		return d.opt.listen
+	}
+	bind, port := cfg.Listen()
+	return net.JoinHostPort(bind, strconv.Itoa(port))
+}

@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	// maxConnections are open at once, maxPerSource of them from one address,
+	// so that one client cannot keep the others out.
+	maxConnections = 256
+	maxPerSource   = 128
+)
+
+// gate is a listener that drops, without an answer and before TLS, whoever the
+// door does not allow, and whoever is too many.
+type gate struct {
+	net.Listener
+	door *door
+	log  *sparse
+
+	mu   sync.Mutex
+	open map[netip.Addr]int
+	all  int
+}
+
+func newGate(ln net.Listener, d *door, log *sparse) *gate {
+	return &gate{Listener: ln, door: d, log: log, open: map[netip.Addr]int{}}
+}
+
+// Accept returns the next connection that may speak.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		conn, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		from := sourceOf(conn.RemoteAddr())
+		switch {
+		case !g.door.allows(from):
+			g.log.warn(logrus.Fields{"source": from.String()}, "dropped a connection: its address is not in the whitelist")
+		case !g.enter(from):
+			g.log.warn(logrus.Fields{"source": from.String()}, "dropped a connection: too many are open")
+		default:
+			return &passed{Conn: conn, leave: sync.OnceFunc(func() { g.leave(from) })}, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+func sourceOf(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+func (g *gate) enter(from netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.all >= maxConnections || g.open[from] >= maxPerSource {
+		return false
+	}
+	g.all++
+	g.open[from]++
+	return true
+}
+
+func (g *gate) leave(from netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all--
+	if g.open[from]--; g.open[from] == 0 {
+		delete(g.open, from)
+	}
+}
+
+// passed is a connection that is counted until it is closed.
+type passed struct {
+	net.Conn
+	leave func()
+}
+
+func (p *passed) Close() error {
+	p.leave()
+	return p.Conn.Close()
+}

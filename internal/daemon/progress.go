@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/linux-patch/enroll/internal/enroll"
+)
+
+// remindEvery is how often a log is told that the wait goes on.
+const remindEvery = 15 * time.Minute
+
+// progress shows how a run goes: on a terminal as one line, drawn every
+// second, else as log lines, and to systemd as the status of the service.
+type progress struct {
+	con     *console
+	log     *logrus.Logger
+	notify  notifier
+	now     func() time.Time
+	started time.Time
+	ended   chan struct{}
+
+	mu       sync.Mutex
+	last     enroll.Progress
+	reminded time.Time
+}
+
+func newProgress(con *console, log *logrus.Logger, notify notifier, now func() time.Time) *progress {
+	return &progress{con: con, log: log, notify: notify, now: now, started: now(), ended: make(chan struct{})}
+}
+
+// report takes a moment of the run.
+func (p *progress) report(moment enroll.Progress) {
+	p.mu.Lock()
+	changed := moment.Phase != p.last.Phase
+	p.last = moment
+	now := p.now()
+	// Waiting and asking take turns for as long as nobody approves.
+	say := changed && moment.Phase != enroll.PhaseWait && moment.Phase != enroll.PhasePoll
+	if moment.Phase == enroll.PhaseWait && now.Sub(p.reminded) >= remindEvery {
+		say, p.reminded = true, now
+	}
+	p.mu.Unlock()
+	text := progressText(moment, now.Sub(p.started), now)
+	if p.con.terminal() {
+		p.draw()
+	} else if say {
+		p.log.WithFields(logrus.Fields{"attempts": moment.Attempts, "elapsed": now.Sub(p.started).Round(time.Second)}).Info(string(moment.Phase))
+	} else {
+		p.log.Debug(text)
+	}
+	if !moment.Next.IsZero() {
+		_ = p.notify.send(statusLine("%s, attempts %d, next poll at %s", moment.Phase, moment.Attempts, moment.Next.Format(time.TimeOnly)))
+		return
+	}
+	_ = p.notify.send(statusLine("%s", moment.Phase))
+}
+
+// run keeps the line of a terminal current until end or ctx.
+func (p *progress) run(ctx context.Context) {
+	if !p.con.terminal() {
+		return
+	}
+	defer p.con.Line("")
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.ended:
+			return
+		case <-tick.C:
+			p.draw()
+		}
+	}
+}
+
+func (p *progress) draw() {
+	p.mu.Lock()
+	moment := p.last
+	p.mu.Unlock()
+	if moment.Phase == "" {
+		return
+	}
+	now := p.now()
+	p.con.Line(progressText(moment, now.Sub(p.started), now))
+}
+
+// end takes the line away.
+func (p *progress) end() { close(p.ended) }

@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+)
+
+const (
+	// lookDueEvery is how often it is looked at whether renewal is due.
+	lookDueEvery = time.Hour
+	// firstBackoff doubles with each failure up to maxBackoff.
+	firstBackoff = 5 * time.Minute
+	maxBackoff   = 6 * time.Hour
+)
+
+// renewer enrolls again, while the daemon serves, when the certificate nears
+// its end. The watch takes up what it brings.
+//
+// It asks the manager once in a run and waits between the runs, not in them:
+// the run lock is free meanwhile, so that a playbook can take the host out.
+type renewer struct {
+	// look tells whether there is anything to renew or to go on with.
+	look func(context.Context) need
+	// ask makes one run that does not wait.
+	ask      func(context.Context) *enroll.Result
+	interval time.Duration
+	log      *logrus.Logger
+	// rand is uniform in [0, 1).
+	rand func() float64
+}
+
+// need is what a host with certificates needs of its manager.
+type need int
+
+const (
+	needNothing need = iota
+	// needRenewal: the certificate nears its end, or has no use any more.
+	needRenewal
+	// needEnd: a request or a bundle of an earlier run waits for its end.
+	needEnd
+)
+
+// look finds out by the disk alone. A host without certificates needs nothing:
+// what was taken away is not enrolled anew.
+func (d *daemon) look(ctx context.Context) need {
+	info := d.enroller.Info(ctx, d.infoParams())
+	switch {
+	case info.Failed || info.Certificates == nil:
+		return needNothing
+	case !d.hasManager():
+		if info.RenewalDue {
+			d.log.WithField("days_left", *info.DaysLeft).Warn("the certificate is to be renewed, and no manager is set: set enrollment.manager_url")
+		}
+		return needNothing
+	case info.State == contract.StatePending:
+		return needEnd
+	case info.RenewalDue:
+		return needRenewal
+	}
+	return needNothing
+}
+
+func (d *daemon) renewer() *renewer {
+	return &renewer{
+		look: d.look,
+		ask: func(ctx context.Context) *enroll.Result {
+			p := d.params()
+			p.Wait = false
+			return d.unasked().Run(ctx, p)
+		},
+		interval: pollingInterval(d.cfg.Enrollment.PollingIntervalSeconds),
+		log:      d.log,
+		rand:     d.enroller.Rand,
+	}
+}
+
+// pollingInterval brings the configured interval into its bounds.
+func pollingInterval(seconds *int) time.Duration {
+	if seconds == nil {
+		return enroll.DefaultInterval
+	}
+	// A number that overflows a Duration is far out of bounds too.
+	n := min(max(*seconds, 1), int(enroll.MaxInterval/time.Second))
+	return time.Duration(n) * time.Second
+}
+
+// run renews until ctx ends.
+func (r *renewer) run(ctx context.Context) {
+	if r.look(ctx) == needEnd && !r.renew(ctx) {
+		return
+	}
+	for {
+		// Spread widely, so that a fleet that was enrolled in one hour does not
+		// come back in one minute.
+		if !sleep(ctx, time.Duration(float64(lookDueEvery)*(0.5+0.5*r.rand()))) {
+			return
+		}
+		if r.look(ctx) != needNothing && !r.renew(ctx) {
+			return
+		}
+	}
+}
+
+// renew asks until nothing is needed any more, and tells whether ctx goes on.
+func (r *renewer) renew(ctx context.Context) bool {
+	r.log.Info("renewing the certificate")
+	failures, announced := 0, false
+	for {
+		res := r.ask(ctx)
+		wait := r.interval
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case res.Failed:
+			wait = backoff(failures)
+			if res.Error.Code == contract.CodeDenied {
+				wait = maxBackoff
+			}
+			failures++
+			r.log.WithFields(logrus.Fields{"code": res.Error.Code, "hint": res.Error.Hint, "again_in": wait}).Error("renewal: " + res.Msg)
+		case res.State == contract.StateEnrolled:
+			r.log.Info("renewal: " + res.Msg)
+			return true
+		case !announced:
+			r.log.Warn("renewal: " + res.Msg)
+			announced, failures = true, 0
+		}
+		// ±10 %, as every wait between two polls.
+		if !sleep(ctx, time.Duration(float64(wait)*(0.9+0.2*r.rand()))) {
+			return false
+		}
+		if r.look(ctx) == needNothing {
+			return true
+		}
+	}
+}
+
+func backoff(failures int) time.Duration {
+	if failures > 10 {
+		return maxBackoff
+	}
+	return min(firstBackoff<<failures, maxBackoff)
+}
+
+// sleep waits for d and tells whether ctx goes on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

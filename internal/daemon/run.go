@@ -1,0 +1,367 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/whitelist"
+)
+
+// agent is the daemon while it runs: everything here belongs to its one loop.
+type agent struct {
+	*daemon
+	installed installed
+	listener  *listener
+	door      *door
+	status    statusFile
+
+	// state is what the status file says, since is when the set in service was
+	// taken up.
+	state string
+	since time.Time
+	// seen is the digest of the files that were judged last.
+	seen [sha256.Size]byte
+	// goneAt is when the set was found missing; zero while it is there.
+	goneAt time.Time
+	// again asks for another look at files that are missing.
+	again <-chan time.Time
+	// list is the whitelist file as it was read last.
+	list     []byte
+	listRead bool
+	// enrolled brings the result of an enrollment under way.
+	enrolled chan *enroll.Result
+}
+
+// goneFor is how long a set may be missing, while someone replaces it by hand
+// say, before the daemon stops listening.
+const goneFor = time.Second
+
+// run is the daemon's life.
+func (d *daemon) run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	door := newDoor(d.env.LookupIP, d.log)
+	a := &agent{
+		daemon:    d,
+		installed: installed{files: d.enroller.Files, paths: d.paths},
+		door:      door,
+		listener:  &listener{door: door, log: newSparse(d.log), now: d.now, version: d.env.Version},
+		status:    statusFile{files: d.enroller.Files, path: d.opt.statusFile},
+		enrolled:  make(chan *enroll.Result, 1),
+	}
+	d.finishKilledRun(ctx)
+	a.readWhitelist()
+
+	var background sync.WaitGroup
+	changed := make(chan struct{}, 1)
+	background.Go(func() { door.resolve(ctx) })
+	background.Go(func() {
+		watch(ctx, d.log, []string{d.paths.CACert, d.paths.ServerCert, d.paths.ServerKey, d.paths.CRL, d.paths.Whitelist}, changed)
+	})
+	background.Go(func() { d.renewer().run(ctx) })
+	err := a.begin(ctx, &background)
+	if err == nil {
+		err = a.loop(ctx, changed)
+	}
+	return errors.Join(err, a.end(func() { stop(err); background.Wait() }))
+}
+
+// begin listens, or enrolls first, or waits for certificates.
+func (a *agent) begin(ctx context.Context, background *sync.WaitGroup) error {
+	valid := a.take()
+	needed, idle, err := a.mustEnroll(valid)
+	switch {
+	case err != nil:
+		return err
+	case idle:
+		a.rest("idle: this host was taken out")
+		return nil
+	case !needed:
+		return a.listen(ctx)
+	}
+	if !errors.Is(valid, errTaken) {
+		a.log.WithError(valid).Warn("the installed certificates cannot serve")
+	}
+	e := a.enroller
+	if a.opt.url == "" {
+		e = a.unasked()
+	}
+	a.state = stateEnrolling
+	a.writeStatus()
+	// The service works from here on; that nobody has approved is no failure,
+	// and a start that waits for it would hold up the boot.
+	a.tellSystemd("READY=1", statusLine("enrolling"))
+	who := a.enroller.Info(ctx, a.infoParams())
+	a.log.WithFields(logrus.Fields{"machine_id": who.MachineID, "fqdn": who.FQDN}).Info("enrolling; an administrator approves this host")
+	background.Go(func() { a.enrolled <- a.enroll(ctx, e) })
+	return nil
+}
+
+// loop waits for what happens, until ctx ends or the daemon can't go on.
+func (a *agent) loop(ctx context.Context, changed <-chan struct{}) error {
+	var alive <-chan time.Time
+	if a.notify.watchdog > 0 {
+		ticker := time.NewTicker(a.notify.watchdog / 2)
+		defer ticker.Stop()
+		alive = ticker.C
+	}
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			a.log.WithField("cause", context.Cause(ctx)).Info("stopping")
+			return nil
+		case <-alive:
+			a.tellSystemd("WATCHDOG=1")
+		case err = <-a.listener.ended:
+			a.listener.ended <- nil
+			if err != nil {
+				err = fmt.Errorf("%w: %w", errListener, err)
+			}
+		case res := <-a.enrolled:
+			err = a.afterEnrollment(ctx, res)
+		case <-a.env.Hangup:
+			a.tellSystemd(reloading()...)
+			a.log.Info("SIGHUP: reading everything again")
+			a.readConfigAgain()
+			a.seen = [sha256.Size]byte{}
+			err = a.reload(ctx)
+			a.tellSystemd("READY=1")
+		case <-changed:
+			err = a.reload(ctx)
+		case <-a.again:
+			a.again = nil
+			err = a.reload(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
+	if ctx.Err() != nil {
+		a.log.Info(res.Msg)
+		return nil
+	}
+	if res.Failed {
+		return errFailed(res)
+	}
+	a.log.Info(res.Msg)
+	a.state = stateIdle
+	a.readWhitelist()
+	if err := a.take(); err != nil {
+		return contract.Errorf(contract.CodeBundleInvalid, "enrolled, but the certificates cannot serve: %w", err)
+	}
+	return a.listen(ctx)
+}
+
+// reload takes up what has changed on disk.
+func (a *agent) reload(ctx context.Context) error {
+	a.readWhitelist()
+	if a.state == stateEnrolling {
+		// Enrollment ends with a look of its own, when all is in place.
+		return nil
+	}
+	err := a.take()
+	switch {
+	case err == nil && !a.listener.listening():
+		return a.listen(ctx)
+	case errors.Is(err, errTaken) && a.listener.listening():
+		return a.taken()
+	}
+	return nil
+}
+
+// take puts the installed set in service where it is another one and good. An
+// error is why there is nothing to serve, or why what is there was refused.
+func (a *agent) take() error {
+	files, digest, err := a.installed.read()
+	if err == nil && digest == a.seen && a.listener.set.Load() != nil {
+		a.goneAt = time.Time{}
+		return nil
+	}
+	var set *served
+	if err == nil {
+		set, err = parse(files, a.now())
+	}
+	before := a.listener.set.Load()
+	switch {
+	case errors.Is(err, errTaken):
+		return err
+	case err != nil:
+		// Once for each set; at the start begin says it.
+		if digest != a.seen && a.state != "" {
+			a.log.WithError(err).WithField("serving_on", before != nil).Error("the certificates on disk are refused")
+		}
+		a.seen = digest
+		return err
+	}
+	a.seen, a.goneAt = digest, time.Time{}
+	for _, w := range set.warnings {
+		a.log.Warn(w)
+	}
+	if before == nil || before.facts.Fingerprint != set.facts.Fingerprint {
+		a.since = a.now()
+	}
+	a.listener.set.Store(set)
+	if before != nil {
+		a.log.WithFields(set.fields()).Info("new certificates or CRL are in service")
+		a.writeStatus()
+		a.tellSystemd(a.listeningStatus())
+	}
+	return nil
+}
+
+// taken deals with a set that has gone: someone may be replacing it by hand, so
+// the listener ends only where it stays away.
+func (a *agent) taken() error {
+	now := time.Now()
+	if a.goneAt.IsZero() {
+		a.goneAt = now
+	}
+	if left := goneFor - now.Sub(a.goneAt); left > 0 {
+		a.again = time.After(left)
+		return nil
+	}
+	a.log.Warn("the certificates were taken away: listening ends until there are some again")
+	err := a.listener.close()
+	a.listener.set.Store(nil)
+	a.goneAt = time.Time{}
+	a.rest("idle: the certificates were taken away")
+	if err != nil {
+		return fmt.Errorf("%w: %w", errListener, err)
+	}
+	return nil
+}
+
+// rest is the state without certificates: alive, and watching for some.
+func (a *agent) rest(why string) {
+	a.state = stateIdle
+	a.writeStatus()
+	a.tellSystemd("READY=1", statusLine("%s", why))
+}
+
+func (a *agent) listen(ctx context.Context) error {
+	if err := a.listener.open(ctx, a.daemon.listen); err != nil {
+		return err
+	}
+	set := a.listener.set.Load()
+	a.state = stateListening
+	fields := set.fields()
+	fields["listen"] = a.listener.addr.String()
+	a.log.WithFields(fields).Info("listening with mutual TLS")
+	err := a.enroller.Audit(a.paths.AuditLog).Record(contract.EventMTLS, map[string]string{
+		"listen": a.listener.addr.String(), "fingerprint": set.facts.Fingerprint,
+	})
+	if err != nil {
+		a.log.WithError(err).Warn("the audit log was not written")
+	}
+	a.writeStatus()
+	a.tellSystemd("READY=1", a.listeningStatus())
+	return nil
+}
+
+func (s *served) fields() logrus.Fields {
+	return logrus.Fields{
+		"fingerprint": s.facts.Fingerprint, "not_after": s.facts.NotAfter.Format(time.RFC3339), "revoked": len(s.revoked),
+	}
+}
+
+func (a *agent) listeningStatus() string {
+	return statusLine("listening on %s, certificate valid until %s",
+		a.listener.addr, a.listener.set.Load().facts.NotAfter.Format(time.DateOnly))
+}
+
+// readWhitelist puts the whitelist in force where it has changed. A file that
+// is none leaves the list before it in force, at the start that of nobody; a
+// single entry that makes no sense lets nobody in, and does not keep what was
+// taken out in force.
+func (a *agent) readWhitelist() {
+	file, err := a.installed.files.Read(a.paths.Whitelist)
+	if err == nil && a.listRead && string(a.list) == string(file.Content) {
+		return
+	}
+	var list *whitelist.List
+	if err == nil {
+		list, err = whitelist.Parse(file.Content)
+	}
+	if err != nil {
+		a.log.WithError(err).WithField("path", a.paths.Whitelist).Error("the whitelist is refused, what was in force stays so")
+		a.list, a.listRead = file.Content, file.Exists
+		return
+	}
+	a.list, a.listRead = file.Content, true
+	for _, e := range list.Invalid {
+		a.log.WithFields(logrus.Fields{"path": a.paths.Whitelist, "line": e.Line, "entry": e.Text}).Error("no IP address, CIDR network or host name: this entry lets nobody in")
+	}
+	a.door.admit(list)
+	if entries := len(a.door.entries()); entries > 0 {
+		a.log.WithField("entries", entries).Info("the whitelist is in force")
+	} else {
+		a.log.WithField("path", a.paths.Whitelist).Warn("the whitelist is missing or empty: nobody may connect")
+	}
+	if a.state != "" {
+		a.writeStatus()
+	}
+}
+
+// readConfigAgain takes up the log level; the rest needs a restart.
+func (a *agent) readConfigAgain() {
+	cfg, err := a.readConfig()
+	if err != nil {
+		a.log.WithError(err).Error("the configuration is refused, what was in force stays so")
+		return
+	}
+	a.setLevel(cfg)
+	if cfg.Paths() != a.paths || a.listenAddress(cfg) != a.daemon.listen {
+		a.log.Warn("the configuration names other paths or another address: they are taken up at a restart")
+	}
+}
+
+func (a *agent) writeStatus() {
+	s := status{PID: os.Getpid(), Version: a.env.Version, State: a.state, Whitelist: a.door.entries()}
+	if set := a.listener.set.Load(); set != nil && a.listener.listening() {
+		since, notAfter := a.since.UTC(), set.facts.NotAfter
+		s.Listen, s.Fingerprint, s.Since, s.NotAfter = a.listener.addr.String(), set.facts.Fingerprint, &since, &notAfter
+	}
+	if err := a.status.write(s); err != nil {
+		a.log.WithError(err).Warn("the status file was not written")
+	}
+}
+
+func (a *agent) tellSystemd(lines ...string) {
+	if err := a.notify.send(lines...); err != nil {
+		a.log.WithError(err).Debug("systemd was not told")
+	}
+}
+
+// end closes down: answers under way are finished while the background stops.
+func (a *agent) end(stop func()) error {
+	a.tellSystemd("STOPPING=1")
+	err := a.listener.close()
+	stop()
+	select {
+	case res := <-a.enrolled:
+		a.log.Info(res.Msg)
+	default:
+	}
+	if a.state != "" {
+		if err := a.status.remove(); err != nil {
+			a.log.WithError(err).Warn("the status file was left behind")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errListener, err)
+	}
+	return nil
+}

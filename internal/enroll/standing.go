@@ -1,0 +1,53 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/hostfs"
+)
+
+// TakenOut tells since when this host's enrollment is taken back with nobody
+// having begun another one; nil where it is not. A daemon does not enroll such
+// a host by itself.
+func (e *Enroller) TakenOut(p Params) (*time.Time, error) {
+	s, err := e.settle(p)
+	if err != nil {
+		return nil, err
+	}
+	o := &observed{}
+	if err := e.observeState(s, o); err != nil {
+		return nil, err
+	}
+	r := &run{Enroller: e, settings: s, o: o}
+	if r.anyLiveToken() != nil || o.requestAt != nil || o.spool != nil {
+		return nil, nil
+	}
+	return o.provenance.Removed, nil
+}
+
+// Recover finishes what a killed run began, as the next run would do first,
+// and says what it did. Where another run holds the lock there is nothing to
+// do: that run has done it.
+func (e *Enroller) Recover(ctx context.Context, p Params) (actions []string, err error) {
+	s, err := e.settle(p)
+	if err != nil {
+		return nil, err
+	}
+	s.Wait = false
+	r := &run{Enroller: e, settings: s, res: newResult()}
+	lock, err := r.lock(ctx, lockExisting)
+	if errors.Is(err, hostfs.ErrBusy) || err == nil && lock == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	if r.o, err = r.observe(s); err != nil {
+		return nil, err
+	}
+	err = r.finishKilledRun()
+	return r.res.Actions, err
+}
