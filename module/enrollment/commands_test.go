@@ -51,8 +51,33 @@ func managerCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("MANAGER_CA", filepath.Join(data, "ca.pem"))
 }
 
-// argsCmd writes a file of arguments with every path below the script's host
-// directory, so that nothing of the real host is touched:
+// layOut makes the script's host directory anew: config.yaml names every path
+// in it, so that nothing of the real host is touched.
+func layOut(host string) error {
+	if err := os.RemoveAll(host); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(host+"/etc", 0o755); err != nil {
+		return err
+	}
+	config := fmt.Sprintf(`# Agent configuration
+tls:
+  ca_cert: %[1]s/certs/ca.pem
+  server_cert: %[1]s/certs/server.pem
+  server_key: %[1]s/certs/server.key.pem
+  crl_path: %[1]s/certs/crl.pem
+whitelist:
+  path: %[1]s/etc/whitelist.yaml
+logging:
+  file_path: %[1]s/audit.log
+`, host)
+	return os.WriteFile(host+"/etc/config.yaml", []byte(config), 0o640)
+}
+
+// hostCmd gives the script a host that never was enrolled.
+func hostCmd(ts *testscript.TestScript, neg bool, args []string) { ts.Check(layOut(ts.Getenv("HOST"))) }
+
+// argsCmd writes a file of arguments for the script's host:
 //
 //	args FILE [OPTION=JSON…]
 //
@@ -63,14 +88,6 @@ func argsCmd(ts *testscript.TestScript, neg bool, args []string) {
 		"config_path": host + "/etc/config.yaml", "state_dir": host + "/state",
 		"fqdn": "web1.example.com", "report_ip": "127.0.0.1", "wait": false,
 		"polling_interval_seconds": 1,
-	}
-	if _, err := os.Stat(host + "/etc/config.yaml"); err != nil {
-		for option, name := range map[string]string{
-			"ca_cert_path": "ca.pem", "server_cert_path": "server.pem", "server_key_path": "server.key.pem", "crl_path": "crl.pem",
-		} {
-			options[option] = host + "/certs/" + name
-		}
-		options["whitelist_path"] = host + "/etc/whitelist.yaml"
 	}
 	if url := ts.Getenv("MANAGER_URL"); url != "" {
 		options["manager_url"] = url

@@ -41,10 +41,10 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			env.Setenv("HOST", filepath.Join(env.WorkDir, "host"))
-			// Modes of what a script makes are as on a host, whoever runs this.
-			return os.MkdirAll(filepath.Join(env.WorkDir, "host", "etc"), 0o755)
+			return layOut(filepath.Join(env.WorkDir, "host"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"host":     hostCmd,
 			"manager":  managerCmd,
 			"scripted": scriptedCmd,
 			"requests": requestsCmd,
