@@ -3,6 +3,8 @@ package enroll
 import (
 	"bytes"
 	"context"
+	"path/filepath"
+	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -14,9 +16,13 @@ import (
 // at any point: what was stored of the manager's answer goes last, so that
 // until then the next run does all of this again and finds less and less to do.
 func (r *run) apply(ctx context.Context, set *pki.Set, changes []desire, admit bool, from source) error {
+	if err := r.ensureDirs(); err != nil {
+		return err
+	}
 	if err := r.remember(func(p *provenance) { r.claim(p, set, from) }); err != nil {
 		return err
 	}
+	oldKey := r.o.key
 	if err := r.commit(changes); err != nil {
 		return err
 	}
@@ -33,10 +39,26 @@ func (r *run) apply(ctx context.Context, set *pki.Set, changes []desire, admit b
 			return err
 		}
 	}
-	if err := r.remember(func(p *provenance) { p.settleFiles(r.installedDigests()) }); err != nil {
+	if err := r.remember(func(p *provenance) {
+		if oldKey.Exists && p.owns(r.serverKey, digest(oldKey.Content)) {
+			p.KeyBackup = r.newestKeyBackup()
+		}
+		p.settleFiles(r.installedDigests())
+	}); err != nil {
 		return err
 	}
 	return r.endRequest(ctx)
+}
+
+// ensureDirs makes the directories that the files go to. Preflight has done so
+// too, but a bundle may wait on disk for days in between.
+func (r *run) ensureDirs() error {
+	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl, r.whitelist} {
+		if err := r.Files.EnsureDir(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // claim notes, before anything is written, what is about to be.
@@ -93,6 +115,16 @@ func (r *run) readBack(set *pki.Set) error {
 			WithHint("find what else writes %s and run again; the bundle is kept", r.serverCert)
 	}
 	return nil
+}
+
+// newestKeyBackup is the backup that this run made of the key, if it did.
+func (r *run) newestKeyBackup() string {
+	for _, path := range r.res.BackupFiles {
+		if strings.HasPrefix(path, r.serverKey+".") {
+			return path
+		}
+	}
+	return r.o.provenance.KeyBackup
 }
 
 func (r *run) installedDigests() map[string]string {

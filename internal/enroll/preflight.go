@@ -36,7 +36,11 @@ func (r *run) preflight(client ManagerClient) error {
 }
 
 func (r *run) preflightFiles() error {
-	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl} {
+	paths := []string{r.caCert, r.serverCert, r.serverKey, r.crl}
+	if r.WhitelistManager {
+		paths = append(paths, r.whitelist)
+	}
+	for _, path := range paths {
 		if err := r.Files.CheckPath(path); err != nil {
 			return err
 		}

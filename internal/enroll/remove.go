@@ -142,6 +142,9 @@ func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string,
 		change.Backup = change.Backup && !d.isKey
 		changes = append(changes, change)
 	}
+	if old := r.o.provenance.KeyBackup; old != "" {
+		changes = append(changes, hostfs.Change{Path: old, Remove: true})
+	}
 	// From the end: without the certificate nobody takes the rest for a set.
 	slices.Reverse(changes)
 	if err := r.replace(changes); err != nil {

@@ -24,6 +24,9 @@ func main() { os.Exit(run()) }
 func run() int {
 	// This process holds a private key: it leaves no core file.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	// A tight umask would close directories to the daemon; what must be closed
+	// gets its mode by name.
+	unix.Umask(0o022)
 	// SIGHUP is what a controller that went away leaves behind.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
