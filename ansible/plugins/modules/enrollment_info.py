@@ -145,6 +145,19 @@ problems:
   type: list
   elements: str
   sample: []
+manager:
+  description: The manager of this enrollment.
+  returned: when it is known
+  type: dict
+  contains:
+    url:
+      description: Its URL.
+      type: str
+      sample: https://manager.example.com
+    ip:
+      description: The address that delivered the bundle, which the whitelist is to let in.
+      type: str
+      sample: 192.0.2.10
 pending_since:
   description: When the request was made that waits for a decision. Deployed managers forget a request after 24 hours.
   returned: when a request waits
@@ -244,10 +257,39 @@ service:
   returned: when there is a status file
   type: dict
   contains:
+    pid:
+      description: The daemon's process.
+      type: int
+      sample: 4711
+    version:
+      description: The daemon's version.
+      type: str
+      sample: 0.1.0
+    state:
+      description: What it does, one of C(listening), C(enrolling) and C(idle).
+      type: str
+      sample: listening
+    listen:
+      description: The address that it listens on.
+      type: str
+      sample: 0.0.0.0:12443
     fingerprint:
       description: The SHA-256 fingerprint of the certificate that it serves.
       type: str
       sample: 7d5f8a10c13b3e926411d05cae4f77209be8026a3dc958b1fe04962c83da6147
+    since:
+      description: Since when it serves that certificate, in UTC.
+      type: str
+      sample: "2026-11-23T18:03:00Z"
+    not_after:
+      description: The end of that certificate's validity, in UTC.
+      type: str
+      sample: "2027-11-23T18:03:00Z"
+    whitelist:
+      description: The entries of the whitelist that it goes by.
+      type: list
+      elements: str
+      sample: ["192.0.2.10"]
 warnings:
   description: What is no failure and should be known.
   returned: always
