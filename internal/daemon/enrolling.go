@@ -56,8 +56,18 @@ func (d *daemon) unasked() *enroll.Enroller {
 	return &e
 }
 
-// enrollOnly is --enroll-only: one run, no listener.
+// enrollOnly is --enroll-only: one run, no listener. SIGHUP, which a lost
+// terminal sends, ends it.
 func (d *daemon) enrollOnly(ctx context.Context) int {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() {
+		select {
+		case <-d.env.Hangup:
+			stop(errors.New("SIGHUP"))
+		case <-ctx.Done():
+		}
+	}()
 	res := d.enroll(ctx, d.enroller)
 	if res.Failed {
 		return d.failed(res)

@@ -1,0 +1,71 @@
+// Package main_test runs the built agent as its users do, with a real manager,
+// and curl and openssl as its clients. What each script shows stands in
+// testdata/*.txtar.
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// bin holds the built programs.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "agent-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	bin = dir
+	build := exec.Command("go", "build", "-trimpath", "-tags", "validator_novalidatefn,nethttpomithttp2", "-ldflags", "-X main.version=1.2.3-test",
+		"-o", dir, ".", "../linux_patch_manager", "../../../module/enrollment")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+func TestScripts(t *testing.T) {
+	for _, client := range []string{"curl", "openssl"} {
+		if _, err := exec.LookPath(client); err != nil {
+			t.Fatalf("these tests need %s as a client: %v", client, err)
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			host := filepath.Join(env.WorkDir, "host")
+			env.Setenv("HOST", host)
+			env.Values[agentKey{}] = &agent{}
+			// Modes of what a script makes are as on a host, whoever runs this.
+			return os.MkdirAll(filepath.Join(host, "etc"), 0o755)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"manager":  managerCmd,
+			"config":   configCmd,
+			"set":      setCmd,
+			"agent":    agentCmd,
+			"waitfor":  waitForCmd,
+			"ends":     endsCmd,
+			"signal":   signalCmd,
+			"stays":    staysCmd,
+			"exits":    exitsCmd,
+			"until":    untilCmd,
+			"enrolls":  enrollsCmd,
+			"nosecret": noSecretCmd,
+		},
+		RequireUniqueNames: true,
+	})
+}
