@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/spf13/afero"
@@ -181,6 +182,11 @@ func (r *run) dial() (ManagerClient, error) {
 			Wait429: r.Wait && r.State == string(contract.StateEnrolled),
 			Jitter:  func(d time.Duration) time.Duration { return jittered(d, r.Rand()) },
 		},
+	}
+	if proxy, err := url.Parse(r.ProxyURL); err == nil && proxy.User != nil {
+		if password, set := proxy.User.Password(); set {
+			r.Secret(password)
+		}
 	}
 	fingerprint, err := fingerprintOf(r.ManagerCAFingerprint)
 	if err != nil {
