@@ -51,7 +51,7 @@ func (r *run) resume(ctx context.Context) error {
 func (r *run) registered(t *tokenRecord) error {
 	r.res.State = contract.StateRegistered
 	r.notePending(t)
-	r.res.Msg = fmt.Sprintf("this host is registered at %s and waits for approval%s", r.url, r.approverHint())
+	r.res.Msg = fmt.Sprintf("this host is registered at %s and waits for approval%s", r.url, r.approverHint(t))
 	return nil
 }
 
@@ -94,24 +94,29 @@ func (r *run) limit(t *tokenRecord) (bool, error) {
 	r.res.State = contract.StatePending
 	switch {
 	case !r.Wait:
-		r.res.Msg = fmt.Sprintf("waiting for approval at %s since %s; run again after it%s", r.url, t.Since.Format(time.RFC3339), r.approverHint())
+		r.res.Msg = fmt.Sprintf("waiting for approval at %s since %s; run again after it%s", r.url, t.Since.Format(time.RFC3339), r.approverHint(t))
 		return true, nil
 	case r.maxAttempts > 0 && r.res.Attempts >= r.maxAttempts:
-		return true, contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)%s", r.url, r.res.Attempts, r.approverHint())
+		return true, contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)%s", r.url, r.res.Attempts, r.approverHint(t))
 	case !r.deadline.IsZero() && !r.Now().Before(r.deadline):
-		return true, contract.Errorf(contract.CodeTimeout, "not approved at %s within %s (wait_timeout)%s", r.url, time.Duration(r.WaitTimeout), r.approverHint())
+		return true, contract.Errorf(contract.CodeTimeout, "not approved at %s within %s (wait_timeout)%s", r.url, time.Duration(r.WaitTimeout), r.approverHint(t))
 	}
 	return false, nil
 }
 
 // approverHint tells what an administrator has to do first where the manager
 // knows this host already: deployed managers refuse to approve it (contract,
-// admin API).
-func (r *run) approverHint() string {
-	if !r.o.enrolled() {
-		return ""
+// admin API). It may know it from a request whose answer was lost: approved
+// meanwhile, it made a host, and the manager took the next request all the same.
+func (r *run) approverHint(t *tokenRecord) string {
+	switch {
+	case r.o.enrolled():
+		return "; the manager knows this host already: an administrator removes the host there first, then approves"
+	case t.LostRequest != nil:
+		return fmt.Sprintf("; the answer to a request of %s was lost: if the manager knows this host from it, an administrator removes the host there first, then approves",
+			t.LostRequest.UTC().Format(time.RFC3339))
 	}
-	return "; the manager knows this host already: an administrator removes the host there first, then approves"
+	return ""
 }
 
 func (r *run) waitForNext(ctx context.Context, round, failures int, verdict managerclient.Verdict, answer *spooledAnswer) error {

@@ -105,7 +105,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 		return r.refused(ctx, client, err, unanswered)
 	}
 	r.Secret(token)
-	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC()}
+	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(), LostRequest: unanswered}
 	raw, err := encodeRecord(t)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ type tokenRecord struct {
 	MachineID  string    `json:"machine_id,omitempty"`
 	FQDN       string    `json:"fqdn,omitempty"`
 	Since      time.Time `json:"since"`
+	// LostRequest is when a request was sent before this one whose answer never
+	// reached the disk; nil where there was none.
+	LostRequest *time.Time `json:"lost_request,omitempty"`
 	// Dead says why the manager no longer honours the token; empty while it lives.
 	Dead contract.State `json:"dead,omitempty"`
 }
