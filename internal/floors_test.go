@@ -130,7 +130,7 @@ func packages(t *testing.T) map[string][]string {
 }
 
 func forTests(path string) bool {
-	for _, suffix := range []string{"/pkitest", "/faultfs"} {
+	for _, suffix := range []string{"/pkitest", "/faultfs", "/torture"} {
 		if strings.HasSuffix(path, suffix) {
 			return true
 		}

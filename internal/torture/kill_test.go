@@ -1,0 +1,135 @@
+package torture_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/linux-patch/enroll/internal/torture"
+)
+
+// sample is how many points of a scenario are attacked where not all are.
+const sample = 24
+
+// TestKillAtEverySystemCall kills the program at each system call in turn and
+// runs it again undisturbed. In the sample, Looking calls are left out: being
+// killed at one is being killed at the next call that does something.
+func TestKillAtEverySystemCall(t *testing.T) {
+	needTracing(t)
+	for _, c := range scenarios() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, c)
+			counts := func(call torture.Call) bool { return *full || call.Kind != torture.Looking }
+			s.prepare(c)
+			calm := s.attack(s.commandOf(c), torture.Attack{Counts: counts, At: -1})
+			if wrong := s.checkEnd(c); calm.Exit != 0 || len(wrong) > 0 {
+				t.Fatalf("undisturbed: %s%v", calm.Stdout, wrong)
+			}
+			name := "kill: " + c.name
+			tally.add(name, func(r *row) { r.all = len(calm.Calls) })
+			stride := 1
+			if !*full {
+				stride = max(1, len(calm.Calls)/sample)
+				t.Logf("every %d. of %d points", stride, len(calm.Calls))
+			}
+			for at := 0; ; at += stride {
+				s.prepare(c)
+				ended := s.attack(s.commandOf(c), torture.Attack{Counts: counts, At: at})
+				if ended.Hit == nil {
+					break
+				}
+				tally.hit(name, ended.Hit)
+				s.recover(t, c, name, at, ended)
+			}
+		})
+	}
+}
+
+func (s *site) prepare(c scenario) { c.prepare(s) }
+
+func (s *site) commandOf(c scenario) (cmd torture.Command) {
+	if c.absent {
+		return s.command(nil, c.options)
+	}
+	return s.command(s.lab, c.options)
+}
+
+// recover runs the program after an attack and judges what was left.
+func (s *site) recover(t *testing.T, c scenario, name string, at int, ended torture.Ended) {
+	s.lab.settle()
+	token, bundle := s.stored()
+	_, registered, handedOut := s.lab.counts()
+	lost := func(format string, args ...any) {
+		tally.add(name, func(r *row) { r.lost++ })
+		t.Errorf("at %d, %s: "+format, append([]any{at, ended.Hit}, args...)...)
+	}
+	if set := s.set(); strings.HasPrefix(set, "mixture") {
+		if _, err := os.Stat(s.path("state/journal")); err != nil {
+			tally.add(name, func(r *row) { r.mixed++ })
+			t.Errorf("at %d, %s: %s, and no journal", at, ended.Hit, set)
+		}
+	}
+	postsBefore, _, _ := s.lab.counts()
+	next := s.run(s.commandOf(c))
+	runs := 1
+	posts, _, _ := s.lab.counts()
+	switch {
+	case (token || bundle) && posts > postsBefore:
+		lost("registered again, though a token or bundle was stored")
+	case !next.Failed && (c.absent || next.State == "enrolled"):
+	case s.acted(token, bundle, registered, handedOut):
+		tally.add(name, func(r *row) { r.inWindow++ })
+		window.add(name, ended)
+		s.actAsTold(t, at, ended, next)
+		next = s.run(s.commandOf(c))
+		runs++
+	}
+	tally.add(name, func(r *row) { r.runs += 1 + runs })
+	if next.Failed || !c.absent && next.State != "enrolled" {
+		lost("the next run: %s", next.raw)
+		return
+	}
+	for _, wrong := range s.checkEnd(c) {
+		switch {
+		case strings.Contains(wrong, "mixture"):
+			tally.add(name, func(r *row) { r.mixed++ })
+		case strings.Contains(wrong, "secret"), strings.Contains(wrong, "left behind"):
+			tally.add(name, func(r *row) { r.leaks++ })
+		default:
+			tally.add(name, func(r *row) { r.lost++ })
+		}
+		t.Errorf("at %d, %s: %s", at, ended.Hit, wrong)
+	}
+	if again := s.run(s.commandOf(c)); again.Changed || again.Failed {
+		lost("one more run is not idempotent: %s", again.raw)
+	}
+	tally.add(name, func(r *row) { r.runs++ })
+}
+
+// acted says whether the manager acted on a request whose answer is not on
+// disk: nobody can get it back.
+func (s *site) acted(token, bundle bool, registered, handedOut int) bool {
+	return registered > 0 && !token && !bundle || handedOut > 0 && !bundle
+}
+
+// actAsTold is the administrator who does what the run after the window says.
+func (s *site) actAsTold(t *testing.T, at int, ended torture.Ended, next result) {
+	t.Helper()
+	switch {
+	case next.State == "pending" && !next.Failed && strings.Contains(next.Msg, "administrator removes the host"):
+		s.lab.removeHosts()
+		s.lab.approve()
+	case (next.code() == "ENROLL_BUNDLE_LOST" || next.code() == "ENROLL_CONFLICT") && strings.Contains(next.Error.Hint, "administrator"):
+		s.lab.removeHosts()
+		s.lab.deny()
+	default:
+		t.Errorf("at %d, %s: in the window, and the next run says %s", at, ended.Hit, next.raw)
+	}
+}
+
+// holds says whether a file has this text.
+func (s *site) holds(name, text string) bool {
+	raw, err := os.ReadFile(s.path(name))
+	return err == nil && strings.Contains(string(raw), text)
+}

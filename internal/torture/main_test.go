@@ -1,0 +1,48 @@
+// Package torture_test attacks the built program: it kills it and makes it
+// fail at every system call, crowds it, lies to it, and counts what is lost.
+// The numbers are printed as a table when all tests have run.
+package torture_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/linux-patch/enroll/internal/torture"
+)
+
+// full runs every point, not a sample.
+var full = flag.Bool("torture.full", false, "attack at every system call, not at a sample of them")
+
+// bin is the built program.
+var bin string
+
+func TestMain(m *testing.M) {
+	torture.Shim()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "torture-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	bin = filepath.Join(dir, "enrollment")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "validator_novalidatefn,nethttpomithttp2",
+		"-o", bin, "../../module/enrollment")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	code := m.Run()
+	tally.print(os.Stdout)
+	window.print(os.Stdout)
+	return code
+}

@@ -1,0 +1,96 @@
+package torture_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/manager"
+)
+
+// scenario is one way through the program that is attacked at every point.
+type scenario struct {
+	name    string
+	options options
+	// prepare brings host and manager to where the run starts, each time anew.
+	prepare func(*site)
+	// setup runs once.
+	setup func(*site)
+	// conflict409 makes the manager say 409 to a machine that it knows, where
+	// deployed ones say 500 to a pending one, which is asked again for 6 s, and
+	// let a host register once more.
+	conflict409 bool
+	// absent says that the run takes the enrollment back.
+	absent bool
+}
+
+// site is a host and its manager.
+type site struct {
+	*host
+	lab *lab
+	// template is a host that setup made.
+	template image
+	// old is the serial number of the set that the run replaces, or "none".
+	old string
+}
+
+const day = 24 * time.Hour
+
+func scenarios() []scenario {
+	fresh := func(s *site) { s.lab.forget(); s.layOut(); s.old = "none" }
+	return []scenario{
+		{name: "enroll", prepare: fresh, options: options{"token_storage": "state_dir"}, conflict409: true},
+		{name: "enroll, token mirrored", prepare: fresh},
+		{name: "provision from token", prepare: func(s *site) {
+			fresh(s)
+			s.lab.auto.Store(false)
+			s.run(s.command(s.lab, options{"state": "registered"}))
+			s.lab.auto.Store(true)
+			s.lab.approve()
+			s.lab.mu.Lock()
+			s.lab.posts = 0
+			s.lab.mu.Unlock()
+		}},
+		{name: "renew", setup: func(s *site) { s.enrollLongAgo() }, prepare: func(s *site) {
+			s.lab.forget()
+			s.restore(s.template)
+		}},
+		{name: "absent", setup: func(s *site) { s.enrollLongAgo() }, options: options{"state": "absent"}, absent: true,
+			prepare: func(s *site) { s.restore(s.template) }},
+	}
+}
+
+// enrollLongAgo makes a host whose certificate is about to expire.
+func (s *site) enrollLongAgo() {
+	s.lab.ahead.Store(int64(-362 * day))
+	s.layOut()
+	// renew_before 0: else the run that enrolls would find it expiring at once.
+	if r := s.run(s.command(s.lab, options{"renew_before": 0})); r.State != "enrolled" {
+		s.t.Fatalf("not enrolled: %s", r.raw)
+	}
+	s.lab.ahead.Store(0)
+	s.template, s.old = s.image(), s.set()
+}
+
+func newSite(t testing.TB, c scenario) *site {
+	t.Helper()
+	s := &site{host: newHost(t), lab: newLab(t, manager.Options{Conflict409: c.conflict409})}
+	if c.setup != nil {
+		c.setup(s)
+	}
+	return s
+}
+
+// stored says what of the manager's answers is safe on the host's disk.
+func (s *site) stored() (token, bundle bool) {
+	return s.holds("state/token", `"token":"`) || s.holds("state/request", "stored "), s.holds("state/spool", "stored ")
+}
+
+// check holds a host that a scenario has come to the end of against what an
+// undisturbed run leaves.
+func (s *site) checkEnd(c scenario) []string {
+	serial, list := "none", s.whitelist
+	if !c.absent {
+		serial, list = s.lab.serial(), s.admitted()
+	}
+	return s.check(serial, list, s.lab.canaries())
+}
