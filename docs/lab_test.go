@@ -34,6 +34,8 @@ type host struct {
 	options map[string]any
 	// change alters the use case before a run: its clock, its identity.
 	change func(*enroll.Enroller)
+	// observe sees each request to a scripted manager.
+	observe func(*http.Request)
 }
 
 func newHost(t *testing.T) *host {
@@ -182,6 +184,9 @@ func (h *host) scriptedWith(ca *pkitest.CA, cert tls.Certificate, answers ...ans
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		mu.Lock()
+		if h.observe != nil {
+			h.observe(r)
+		}
 		a := answers[0]
 		if len(answers) > 1 {
 			answers = answers[1:]

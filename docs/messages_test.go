@@ -313,6 +313,7 @@ func TestTroubleshooting(t *testing.T) {
 	}
 	for _, c := range troubles {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // some wait for retries
 			h := newHost(t)
 			o := c.provoke(t, h)
 			var code contract.Code
@@ -327,6 +328,7 @@ func TestTroubleshooting(t *testing.T) {
 	}
 	for _, c := range warned {
 		t.Run("warning: "+c.name, func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			o := c.provoke(t, h)
 			if len(o.Warnings) == 0 {

@@ -1,0 +1,146 @@
+// Package docs_test holds the documents to the code: a name, code, flag, key or
+// link that differs in one place fails here. `go test -v ./docs/` prints the
+// list of checks.
+package docs_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// top is the repository.
+const top = ".."
+
+// bin holds the built programs.
+var bin string
+
+// programs are built for what runs them; those whose main is missing are left
+// out.
+var programs = map[string]string{
+	"enrollment":          "module/enrollment",
+	"linux_patch_api":     "internal/cmd/linux_patch_api",
+	"linux_patch_manager": "internal/cmd/linux_patch_manager",
+}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "docs-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	bin = dir
+	for name, source := range programs {
+		if mains, _ := filepath.Glob(filepath.Join(top, source, "main*.go")); len(mains) == 0 || strings.HasSuffix(mains[0], "_test.go") {
+			continue
+		}
+		build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, name), "./"+source)
+		build.Dir = top
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go build %s: %v\n%s", name, err, out)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// TestAudit is the documentation audit.
+func TestAudit(t *testing.T) {
+	var list []string
+	for _, c := range []struct {
+		name  string
+		check func(*testing.T)
+	}{
+		{"links and anchors lead somewhere", checkLinks},
+		{"paths in the text exist", checkPaths},
+		{"fenced blocks are of a known kind", checkFences},
+		{"error codes are the same in code and documents", checkCodes},
+		{"audit events are the same in code and documents", checkEvents},
+		{"wire fields are the same in code and documents", checkWire},
+		{"result fields are the same in code, sidecars and documents", checkResults},
+		{"options and defaults are the same in code and documents", checkOptions},
+		{"options are the same in code, sidecars and the role", checkSidecars},
+		{"config keys are the same in code, example and documents", checkConfigKeys},
+		{"flags are those that the programs name", checkFlags},
+		{"examples have options that exist, with values that are taken", checkExamples},
+		{"OpenAPI says what contract and documents say", checkOpenAPI},
+		{"the reference manager answers as OpenAPI says", checkManager},
+		{"tests that the security review names exist", checkReview},
+		{"enrollment is mentioned wherever it is relevant", checkMentions},
+		{"terms are those of the glossary", checkTerms},
+	} {
+		verdict := "FAIL"
+		if t.Run(c.name, c.check) {
+			verdict = "pass"
+		}
+		list = append(list, verdict+"  "+c.name)
+	}
+	fmt.Println(strings.Join(list, "\n"))
+}
+
+// documents are all that people read, by their paths in the repository.
+func documents(t *testing.T) map[string]*document {
+	t.Helper()
+	all := map[string]*document{}
+	for _, pattern := range []string{"*.md", "docs/*.md", "ansible/*.md"} {
+		paths, err := filepath.Glob(filepath.Join(top, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			name := strings.TrimPrefix(filepath.ToSlash(path), top+"/")
+			all[name] = parse(name, read(t, name))
+		}
+	}
+	for _, must := range []string{
+		"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/SPEC.md", "docs/API_DOCUMENTATION.md",
+		"docs/DEPLOYMENT_GUIDE.md", "docs/SECURITY_REVIEW.md", "docs/ROADMAP.md",
+	} {
+		if all[must] == nil {
+			t.Errorf("%s is missing", must)
+			all[must] = parse(must, "")
+		}
+	}
+	return all
+}
+
+// read returns a file of the repository.
+func read(t *testing.T, path string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(top, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// same fails with what is in one list alone.
+func same(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	for _, g := range got {
+		if !contains(want, g) {
+			t.Errorf("%s: %s is unknown to the code", what, g)
+		}
+	}
+	for _, w := range want {
+		if !contains(got, w) {
+			t.Errorf("%s: %s is missing", what, w)
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,125 @@
+package docs_test
+
+import (
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// testName is a test as the security review names it: a function with its
+// package's directory, or a script of a test that runs scripts.
+var testName = regexp.MustCompile(`^(\w+)\.((?:Test|Fuzz|Benchmark)\w+)(?:/([\w-]+))?$`)
+
+func checkReview(t *testing.T) {
+	functions, scripts := map[string]bool{}, map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "build" || d.Name() == ".git" || d.Name() == ".venv"):
+			return filepath.SkipDir
+		case strings.HasSuffix(path, ".txtar"):
+			tests := filepath.Dir(filepath.Dir(path))
+			scripts[filepath.Base(tests)+"/"+strings.TrimSuffix(filepath.Base(path), ".txtar")] = true
+		case strings.HasSuffix(path, "_test.go"):
+			for _, m := range function.FindAllStringSubmatch(read(t, strings.TrimPrefix(filepath.ToSlash(path), top+"/")), -1) {
+				functions[filepath.Base(filepath.Dir(path))+"."+m[1]] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	review := documents(t)["docs/SECURITY_REVIEW.md"]
+	named := 0
+	for _, m := range inCode.FindAllStringSubmatch(review.prose, -1) {
+		test := testName.FindStringSubmatch(m[1])
+		if test == nil {
+			continue
+		}
+		named++
+		if !functions[test[1]+"."+test[2]] {
+			t.Errorf("docs/SECURITY_REVIEW.md names %s, which is no test", m[1])
+		}
+		if script := test[1] + "/" + test[3]; test[2] == "TestScripts" && !scripts[script] {
+			t.Errorf("docs/SECURITY_REVIEW.md names %s, and there is no testdata/%s.txtar", m[1], test[3])
+		}
+	}
+	if named < 20 {
+		t.Errorf("docs/SECURITY_REVIEW.md names %d tests only", named)
+	}
+	for _, row := range append(review.under("Threats", "threat"), review.under("Guarantees", "guarantee")...) {
+		if last := row[len(row)-1]; !strings.Contains(last, ".Test") && !strings.HasPrefix(last, "none yet: ") {
+			t.Errorf("docs/SECURITY_REVIEW.md: no test for: %s", row[0])
+		}
+	}
+	if n := len(review.under("Guarantees", "guarantee")); n != guarantees(t) {
+		t.Errorf("docs/SECURITY_REVIEW.md has %d guarantees, docs/SPEC.md %d", n, guarantees(t))
+	}
+}
+
+// guarantees counts those of the specification.
+func guarantees(t *testing.T) int {
+	t.Helper()
+	_, section, _ := strings.Cut(read(t, "docs/SPEC.md"), "\n## Guarantees\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	return len(regexp.MustCompile(`(?m)^\d+\. `).FindAllString(section, -1))
+}
+
+// mentions are what each document must say of enrollment.
+var mentions = map[string][]string{
+	"README.md": {"Self-enrollment", "linux_patch_api --enroll", "docs/DEPLOYMENT_GUIDE.md", "docs/API_DOCUMENTATION.md", "make demo", "make test",
+		"converged run", "CPU time", "peak memory", "stripped binary size"},
+	"docs/SPEC.md":              {"## Workflow", "## Error codes", "## Audit events", "**Automated.**", "**By hand.**", "--enroll URL"},
+	"docs/API_DOCUMENTATION.md": {"/api/v1/enroll", "sequenceDiagram", "curl", "Retry-After"},
+	"docs/DEPLOYMENT_GUIDE.md": {"## Self-enrollment deployment", "### Prerequisites", "## Troubleshooting", "## Verification", "## Rollback",
+		"## Re-enrollment", "## Manual certificates", "linux_patch_api --enroll"},
+	"docs/SECURITY_REVIEW.md": {"enrollment"},
+	"docs/ROADMAP.md":         {"Self-enrollment"},
+	"CHANGELOG.md": {"Self-enrollment workflow with manager registration and PKI provisioning", "`--enroll <MANAGER_URL>` CLI flag",
+		"Automated certificate provisioning from linux_patch_manager", "Automatic whitelist entry for the manager's IP after enrollment",
+		"Configurable polling interval and max attempts"},
+	"CONTRIBUTING.md":                {"enroll", "make test"},
+	"SECURITY.md":                    {"enroll", "polling token"},
+	"configs/config.yaml.example":    {"enrollment:", "manager_url", "polling_interval_seconds", "max_poll_attempts", "0 = unlimited"},
+	"configs/whitelist.yaml.example": {"Enrollment adds"},
+}
+
+func checkMentions(t *testing.T) {
+	for path, words := range mentions {
+		text := unwrapped(read(t, path))
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s does not have %q", path, w)
+			}
+		}
+	}
+}
+
+// strangers are words for which the glossary of docs/SPEC.md has another.
+var strangers = map[string]string{
+	`enrolment`:             "enrollment",
+	`white[ -]list`:         "whitelist",
+	`allow-?list`:           "whitelist",
+	`polling[ -]key`:        "polling token",
+	`poll token`:            "polling token",
+	`enrollment token`:      "polling token",
+	`cert bundle`:           "bundle",
+	`patch manager`:         "manager",
+	`(admin|operator) user`: "administrator",
+	`self enrollment`:       "self-enrollment",
+}
+
+func checkTerms(t *testing.T) {
+	for path, d := range documents(t) {
+		for pattern, word := range strangers {
+			if m := regexp.MustCompile(`(?i)\b` + pattern + `\b`).FindString(d.prose); m != "" {
+				t.Errorf("%s says %q; the glossary's word is %q", path, m, word)
+			}
+		}
+	}
+}
