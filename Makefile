@@ -47,7 +47,7 @@ test: build collection ## run all tests
 lint: collection ## check format, Go, YAML, Ansible and shell
 	@ansible/setup/lint
 
-bench: build collection ## measure what a converged run costs
+bench: build ## measure what a converged run costs
 	@ansible/bench/bench
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
