@@ -19,7 +19,7 @@ const (
 	maxHeader       = 8 << 10
 	// drainWithin is what answers under way get when the listener ends; a stop
 	// takes no longer than a second.
-	drainWithin = 700 * time.Millisecond
+	drainWithin = 500 * time.Millisecond
 )
 
 // listener answers health checks over mutual TLS.

@@ -12,19 +12,20 @@ import (
 )
 
 // notifier tells systemd how the service is, see sd_notify(3) and
-// sd_watchdog_enabled(3). Without systemd it does nothing.
+// sd_watchdog_enabled(3). The zero value tells nobody.
 type notifier struct {
-	// socket is a path, or a name of the abstract namespace after an @.
-	socket string
+	tell func(datagram string) error
 	// watchdog is the time within which systemd wants a sign of life; 0 is none.
 	watchdog time.Duration
 }
 
 func newNotifier(getenv func(string) string, pid int) notifier {
-	n := notifier{socket: getenv("NOTIFY_SOCKET")}
-	if !strings.HasPrefix(n.socket, "/") && !strings.HasPrefix(n.socket, "@") {
+	// A path, or a name of the abstract namespace after an @.
+	socket := getenv("NOTIFY_SOCKET")
+	if !strings.HasPrefix(socket, "/") && !strings.HasPrefix(socket, "@") {
 		return notifier{}
 	}
+	n := notifier{tell: func(datagram string) error { return tellSocket(socket, datagram) }}
 	usec, err := strconv.ParseInt(getenv("WATCHDOG_USEC"), 10, 64)
 	whom := getenv("WATCHDOG_PID")
 	if err == nil && usec > 0 && (whom == "" || whom == strconv.Itoa(pid)) {
@@ -33,17 +34,21 @@ func newNotifier(getenv func(string) string, pid int) notifier {
 	return n
 }
 
-// send tells systemd; a service that cannot be told of runs on.
-func (n notifier) send(lines ...string) error {
-	if n.socket == "" {
-		return nil
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+func tellSocket(socket, datagram string) error {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		return err
 	}
-	_, err = conn.Write([]byte(strings.Join(lines, "\n")))
+	_, err = conn.Write([]byte(datagram))
 	return errors.Join(err, conn.Close())
+}
+
+// send tells systemd; a service that cannot be told of runs on.
+func (n notifier) send(lines ...string) error {
+	if n.tell == nil {
+		return nil
+	}
+	return n.tell(strings.Join(lines, "\n"))
 }
 
 func statusLine(format string, args ...any) string {

@@ -39,18 +39,19 @@ type agent struct {
 	listRead bool
 	// enrolled brings the result of an enrollment under way.
 	enrolled chan *enroll.Result
+	// renewing begins renewal, which is for a host that listens.
+	renewing sync.Once
+	// background are the goroutines that end with the run.
+	background sync.WaitGroup
 }
 
 // goneFor is how long a set may be missing, while someone replaces it by hand
 // say, before the daemon stops listening.
 const goneFor = time.Second
 
-// run is the daemon's life.
-func (d *daemon) run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+func (d *daemon) newAgent() *agent {
 	door := newDoor(d.env.LookupIP, d.log)
-	a := &agent{
+	return &agent{
 		daemon:    d,
 		installed: installed{files: d.enroller.Files, paths: d.paths},
 		door:      door,
@@ -58,25 +59,30 @@ func (d *daemon) run(ctx context.Context) error {
 		status:    statusFile{files: d.enroller.Files, path: d.opt.statusFile},
 		enrolled:  make(chan *enroll.Result, 1),
 	}
+}
+
+// run is the daemon's life.
+func (d *daemon) run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	a := d.newAgent()
 	d.finishKilledRun(ctx)
 	a.readWhitelist()
 
-	var background sync.WaitGroup
 	changed := make(chan struct{}, 1)
-	background.Go(func() { door.resolve(ctx) })
-	background.Go(func() {
+	a.background.Go(func() { a.door.resolve(ctx) })
+	a.background.Go(func() {
 		watch(ctx, d.log, []string{d.paths.CACert, d.paths.ServerCert, d.paths.ServerKey, d.paths.CRL, d.paths.Whitelist}, changed)
 	})
-	background.Go(func() { d.renewer().run(ctx) })
-	err := a.begin(ctx, &background)
+	err := a.begin(ctx)
 	if err == nil {
 		err = a.loop(ctx, changed)
 	}
-	return errors.Join(err, a.end(func() { stop(err); background.Wait() }))
+	return errors.Join(err, a.end(func() { stop(err); a.background.Wait() }))
 }
 
 // begin listens, or enrolls first, or waits for certificates.
-func (a *agent) begin(ctx context.Context, background *sync.WaitGroup) error {
+func (a *agent) begin(ctx context.Context) error {
 	valid := a.take()
 	needed, idle, err := a.mustEnroll(valid)
 	switch {
@@ -102,7 +108,7 @@ func (a *agent) begin(ctx context.Context, background *sync.WaitGroup) error {
 	a.tellSystemd("READY=1", statusLine("enrolling"))
 	who := a.enroller.Info(ctx, a.infoParams())
 	a.log.WithFields(logrus.Fields{"machine_id": who.MachineID, "fqdn": who.FQDN}).Info("enrolling; an administrator approves this host")
-	background.Go(func() { a.enrolled <- a.enroll(ctx, e) })
+	a.background.Go(func() { a.enrolled <- a.enroll(ctx, e) })
 	return nil
 }
 
@@ -268,6 +274,7 @@ func (a *agent) listen(ctx context.Context) error {
 	}
 	a.writeStatus()
 	a.tellSystemd("READY=1", a.listeningStatus())
+	a.renewing.Do(func() { a.background.Go(func() { a.renewer().run(ctx) }) })
 	return nil
 }
 

@@ -33,6 +33,8 @@ func watch(ctx context.Context, log *logrus.Logger, files []string, changed chan
 		w = &dirWatch{}
 	}
 	defer w.close()
+	// What changed before the watch stood.
+	poke(changed)
 	var rest settle
 	for {
 		select {

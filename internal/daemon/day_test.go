@@ -1,0 +1,155 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spf13/afero"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/managerclient"
+)
+
+// sleepy is a manager whose administrator approves after a time.
+type sleepy struct {
+	approveAfter time.Duration
+	bundle       []byte
+	begun        time.Time
+	polls        []time.Time
+}
+
+func (m *sleepy) Register(context.Context, contract.EnrollmentRequest) (string, managerclient.Meta, error) {
+	return "TokenCanary0123456789abcdefghijkl", managerclient.Meta{}, nil
+}
+
+func (m *sleepy) Poll(context.Context, string) (managerclient.Answer, error) {
+	m.polls = append(m.polls, time.Now())
+	if time.Since(m.begun) < m.approveAfter {
+		return managerclient.Answer{HTTPStatus: http.StatusAccepted}, nil
+	}
+	return managerclient.Answer{HTTPStatus: http.StatusOK, Body: m.bundle, PeerIP: netip.MustParseAddr("192.0.2.1")}, nil
+}
+
+func (m *sleepy) UsesProxy() bool { return false }
+
+type someone struct{}
+
+func (someone) Gather(context.Context, identity.Options) (identity.Host, []string, error) {
+	return identity.Host{MachineID: strings.Repeat("a", 32), FQDN: "web1.example.com", IP: netip.MustParseAddr("192.0.2.10")}, nil, nil
+}
+
+type noAudit struct{}
+
+func (noAudit) Record(contract.Event, map[string]string) error { return nil }
+
+// A day of waiting for approval, on a clock of its own: the manager is asked
+// often enough and not too often, systemd sees signs of life all the time, the
+// log does not grow by the minute, and at the end the same process listens.
+func TestADayOfPolling(t *testing.T) {
+	const day = 24 * time.Hour
+	h := newHost(t)
+	bundle, err := json.Marshal(contract.PollingStatus{Status: contract.StatusApproved, PkiBundle: h.leaf().Bundle(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		manager := &sleepy{approveAfter: day, bundle: bundle, begun: time.Now()}
+		ctx, stop := context.WithCancelCause(t.Context())
+		defer stop(nil)
+		begun := time.Now()
+		var alive []time.Time
+		// A select is idle for the clock where all of its channels are of here.
+		h.hangup = make(chan os.Signal)
+		d := h.daemon("--enroll", "https://192.0.2.1")
+		d.enroller = &enroll.Enroller{
+			Files: h.over(&faultfs.Fs{Inner: afero.NewOsFs(), NoSync: true, Match: func(faultfs.Op) bool { return false }}), Given: afero.NewOsFs(),
+			Identity: someone{}, Accounts: enroll.HostAccounts{},
+			Dial:  func(managerclient.Options) (enroll.ManagerClient, error) { return manager, nil },
+			Audit: func(string) enroll.Auditor { return noAudit{} },
+			Now:   func() time.Time { return start.Add(time.Since(begun)) },
+			Rand:  func() float64 { return 0.999 }, Secret: func(string) {}, Progress: func(enroll.Progress) {},
+		}
+		var first, last uint64
+		d.notify = notifier{watchdog: 30 * time.Second, tell: func(datagram string) error {
+			switch {
+			case strings.HasPrefix(datagram, "WATCHDOG"):
+				alive = append(alive, time.Now())
+				switch len(alive) {
+				case 500:
+					first = heap()
+				case 5500:
+					last = heap()
+				}
+			case strings.Contains(datagram, "STATUS=listening"):
+				stop(errors.New("the test is over"))
+			}
+			return nil
+		}}
+		a := d.newAgent()
+		if err := a.begin(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.loop(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		if a.state != stateListening {
+			t.Errorf("state %s", a.state)
+		}
+		if err := a.end(func() { stop(nil); a.background.Wait() }); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took < day || took > day+5*time.Minute {
+			t.Errorf("took %s", took)
+		}
+		if n := len(manager.polls); n < 1200 || n > 1700 {
+			t.Errorf("polled %d times", n)
+		}
+		checkGaps(t, "polls", begun, manager.polls, 300*time.Second)
+		checkGaps(t, "signs of life", begun, alive, 30*time.Second)
+		if last > first+first/4+512<<10 {
+			t.Errorf("the heap grew from %d to %d", first, last)
+		}
+		t.Logf("%d polls, %d signs of life; heap %d KiB after two hours, %d KiB after 23", len(manager.polls), len(alive), first>>10, last>>10)
+	})
+	if n := strings.Count(h.log.String(), "\n"); n > 24*4+40 {
+		t.Errorf("%d lines of log in a day", n)
+	}
+	if strings.Contains(h.log.String(), "TokenCanary") {
+		t.Error("the log holds the token")
+	}
+	if _, err := os.Stat(h.path("run/status.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the status file: %v", err)
+	}
+}
+
+func checkGaps(t *testing.T, what string, begun time.Time, at []time.Time, most time.Duration) {
+	t.Helper()
+	before := begun
+	for _, now := range at {
+		if gap := now.Sub(before); gap >= most {
+			t.Errorf("%s between two %s", gap, what)
+			return
+		}
+		before = now
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

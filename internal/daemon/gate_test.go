@@ -1,0 +1,140 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/pki/pkitest"
+)
+
+func TestGateCountsWhatIsOpen(t *testing.T) {
+	g := newGate(nil, nil, nil)
+	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for range maxPerSource {
+		if !g.enter(one) {
+			t.Fatal("refused too early")
+		}
+	}
+	if g.enter(one) {
+		t.Error("one source got more than its share")
+	}
+	for range maxConnections - maxPerSource {
+		if !g.enter(two) {
+			t.Fatal("one source kept the other out")
+		}
+	}
+	if g.enter(netip.MustParseAddr("192.0.2.3")) {
+		t.Error("too many are open")
+	}
+	for range maxPerSource {
+		g.leave(one)
+		g.leave(two)
+	}
+	if g.all != 0 || len(g.open) != 0 {
+		t.Errorf("%d left, %v", g.all, g.open)
+	}
+}
+
+// Clients that connect and say nothing are dropped in time, and do not keep
+// others out for ever.
+func TestSilentClientsAreDropped(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	address := h.start().listening()
+	var silent []net.Conn
+	for range maxPerSource + 5 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		silent = append(silent, conn)
+	}
+	h.logged("too many are open")
+	if _, err := ask(address, h.clientTLS()); err == nil {
+		t.Error("let in though its source has too many connections")
+	}
+	begun := time.Now()
+	for _, conn := range silent {
+		if err := conn.SetReadDeadline(begun.Add(2 * handshakeWithin)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil || strings.Contains(err.Error(), "timeout") {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+	}
+	h.eventually(func() bool { _, err := ask(address, h.clientTLS()); return err == nil }, func() string { return "let in again" })
+}
+
+func TestHeadersAreBounded(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	conn, err := tls.Dial("tcp", h.start().listening(), h.clientTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go func() {
+		_, _ = io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: agent\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")
+	}()
+	answer, _ := io.ReadAll(conn)
+	if !strings.HasPrefix(string(answer), "HTTP/1.1 431 ") {
+		t.Errorf("%q", answer)
+	}
+}
+
+// A connection that is kept open is judged at each request.
+func TestOpenConnectionsLoseTheirPermission(t *testing.T) {
+	for name, revoke := range map[string]func(h *host){
+		"revoked":                    func(h *host) { h.write("certs/crl.pem", h.ca.CRL(h.t, h.client.Cert)) },
+		"no longer in the whitelist": func(h *host) { h.write("whitelist.yaml", "entries: [192.0.2.1]\n") },
+		"another CA": func(h *host) {
+			h.ca = pkitest.NewCA(h.t)
+			h.install(h.leaf())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			h.install(h.leaf())
+			r := h.start()
+			conn, err := tls.Dial("tcp", r.listening(), h.clientTLS())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := get(conn); err != nil {
+				t.Fatal(err)
+			}
+			revoke(h)
+			h.eventually(func() bool { return get(conn) != nil }, func() string { return "the connection is dropped" })
+			if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+				t.Errorf("an answer: %d, %v", n, err)
+			}
+		})
+	}
+}
+
+// get makes a request on an open connection and reads the whole answer.
+func get(conn *tls.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: agent\r\n\r\n"); err != nil {
+		return err
+	}
+	var answer []byte
+	for !strings.HasSuffix(string(answer), "\n\n") && !strings.HasSuffix(string(answer), "}\n") {
+		var b [512]byte
+		n, err := conn.Read(b[:])
+		if err != nil {
+			return err
+		}
+		answer = append(answer, b[:n]...)
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+)
+
+// script is a renewer whose host and manager say what a test wants.
+type script struct {
+	needs   func(since time.Duration) need
+	answers func(since time.Duration) *enroll.Result
+	asked   []time.Duration
+}
+
+func (s *script) run(t *testing.T, interval, span time.Duration, u float64) {
+	t.Helper()
+	begun := time.Now()
+	ctx, stop := context.WithTimeout(t.Context(), span)
+	defer stop()
+	r := &renewer{
+		look: func(context.Context) need { return s.needs(time.Since(begun)) },
+		ask: func(context.Context) *enroll.Result {
+			s.asked = append(s.asked, time.Since(begun))
+			return s.answers(time.Since(begun))
+		},
+		interval: interval, log: newLogger(io.Discard, false), rand: func() float64 { return u },
+	}
+	r.run(ctx)
+	if since := time.Since(begun); since != span {
+		t.Errorf("ended after %s, want %s", since, span)
+	}
+}
+
+func pending(time.Duration) *enroll.Result {
+	return &enroll.Result{State: contract.StatePending, Msg: "waiting"}
+}
+
+func enrolled(time.Duration) *enroll.Result {
+	return &enroll.Result{State: contract.StateEnrolled, Msg: "enrolled"}
+}
+
+func failure(code contract.Code) func(time.Duration) *enroll.Result {
+	return func(time.Duration) *enroll.Result { return enroll.Failed(contract.Errorf(code, "failed")) }
+}
+
+// From day 83 on a certificate of 90 days is due; an administrator approves
+// after another day.
+func TestRenewalOverMonths(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, u := range []float64{0, 0.5, 0.999} {
+		synctest.Test(t, func(t *testing.T) {
+			renewed := false
+			s := &script{}
+			s.needs = func(since time.Duration) need {
+				if since >= 83*day && !renewed {
+					return needRenewal
+				}
+				return needNothing
+			}
+			s.answers = func(since time.Duration) *enroll.Result {
+				if since < 84*day {
+					return pending(since)
+				}
+				renewed = true
+				return enrolled(since)
+			}
+			s.run(t, enroll.DefaultInterval, 90*day, u)
+			if !renewed || s.asked[0] < 83*day || s.asked[0] > 83*day+lookDueEvery {
+				t.Fatalf("u %v: renewed %v, first asked after %s", u, renewed, s.asked[0])
+			}
+			for i := 1; i < len(s.asked); i++ {
+				if gap := s.asked[i] - s.asked[i-1]; gap >= 300*time.Second || gap < 50*time.Second {
+					t.Fatalf("u %v: %s between two polls", u, gap)
+				}
+			}
+			if n := len(s.asked); n < 1300 || n > 1700 {
+				t.Errorf("u %v: asked %d times in a day", u, n)
+			}
+		})
+	}
+}
+
+// The longest interval with the worst dice stays below the bound that no two
+// polls may reach (contract, deployed behaviour).
+func TestRenewalPollsOftenEnough(t *testing.T) {
+	if worst := time.Duration(float64(pollingInterval(new(100000))) * 1.1); worst >= 300*time.Second {
+		t.Error(worst)
+	}
+	for given, want := range map[int]time.Duration{-5: time.Second, 0: time.Second, 30: 30 * time.Second, 1 << 40: enroll.MaxInterval} {
+		if got := pollingInterval(&given); got != want {
+			t.Errorf("%d: %s, want %s", given, got, want)
+		}
+	}
+	if got := pollingInterval(nil); got != enroll.DefaultInterval {
+		t.Error(got)
+	}
+}
+
+func TestFailedRenewalsBecomeRare(t *testing.T) {
+	for code, most := range map[contract.Code]int{contract.CodeUnreachable: 14, contract.CodeDenied: 7} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{needs: func(time.Duration) need { return needEnd }, answers: failure(code)}
+			s.run(t, enroll.DefaultInterval, 36*time.Hour, 0.5)
+			if n := len(s.asked); n > most || n < 6 {
+				t.Errorf("%s: asked %d times in 36 h", code, n)
+			}
+		})
+	}
+	for n := range 100 {
+		if b := backoff(n); b < firstBackoff || b > maxBackoff {
+			t.Errorf("backoff(%d) = %s", n, b)
+		}
+	}
+}
+
+// What an earlier run began is gone on with at once; what is taken away
+// meanwhile is not asked for again.
+func TestRenewalGoesOnAndStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: pending}
+		s.needs = func(since time.Duration) need {
+			if since < 10*time.Minute {
+				return needEnd
+			}
+			return needNothing
+		}
+		s.run(t, enroll.DefaultInterval, 24*time.Hour, 0.5)
+		if n := len(s.asked); s.asked[0] != 0 || n != 10 {
+			t.Errorf("asked %d times, first after %s", n, s.asked[0])
+		}
+	})
+}
+
+// What the disk says is needed.
+func TestNeedIsReadFromDisk(t *testing.T) {
+	now := time.Now()
+	soon, later := valid(now, 24*time.Hour), valid(now, 90*24*time.Hour)
+	for name, test := range map[string]struct {
+		prepare func(h *host)
+		args    []string
+		want    need
+	}{
+		"nothing installed": {func(*host) {}, []string{"--enroll", "https://192.0.2.1"}, needNothing},
+		"long valid":        {func(h *host) { h.install(h.leaf(later)) }, []string{"--enroll", "https://192.0.2.1"}, needNothing},
+		"near its end":      {func(h *host) { h.install(h.leaf(soon)) }, []string{"--enroll", "https://192.0.2.1"}, needRenewal},
+		"but no manager":    {func(h *host) { h.install(h.leaf(soon)) }, nil, needNothing},
+		"revoked": {func(h *host) {
+			leaf := h.leaf(later)
+			h.install(leaf)
+			h.write("certs/crl.pem", h.ca.CRL(h.t, leaf.Cert))
+		}, []string{"--enroll", "https://192.0.2.1"}, needRenewal},
+		"a request under way": {func(h *host) {
+			h.install(h.leaf(later))
+			h.write("state/token", `{"token":"x123456789","manager_url":"https://192.0.2.1","since":"2026-01-01T00:00:00Z"}`)
+		}, []string{"--enroll", "https://192.0.2.1"}, needEnd},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			if err := os.Mkdir(h.path("state"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			test.prepare(h)
+			d := h.daemon(test.args...)
+			if got := d.look(t.Context()); got != test.want {
+				t.Errorf("%d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+// No request is made for a host that was taken out, not even where that
+// happens after the daemon has looked.
+func TestUnaskedEnrollmentStopsAtARemoval(t *testing.T) {
+	h := newHost(t)
+	h.write("state/provenance.json", `{"removed":"2026-01-01T00:00:00Z"}`)
+	d := h.daemon("--enroll", "https://192.0.2.1")
+	p := d.params()
+	p.Wait = false
+	res := d.unasked().Run(t.Context(), p)
+	if !res.Failed || res.Msg != errTakenOut.Error() {
+		t.Errorf("%+v", res)
+	}
+	// With a request that was begun after it, the host is wanted back.
+	h.write("state/token", `{"token":"x123456789","manager_url":"https://192.0.2.1","since":"2026-01-01T00:00:00Z"}`)
+	if since, err := d.enroller.TakenOut(d.params()); err != nil || since != nil {
+		t.Errorf("%v, %v", since, err)
+	}
+}
+
+func TestMustEnroll(t *testing.T) {
+	broken := errors.New("broken")
+	for name, test := range map[string]struct {
+		args         []string
+		config       string
+		removed      bool
+		valid        error
+		needed, idle bool
+		fails        string
+	}{
+		"valid":                         {valid: nil},
+		"valid, with a manager":         {args: []string{"--enroll", "https://192.0.2.1"}, valid: nil},
+		"none, told to":                 {args: []string{"--enroll", "https://192.0.2.1"}, valid: errTaken, needed: true},
+		"none, by configuration":        {config: "enrollment: {manager_url: 'https://192.0.2.1'}\n", valid: errTaken, needed: true},
+		"broken, by configuration":      {config: "enrollment: {manager_url: 'https://192.0.2.1'}\n", valid: broken, needed: true},
+		"taken out, by configuration":   {config: "enrollment: {manager_url: 'https://192.0.2.1'}\n", removed: true, valid: errTaken, idle: true},
+		"taken out, told to":            {args: []string{"--enroll", "https://192.0.2.1"}, removed: true, valid: errTaken, needed: true},
+		"taken out, valid ones by hand": {removed: true, valid: nil},
+		"none, and no manager":          {valid: errTaken, fails: "certificate, key or CA is missing"},
+		"broken, and no manager":        {valid: broken, fails: "broken"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			if test.config != "" {
+				h.write("config.yaml", test.config)
+			}
+			if test.removed {
+				h.write("state/provenance.json", `{"removed":"2026-01-01T00:00:00Z"}`)
+			}
+			needed, idle, err := h.daemon(test.args...).mustEnroll(test.valid)
+			if needed != test.needed || idle != test.idle || (err != nil) != (test.fails != "") {
+				t.Fatalf("needed %v, idle %v, %v", needed, idle, err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), test.fails) || contract.CodeOf(err) != contract.CodeConfig) {
+				t.Error(err)
+			}
+		})
+	}
+}

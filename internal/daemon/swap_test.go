@@ -1,0 +1,154 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/pki/pkitest"
+)
+
+// torture is how many rounds a test of endurance makes: few in every run, many
+// where the environment asks for it (LINUX_PATCH_TORTURE=1).
+func torture(few, many int) int {
+	if on, _ := strconv.ParseBool(os.Getenv("LINUX_PATCH_TORTURE")); on {
+		return many
+	}
+	return few
+}
+
+// Clients that connect without pause, while the certificate is swapped again
+// and again as enrollment does it, see no handshake fail, and the new
+// certificate within two seconds of each commit.
+func TestSwapsUnderHandshakes(t *testing.T) {
+	swaps, clients := torture(100, 1000), 50
+	h := newHost(t)
+	h.install(h.leaf(pkitest.Serial(1)))
+	address := h.start().listening()
+
+	// committed[n] is when the certificate of serial number n+1 stood.
+	committed := make([]atomic.Int64, swaps+1)
+	committed[0].Store(time.Now().UnixNano())
+	var newest atomic.Int64
+	var handshakes, stalest atomic.Int64
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for range clients {
+		running.Go(func() {
+			config := h.clientTLS()
+			config.ServerName = "127.0.0.1"
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				begun := time.Now().UnixNano()
+				served, err := ask(address, config)
+				if err != nil {
+					t.Errorf("handshake %d: %v", handshakes.Load(), err)
+					return
+				}
+				handshakes.Add(1)
+				n := int(served.SerialNumber.Int64())
+				if int(newest.Load()) < n {
+					continue
+				}
+				// The certificate after the served one stood for so long when
+				// this handshake began.
+				if after := committed[n].Load(); after > 0 && begun-after > stalest.Load() {
+					stalest.Store(begun - after)
+				}
+			}
+		})
+	}
+	began := time.Now()
+	for n := 1; n <= swaps; n++ {
+		h.install(h.leaf(pkitest.Serial(int64(n + 1))))
+		committed[n].Store(time.Now().UnixNano())
+		newest.Store(int64(n))
+	}
+	took := time.Since(began)
+	// The last certificate must come as well.
+	h.eventually(func() bool {
+		served, err := ask(address, h.clientTLS())
+		return err == nil && served.SerialNumber.Int64() == int64(swaps+1)
+	}, func() string { return "the last certificate is served" })
+	close(stop)
+	running.Wait()
+	t.Logf("%d swaps in %s, %d handshakes of %d clients; a certificate was served for %s at most after the next stood",
+		swaps, took.Round(time.Millisecond), handshakes.Load(), clients, time.Duration(stalest.Load()).Round(time.Millisecond))
+	if time.Duration(stalest.Load()) > 2*time.Second {
+		t.Error("a new certificate took longer than 2 s")
+	}
+	if handshakes.Load() < int64(clients) {
+		t.Error("hardly a client got through")
+	}
+}
+
+// Reloading for years leaves nothing behind.
+func TestReloadsLeaveNothingBehind(t *testing.T) {
+	reloads := torture(1500, 10000)
+	h := newHost(t)
+	leaves := []*pkitest.Leaf{h.leaf(), h.leaf()}
+	h.install(leaves[0])
+	h.log.discard = true
+	address := h.start().listening()
+	session := h.clientTLS()
+	session.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+
+	reload := func(n int) {
+		leaf := leaves[n%2]
+		h.write("certs/server.key.pem", leaf.KeyPEM(t))
+		h.write("certs/server.pem", leaf.PEM())
+		h.write("whitelist.yaml", "entries: [127.0.0.1, 192.0.2."+strconv.Itoa(n%250)+"]\n")
+		h.hangup <- os.Interrupt
+		if n%10 == 0 {
+			for _, config := range []*tls.Config{h.clientTLS(), session} {
+				if _, err := ask(address, config); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for n := range reloads / 5 {
+		reload(n)
+	}
+	before := footprint(t)
+	for n := range reloads {
+		reload(n)
+	}
+	after := footprint(t)
+	t.Logf("after %d reloads: heap %d KiB, before %d KiB; goroutines %d, before %d; files %d, before %d",
+		reloads, after.heap>>10, before.heap>>10, after.goroutines, before.goroutines, after.files, before.files)
+	if after.heap > before.heap+before.heap/4+512<<10 {
+		t.Error("the heap grows")
+	}
+	if after.goroutines > before.goroutines+3 || after.files > before.files+3 {
+		t.Error("goroutines or files are left behind")
+	}
+}
+
+type size struct {
+	heap              uint64
+	goroutines, files int
+}
+
+// footprint measures this process at rest.
+func footprint(t *testing.T) size {
+	t.Helper()
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return size{m.HeapAlloc, runtime.NumGoroutine(), len(fds)}
+}
