@@ -122,7 +122,7 @@ func (r Reader) Params(a arguments) (enroll.Params, error) {
 		return p, err
 	}
 	p.Check = a.control.Check
-	return p, related(a.options, p)
+	return p, related(p)
 }
 
 // InfoParams decodes the options of the enrollment_info module.
@@ -133,7 +133,7 @@ func (r Reader) InfoParams(a arguments) (enroll.InfoParams, error) {
 
 // related checks options against each other, as argument_spec's
 // mutually_exclusive and required_by do.
-func related(options map[string]any, p enroll.Params) error {
+func related(p enroll.Params) error {
 	if p.ManagerCAPath != "" && p.ManagerCAPEM != "" {
 		return contract.Errorf(contract.CodeInvalidArgument, "parameters are mutually exclusive: manager_ca_path|manager_ca_pem")
 	}

@@ -118,12 +118,10 @@ func (p Program) info(ctx context.Context, a arguments, secrets *Secrets) int {
 	if err != nil {
 		return p.write(failure(err), secrets)
 	}
-	info := e.Info(ctx, params)
-	p.Stdout.Write(encode(info, secrets))
-	return info.Exit()
+	return p.write(e.Info(ctx, params), secrets)
 }
 
-func (p Program) write(result *enroll.Result, secrets *Secrets) int {
+func (p Program) write(result interface{ Exit() int }, secrets *Secrets) int {
 	if _, err := p.Stdout.Write(encode(result, secrets)); err != nil {
 		// Nobody reads: there is no other place to say it.
 		return contract.CodeInternal.Info().Exit

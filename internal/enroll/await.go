@@ -37,7 +37,7 @@ func (r *run) resume(ctx context.Context) error {
 		return r.foreseeApproval()
 	}
 	if token == nil {
-		if token, err = r.takeOver(ctx); err != nil {
+		if token, err = r.takeOver(); err != nil {
 			return err
 		}
 	}

@@ -92,10 +92,10 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 		}
 	}
 	r.inspect(info)
-	info.Service, err = r.service(string(p.StatusPath), info)
+	info.Service = r.service(string(p.StatusPath), info)
 	info.Warnings = append(info.Warnings, o.warnings...)
 	info.Msg = info.sentence()
-	return err
+	return nil
 }
 
 // inspect lists what an enrollment run would mend.
@@ -135,22 +135,26 @@ func (r *run) anyLiveToken() *tokenRecord {
 }
 
 // service reads what the daemon says that it serves.
-func (r *run) service(path string, info *Info) (json.RawMessage, error) {
+func (r *run) service(path string, info *Info) json.RawMessage {
+	problem := func(format string, args ...any) { info.Problems = append(info.Problems, fmt.Sprintf(format, args...)) }
 	file, err := r.Files.Read(path)
+	if err != nil {
+		problem("the daemon's status cannot be read: %v", err)
+	}
 	if err != nil || !file.Exists {
-		return nil, err
+		return nil
 	}
 	var status struct {
 		Fingerprint string `json:"fingerprint"`
 	}
-	if err := json.Unmarshal(file.Content, &status); err != nil {
-		info.Problems = append(info.Problems, fmt.Sprintf("%s is not the daemon's status: it is no JSON", path))
-		return nil, nil
+	if json.Unmarshal(file.Content, &status) != nil {
+		problem("%s is not the daemon's status: it is no JSON", path)
+		return nil
 	}
 	if c := info.Certificates; c != nil && status.Fingerprint != "" && status.Fingerprint != c.Server.Fingerprint {
-		info.Problems = append(info.Problems, fmt.Sprintf("the daemon serves another certificate (SHA-256 %s) than the installed one; reload it", status.Fingerprint))
+		problem("the daemon serves another certificate (SHA-256 %s) than the installed one; reload it", status.Fingerprint)
 	}
-	return file.Content, nil
+	return file.Content
 }
 
 func (i *Info) sentence() string {

@@ -134,6 +134,7 @@ func (e *Enroller) observeState(s *settings, o *observed) error {
 		}
 	case hostfs.SlotPrepared, hostfs.SlotTorn:
 		o.pollAt = &at
+	case hostfs.SlotMissing:
 	}
 	file, err := e.Files.Read(s.state.provenance)
 	if err != nil || !file.Exists {

@@ -102,7 +102,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	defer cancel()
 	token, _, err := client.Register(asking, host.Request())
 	if err != nil {
-		return r.refused(ctx, client, err, unanswered)
+		return r.refused(err, unanswered)
 	}
 	r.Secret(token)
 	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(), LostRequest: unanswered}
@@ -120,7 +120,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 }
 
 // refused deals with a registration that brought no token.
-func (r *run) refused(ctx context.Context, client ManagerClient, err error, unanswered *time.Time) (*tokenRecord, error) {
+func (r *run) refused(err error, unanswered *time.Time) (*tokenRecord, error) {
 	code := contract.CodeOf(err)
 	if code == contract.CodeConflict {
 		// A 403 or 404 that ended the old token may have come from a firewall:

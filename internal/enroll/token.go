@@ -46,7 +46,7 @@ func (r *run) clearMirror(ctx context.Context) error {
 }
 
 // takeOver makes a token that only config.yaml holds the token of this host.
-func (r *run) takeOver(ctx context.Context) (*tokenRecord, error) {
+func (r *run) takeOver() (*tokenRecord, error) {
 	t := &tokenRecord{Token: r.o.configToken, ManagerURL: r.url.String(), MachineID: r.res.MachineID, FQDN: r.res.FQDN, Since: r.Now().UTC()}
 	if err := r.saveToken(t); err != nil {
 		return nil, err

@@ -54,8 +54,9 @@ func (r Result) String() string {
 		return "finished"
 	case Undone:
 		return "undone"
+	default:
+		return "abandoned"
 	}
-	return "abandoned"
 }
 
 // Outcome tells what Commit or Finish did.

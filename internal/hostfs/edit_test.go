@@ -82,7 +82,7 @@ func TestEdit(t *testing.T) {
 		t.Errorf("nothing into a missing file: %+v, %v", empty, err)
 	}
 	refusal := contract.Errorf(contract.CodeWhitelist, "not one")
-	if _, err := h.Edit(ctx, "/f", o, func([]byte, bool) ([]byte, error) { return nil, refusal }); err != error(refusal) {
+	if _, err := h.Edit(ctx, "/f", o, func([]byte, bool) ([]byte, error) { return nil, refusal }); !errors.Is(err, refusal) {
 		t.Errorf("the edit's own error came back as %v", err)
 	}
 	delete(want, "/none")

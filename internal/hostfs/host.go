@@ -52,7 +52,7 @@ import (
 // writes comes near it, and a hostile file must not fill the memory.
 const MaxFile = 1 << 20
 
-// Keep, as a UID or GID, leaves the owner or group as it is.
+// Keep leaves, as a UID or GID, the owner or group as it is.
 const Keep = -1
 
 // Options are what a Host takes from outside.

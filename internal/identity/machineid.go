@@ -28,7 +28,7 @@ func (s Source) machineID() (string, error) {
 		return "", contract.Errorf(contract.CodeIdentity, "machine-id: %w", err)
 	}
 	id := strings.ToLower(strings.TrimSpace(string(data)))
-	why := ""
+	var why string
 	switch {
 	case id == "":
 		why = "is empty"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/netip"
 	"strings"
@@ -94,7 +95,7 @@ func TestSweepPurgesRowsBundlesAndSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // read-only
+	defer tx.Rollback()
 	for _, b := range [][]byte{bPending, bPendingToken, bPendingMachine, bPendingExpiry, bDenied} {
 		if k, _ := tx.Bucket(b).Cursor().First(); k != nil {
 			t.Errorf("%s still holds %s", b, k)
@@ -117,7 +118,7 @@ func TestPendingRequestsAreBounded(t *testing.T) {
 	}
 	s.pendingRows = maxPending
 	p.MachineID = strings.Repeat("1", 32)
-	if _, _, err := s.register(p); err != errFull {
+	if _, _, err := s.register(p); !errors.Is(err, errFull) {
 		t.Errorf("%v", err)
 	}
 }

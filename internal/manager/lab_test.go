@@ -2,7 +2,6 @@ package manager_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -116,9 +115,7 @@ func (l *lab) clientFrom(source string) *http.Client {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
 	tr := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots, Time: l.clock.Now},
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return d.DialContext(ctx, network, addr)
-		},
+		DialContext:     d.DialContext,
 	}
 	l.t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{

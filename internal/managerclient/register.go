@@ -98,7 +98,7 @@ func tokenOf(a *reply) (string, *contract.Error) {
 
 // hostOf names where a redirect points, and no more of it.
 func hostOf(h http.Header) string {
-	if l := h[withheldLocation]; len(l) > 0 {
+	if l := h[withheldLocation]; len(l) > 0 { //nolint:staticcheck // SA1008: no answer can set a key that is not canonical
 		if u, err := url.Parse(l[0]); err == nil && u.Host != "" {
 			return printable(u.Host)
 		}

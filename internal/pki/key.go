@@ -180,8 +180,9 @@ func checkSignatureAlgorithm(a x509.SignatureAlgorithm) error {
 		return nil
 	case x509.UnknownSignatureAlgorithm:
 		return fmt.Errorf("%w: signed with an unknown algorithm", ErrWeak)
+	default:
+		return fmt.Errorf("%w: signed with %s", ErrWeak, a)
 	}
-	return fmt.Errorf("%w: signed with %s", ErrWeak, a)
 }
 
 // KeyFingerprint returns the SHA-256 of the public key's SubjectPublicKeyInfo,

@@ -99,7 +99,7 @@ func lineNumber(data []byte, off int) int {
 // CRLF, and 0 where there is none. Programs disagree on whether a lone CR, NEL,
 // LS or PS ends a line, so around one no edit is sure.
 func (t *Text) OddBreak() int {
-	for i := 0; i < len(t.Data); i++ {
+	for i := range t.Data {
 		switch t.Data[i] {
 		case '\r':
 			if i+1 == len(t.Data) || t.Data[i+1] != '\n' {
