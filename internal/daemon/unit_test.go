@@ -1,0 +1,117 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+func shipped(t *testing.T, name string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "configs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// setting returns the words of all lines NAME=… of a unit.
+func setting(unit, name string) []string {
+	var words []string
+	for _, m := range regexp.MustCompile(`(?m)^`+name+`=(.*)$`).FindAllStringSubmatch(unit, -1) {
+		words = append(words, strings.Fields(m[1])...)
+	}
+	return words
+}
+
+// systemd must not start again what cannot get better by itself, and must
+// start again what can.
+func TestUnitRestartsWhereThatCanHelp(t *testing.T) {
+	var prevented []int
+	for _, word := range setting(shipped(t, "linux-patch-api.service"), "RestartPreventExitStatus") {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prevented = append(prevented, n)
+	}
+	if !slices.Contains(prevented, contract.CodeDenied.Info().Exit) || !slices.Contains(prevented, contract.CodeConfig.Info().Exit) {
+		t.Errorf("%v lacks a denial or a wrong configuration", prevented)
+	}
+	if slices.Contains(prevented, exitListener) {
+		t.Error("a port that is taken is not tried again")
+	}
+	for _, code := range contract.Codes {
+		if code.Retryable && slices.Contains(prevented, code.Exit) {
+			t.Errorf("%s can be retried", code.Code)
+		}
+	}
+	for _, n := range prevented {
+		if !slices.ContainsFunc(contract.Codes, func(c contract.CodeInfo) bool { return c.Exit == n }) {
+			t.Errorf("no error has the exit code %d", n)
+		}
+	}
+}
+
+// The unit and the init script make, and allow to be written, what the agent
+// writes by default.
+func TestUnitsKnowTheAgentsPlaces(t *testing.T) {
+	unit, script := shipped(t, "linux-patch-api.service"), shipped(t, "linux-patch-api.openrc")
+	writable := setting(unit, "ReadWritePaths")
+	for path, directive := range map[string]string{
+		contract.DefaultConfigPath:                       "ConfigurationDirectory",
+		filepath.Join(contract.DefaultStateDir, "token"): "StateDirectory",
+		contract.DefaultAuditLogPath:                     "LogsDirectory",
+		contract.DefaultStatusPath:                       "RuntimeDirectory",
+	} {
+		dir := filepath.Dir(path)
+		if !slices.Contains(setting(unit, directive), filepath.Base(dir)) {
+			t.Errorf("%s does not make %s", directive, dir)
+		}
+		if directive != "RuntimeDirectory" && !slices.Contains(writable, dir) {
+			t.Errorf("%s cannot be written", dir)
+		}
+		if !strings.Contains(script, " "+dir) {
+			t.Errorf("the init script does not make %s", dir)
+		}
+	}
+	for _, path := range []string{contract.DefaultServerKeyPath, contract.DefaultCACertPath, contract.DefaultCRLPath, contract.DefaultWhitelistPath} {
+		if !slices.ContainsFunc(writable, func(dir string) bool { return strings.HasPrefix(path, dir+"/") }) {
+			t.Errorf("%s cannot be written", path)
+		}
+	}
+}
+
+func TestUnitIsHardened(t *testing.T) {
+	tool, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not here:", err)
+	}
+	unit := filepath.Join("..", "..", "configs", "linux-patch-api.service")
+	out, err := exec.Command(tool, "security", "--offline=true", "--threshold=30", "--no-pager", unit).CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case strings.Contains(string(out), "unrecognized option"):
+		t.Skipf("systemd-analyze is too old to look at a file: %s", out)
+	case errors.As(err, &exit):
+		t.Errorf("exposure above 3.0: %s", out)
+	case err != nil:
+		t.Fatal(err)
+	}
+	t.Logf("%s", regexp.MustCompile(`Overall exposure level.*`).Find(out))
+}
+
+func TestInitScriptIsShell(t *testing.T) {
+	out, err := exec.Command("sh", "-n", filepath.Join("..", "..", "configs", "linux-patch-api.openrc")).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
