@@ -1,8 +1,13 @@
 package enroll_test
 
 import (
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 )
 
 // A manager that approved a request whose answer never reached this host takes
@@ -21,6 +26,28 @@ func TestLostAnswerToARegistrationIsToldWhileTheNextIsPending(t *testing.T) {
 		res := r.run(nil, nil)
 		if res.Failed || !strings.Contains(res.Msg, "was lost") || !strings.Contains(res.Msg, "administrator removes the host") {
 			t.Errorf("the approver is not told: %q", res.Msg)
+		}
+	}
+}
+
+// A disk error in the slot that waits for the token lost the token, which is
+// handed out once, though another file would have taken it.
+func TestTokenIsKeptElsewhereWhenItsSlotFails(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		for _, op := range []string{"write", "sync"} {
+			r := newRig(t)
+			seen := 0
+			r.run(&faultfs.Fs{At: 1, Err: syscall.EIO, Late: late, Match: func(o faultfs.Op) bool {
+				// The first is the mark before the request, the second the token.
+				if !strings.Contains(filepath.Base(o.Path), "request") || o.Name != op {
+					return false
+				}
+				seen++
+				return seen == 2
+			}}, nil)
+			if res := r.run(nil, nil); res.Failed || res.State != contract.StateEnrolled || r.manager.posts != 1 {
+				t.Errorf("%s: %d registrations, and the next run says %s", op, r.manager.posts, res.Msg)
+			}
 		}
 	}
 }

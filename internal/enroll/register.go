@@ -111,12 +111,26 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 		return nil, err
 	}
 	if err := slot.Store(raw); err != nil {
-		return nil, err
+		if err := r.keepElsewhere(t, err); err != nil {
+			return nil, err
+		}
 	}
 	r.o.newToken, r.o.requestAt = t, nil
 	r.actRegister()
 	r.audit(contract.EventRequestSent, nil)
 	return t, r.adopt(ctx)
+}
+
+// keepElsewhere stores a token that its slot did not take: it is handed out
+// once, and another file may take it.
+func (r *run) keepElsewhere(t *tokenRecord, why error) error {
+	if err := r.saveToken(t); err != nil {
+		return contract.Errorf(contract.CodeFilesystem, "the manager's polling token could not be stored and is lost: %w", errors.Join(why, err)).
+			WithHint("%s; on the manager, an administrator denies the pending request of machine_id %s or removes that host; then run again",
+				contract.HintOf(why), r.res.MachineID)
+	}
+	r.res.warn(fmt.Sprintf("the polling token was stored at the second try: %v", why))
+	return nil
 }
 
 // refused deals with a registration that brought no token.

@@ -1,0 +1,99 @@
+package enroll_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+)
+
+var diskErrors = []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EACCES, syscall.EDQUOT}
+
+const certFile, keyFile = "/etc/linux_patch_api/certs/server.pem", "/etc/linux_patch_api/certs/server.key.pem"
+
+// Each operation on a file fails once, before it takes effect and after it. The
+// run fails with a code that names the file system, or does without; the set is
+// the old one or the new one, or a journal is there; and the next run
+// converges, with nothing lost and nobody's help.
+func TestEveryOperationFailing(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		// before brings the host to where the run starts.
+		before func(*rig)
+	}{
+		{"first enrollment", func(*rig) {}},
+		{"from a saved token", func(r *rig) {
+			r.manager.approved = false
+			if res := r.run(nil, nil); res.Failed || res.State != contract.StatePending {
+				r.t.Fatal(res.Msg)
+			}
+			r.manager.approved = true
+		}},
+		{"renewal", func(r *rig) {
+			if res := r.run(nil, nil); res.State != contract.StateEnrolled {
+				r.t.Fatal(res.Msg)
+			}
+			r.manager.forget()
+			r.write("/etc/linux_patch_api/whitelist.yaml", whitelistText, 0o644)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			c.before(r)
+			calm := &faultfs.Fs{}
+			if res := r.run(calm, force); res.State != contract.StateEnrolled || len(r.end()) > 0 {
+				t.Fatalf("undisturbed: %s %v", res.Msg, r.end())
+			}
+			stride := 13
+			if os.Getenv("TORTURE_FULL") != "" {
+				stride = 1
+			}
+			t.Logf("every %d. of %d operations", stride, len(calm.Ops()))
+			for at := 1; at <= len(calm.Ops()); at += stride {
+				r := newRig(t)
+				c.before(r)
+				r.failAt(t, calm.Ops()[at-1], &faultfs.Fs{At: at, Err: diskErrors[at%len(diskErrors)], Late: at%2 == 0})
+			}
+		})
+	}
+}
+
+// force lets a renewal begin; a first enrollment is the same with it.
+func force(p *enroll.Params) { p.Force = true }
+
+func (r *rig) failAt(t *testing.T, op faultfs.Op, faults *faultfs.Fs) {
+	t.Helper()
+	before, issued := r.manager.posts, len(r.manager.keys)
+	oldCert, oldKey := r.read(certFile), r.read(keyFile)
+	res := r.run(faults, force)
+	if res.Failed && (res.Error.Code != contract.CodeFilesystem && !(res.Error.Code == contract.CodeConfig && strings.Contains(op.Path, "config.yaml"))) {
+		t.Errorf("%v at %s: fails with %s: %s", faults.Err, op, res.Error.Code, res.Msg)
+	}
+	cert, key := r.read(certFile), r.read(keyFile)
+	untouched := cert == oldCert && key == oldKey
+	complete := cert != oldCert && slices.Contains(r.manager.keys, key) && key != oldKey
+	if !untouched && !complete && r.read("/var/lib/linux_patch_enroll/journal") == "" {
+		t.Errorf("%v at %s: a mixture, and no journal", faults.Err, op)
+	}
+	posts := r.manager.posts
+	if res.State != contract.StateEnrolled || res.Failed {
+		asked := posts > before || len(r.manager.keys) > issued
+		next := r.run(nil, func(p *enroll.Params) { p.Force = !asked })
+		if next.Failed || next.State != contract.StateEnrolled {
+			t.Errorf("%v at %s: the next run: %s (after %q)", faults.Err, op, next.Msg, res.Msg)
+			return
+		}
+		if posts > before && r.manager.posts > posts {
+			t.Errorf("%v at %s: registered again", faults.Err, op)
+		}
+	}
+	for _, wrong := range r.end() {
+		t.Errorf("%v at %s: %s", faults.Err, op, wrong)
+	}
+}
