@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/linux-patch/enroll/internal/config"
@@ -39,7 +40,12 @@ func (r *run) clearMirror(ctx context.Context) error {
 		return err
 	}
 	if _, err := r.edit(ctx, path, false, config.ClearPollingToken); err != nil {
-		return contract.Errorf(contract.CodeConfig, "the polling token could not be taken out of %s: %w", path, err)
+		failed := contract.Errorf(contract.CodeConfig, "the polling token could not be taken out of %s: %w", path, err)
+		if known := (*contract.Error)(nil); errors.As(err, &known) {
+			// The disk's trouble, or a lock's, not the file's.
+			failed.Code, failed.Hint = known.Code, contract.HintOf(err)
+		}
+		return failed
 	}
 	r.res.act("take the polling token out of " + path)
 	return nil
