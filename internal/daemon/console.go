@@ -94,11 +94,11 @@ func (c *console) erase() {
 	if c.drawn == "" {
 		return
 	}
-	clear := "\r\x1b[K"
+	away := "\r\x1b[K"
 	if utf8.RuneCountInString(c.drawn) >= c.width() {
-		clear = "\r\n"
+		away = "\r\n"
 	}
-	_, _ = io.WriteString(c.out, clear)
+	_, _ = io.WriteString(c.out, away)
 	c.drawn = ""
 }
 

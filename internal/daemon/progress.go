@@ -44,13 +44,13 @@ func (p *progress) report(moment enroll.Progress) {
 		say, p.reminded = true, now
 	}
 	p.mu.Unlock()
-	text := progressText(moment, now.Sub(p.started), now)
-	if p.con.terminal() {
+	switch {
+	case p.con.terminal():
 		p.draw()
-	} else if say {
+	case say:
 		p.log.WithFields(logrus.Fields{"attempts": moment.Attempts, "elapsed": now.Sub(p.started).Round(time.Second)}).Info(string(moment.Phase))
-	} else {
-		p.log.Debug(text)
+	default:
+		p.log.Debug(progressText(moment, now.Sub(p.started), now))
 	}
 	if !moment.Next.IsZero() {
 		_ = p.notify.send(statusLine("%s, attempts %d, next poll at %s", moment.Phase, moment.Attempts, moment.Next.Format(time.TimeOnly)))

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,5 +149,29 @@ func TestAMissingFileIsWaitedFor(t *testing.T) {
 		if _, err := ask(address, h.clientTLS()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A set that is refused is judged again at every look, since time may heal it,
+// and told of once.
+func TestTimeHealsARefusedSet(t *testing.T) {
+	h := newHost(t)
+	now := time.Now()
+	h.install(h.leaf(pkitest.Valid(now.Add(time.Hour), now.Add(48*time.Hour))))
+	d := h.daemon()
+	d.enroller.Now = func() time.Time { return now }
+	a := d.newAgent()
+	a.state = stateIdle
+	for range 3 {
+		if err := a.take(); !errors.Is(err, pki.ErrNotYetValid) {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(h.log.String(), "refused"); n != 1 {
+		t.Errorf("told of %d times: %s", n, h.log)
+	}
+	now = now.Add(time.Hour)
+	if err := a.take(); err != nil || a.listener.set.Load() == nil {
+		t.Error(err)
 	}
 }

@@ -28,8 +28,10 @@ type agent struct {
 	// taken up.
 	state string
 	since time.Time
-	// seen is the digest of the files that were judged last.
-	seen [sha256.Size]byte
+	// serving and refused are digests of the files in service, and of those
+	// that were found wanting last. The latter are judged at every look, since
+	// time may heal them, and are told of once.
+	serving, refused [sha256.Size]byte
 	// goneAt is when the set was found missing; zero while it is there.
 	goneAt time.Time
 	// again asks for another look at files that are missing.
@@ -97,10 +99,6 @@ func (a *agent) begin(ctx context.Context) error {
 	if !errors.Is(valid, errTaken) {
 		a.log.WithError(valid).Warn("the installed certificates cannot serve")
 	}
-	e := a.enroller
-	if a.opt.url == "" {
-		e = a.unasked()
-	}
 	a.state = stateEnrolling
 	a.writeStatus()
 	// The service works from here on; that nobody has approved is no failure,
@@ -108,8 +106,16 @@ func (a *agent) begin(ctx context.Context) error {
 	a.tellSystemd("READY=1", statusLine("enrolling"))
 	who := a.enroller.Info(ctx, a.infoParams())
 	a.log.WithFields(logrus.Fields{"machine_id": who.MachineID, "fqdn": who.FQDN}).Info("enrolling; an administrator approves this host")
-	a.background.Go(func() { a.enrolled <- a.enroll(ctx, e) })
+	a.enrollInBackground(ctx)
 	return nil
+}
+
+func (a *agent) enrollInBackground(ctx context.Context) {
+	e := a.enroller
+	if a.opt.url == "" {
+		e = a.unasked()
+	}
+	a.background.Go(func() { a.enrolled <- a.enroll(ctx, e) })
 }
 
 // loop waits for what happens, until ctx ends or the daemon can't go on.
@@ -139,7 +145,6 @@ func (a *agent) loop(ctx context.Context, changed <-chan struct{}) error {
 			a.tellSystemd(reloading()...)
 			a.log.Info("SIGHUP: reading everything again")
 			a.readConfigAgain()
-			a.seen = [sha256.Size]byte{}
 			err = a.reload(ctx)
 			a.tellSystemd("READY=1")
 		case <-changed:
@@ -155,20 +160,36 @@ func (a *agent) loop(ctx context.Context, changed <-chan struct{}) error {
 }
 
 func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
-	if ctx.Err() != nil {
+	switch {
+	case !res.Failed:
+		a.log.Info(res.Msg)
+	case res.Error.Code == contract.CodeInterrupted:
+		// The loop ends with the context that stopped the run.
 		a.log.Info(res.Msg)
 		return nil
-	}
-	if res.Failed {
+	case a.forgotten(res):
+		a.log.Warn("nobody approved within a day and the manager has forgotten the request: another one is made")
+		a.enrollInBackground(ctx)
+		return nil
+	default:
 		return errFailed(res)
 	}
-	a.log.Info(res.Msg)
 	a.state = stateIdle
 	a.readWhitelist()
 	if err := a.take(); err != nil {
 		return contract.Errorf(contract.CodeBundleInvalid, "enrolled, but the certificates cannot serve: %w", err)
 	}
 	return a.listen(ctx)
+}
+
+// forgottenAfter is the age from which on a request that the manager does not
+// know any more is one that has expired, by the contract after 24 h. A younger
+// one was denied: deployed managers delete it then.
+const forgottenAfter = 23 * time.Hour
+
+func (a *agent) forgotten(res *enroll.Result) bool {
+	since, err := time.Parse(time.RFC3339, res.PendingSince)
+	return err == nil && res.Error.Code == contract.CodeTokenUnknown && a.now().Sub(since) >= forgottenAfter
 }
 
 // reload takes up what has changed on disk.
@@ -192,7 +213,8 @@ func (a *agent) reload(ctx context.Context) error {
 // error is why there is nothing to serve, or why what is there was refused.
 func (a *agent) take() error {
 	files, digest, err := a.installed.read()
-	if err == nil && digest == a.seen && a.listener.set.Load() != nil {
+	before := a.listener.set.Load()
+	if err == nil && before != nil && digest == a.serving {
 		a.goneAt = time.Time{}
 		return nil
 	}
@@ -200,19 +222,18 @@ func (a *agent) take() error {
 	if err == nil {
 		set, err = parse(files, a.now())
 	}
-	before := a.listener.set.Load()
 	switch {
 	case errors.Is(err, errTaken):
 		return err
 	case err != nil:
-		// Once for each set; at the start begin says it.
-		if digest != a.seen && a.state != "" {
+		// At the start, begin tells.
+		if digest != a.refused && a.state != "" {
 			a.log.WithError(err).WithField("serving_on", before != nil).Error("the certificates on disk are refused")
 		}
-		a.seen = digest
+		a.refused = digest
 		return err
 	}
-	a.seen, a.goneAt = digest, time.Time{}
+	a.serving, a.refused, a.goneAt = digest, [sha256.Size]byte{}, time.Time{}
 	for _, w := range set.warnings {
 		a.log.Warn(w)
 	}

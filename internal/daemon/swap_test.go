@@ -26,7 +26,7 @@ func torture(few, many int) int {
 // and again as enrollment does it, see no handshake fail, and the new
 // certificate within two seconds of each commit.
 func TestSwapsUnderHandshakes(t *testing.T) {
-	swaps, clients := torture(100, 1000), 50
+	swaps, clients := torture(40, 1000), 50
 	h := newHost(t)
 	h.install(h.leaf(pkitest.Serial(1)))
 	address := h.start().listening()
@@ -93,7 +93,7 @@ func TestSwapsUnderHandshakes(t *testing.T) {
 
 // Reloading for years leaves nothing behind.
 func TestReloadsLeaveNothingBehind(t *testing.T) {
-	reloads := torture(1500, 10000)
+	reloads := torture(400, 10000)
 	h := newHost(t)
 	leaves := []*pkitest.Leaf{h.leaf(), h.leaf()}
 	h.install(leaves[0])

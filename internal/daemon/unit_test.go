@@ -43,8 +43,10 @@ func TestUnitRestartsWhereThatCanHelp(t *testing.T) {
 		}
 		prevented = append(prevented, n)
 	}
-	if !slices.Contains(prevented, contract.CodeDenied.Info().Exit) || !slices.Contains(prevented, contract.CodeConfig.Info().Exit) {
-		t.Errorf("%v lacks a denial or a wrong configuration", prevented)
+	for _, code := range []contract.Code{contract.CodeDenied, contract.CodeTokenUnknown, contract.CodeConfig} {
+		if !slices.Contains(prevented, code.Info().Exit) {
+			t.Errorf("%v lacks %s", prevented, code)
+		}
 	}
 	if slices.Contains(prevented, exitListener) {
 		t.Error("a port that is taken is not tried again")
