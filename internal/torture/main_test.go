@@ -4,7 +4,6 @@
 package torture_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +13,8 @@ import (
 	"github.com/linux-patch/enroll/internal/torture"
 )
 
-// full runs every point, not a sample.
-var full = flag.Bool("torture.full", false, "attack at every system call, not at a sample of them")
+// full runs every point, not a sample of them.
+var full = os.Getenv("TORTURE_FULL") != ""
 
 // bin is the built program.
 var bin string
@@ -26,7 +25,6 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	flag.Parse()
 	dir, err := os.MkdirTemp("", "torture-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

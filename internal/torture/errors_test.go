@@ -1,0 +1,75 @@
+package torture_test
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/linux-patch/enroll/internal/torture"
+)
+
+var errnos = []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EACCES, syscall.EDQUOT}
+
+// fileChange says whether a call changes files: those that a disk can refuse.
+func fileChange(c torture.Call) bool {
+	switch c.Name {
+	case "exit_group", "flock":
+		return false
+	}
+	return c.Kind == torture.Changing && !strings.HasPrefix(c.Path, "torture") // stdout
+}
+
+// TestErrorAtEverySystemCall lets each call that changes files fail once, with
+// each error in full and with one of them in the sample. The run then fails
+// with ENROLL_FILESYSTEM or does without, and the next one converges without an
+// administrator's help.
+func TestErrorAtEverySystemCall(t *testing.T) {
+	needTracing(t)
+	for _, c := range scenarios() {
+		c.conflict409 = true
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, c)
+			s.prepare(c)
+			calm := s.attack(s.commandOf(c), torture.Attack{Counts: fileChange, At: -1})
+			name := "error: " + c.name
+			stride, each := max(1, len(calm.Calls)/sample), 1
+			if full {
+				stride, each = 1, len(errnos)
+			} else {
+				t.Logf("every %d. of %d points, one error each", stride, len(calm.Calls))
+			}
+			tally.add(name, func(r *row) { r.all = len(calm.Calls) * len(errnos) })
+			for at := 0; at < len(calm.Calls); at += stride {
+				for i := range each {
+					s.prepare(c)
+					s.fail(t, c, name, at, errnos[(at/stride+i)%len(errnos)])
+				}
+			}
+		})
+	}
+}
+
+func (s *site) fail(t *testing.T, c scenario, name string, at int, errno syscall.Errno) {
+	ended := s.attack(s.commandOf(c), torture.Attack{Counts: fileChange, At: at, Errno: errno})
+	if ended.Hit == nil {
+		return
+	}
+	tally.hit(name, ended.Hit)
+	r, err := parse(ended.Stdout, ended.Stderr, ended.Exit)
+	switch {
+	case err != nil:
+		t.Errorf("at %d, %s, %v: %v", at, ended.Hit, errno, err)
+	case r.Failed && r.code() != "ENROLL_FILESYSTEM":
+		t.Errorf("at %d, %s, %v: fails with %s: %s", at, ended.Hit, errno, r.code(), r.Msg)
+	case r.Failed && r.Error.Hint == "":
+		t.Errorf("at %d, %s, %v: no hint: %s", at, ended.Hit, errno, r.Msg)
+	}
+	for _, secret := range s.lab.canaries() {
+		if strings.Contains(ended.Stdout, secret) {
+			tally.add(name, func(r *row) { r.leaks++ })
+			t.Errorf("at %d, %s, %v: a secret in the result", at, ended.Hit, errno)
+		}
+	}
+	s.recover(t, c, name, at, ended, false)
+}
