@@ -11,6 +11,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/pki"
 )
 
 // errTakenOut keeps a host from being enrolled by itself that was taken out.
@@ -126,27 +127,42 @@ func (d *daemon) finishKilledRun(ctx context.Context) {
 	}
 }
 
-// mustEnroll decides, before listening, whether to enroll first. An error ends
-// the daemon; idle says to wait for certificates.
-func (d *daemon) mustEnroll(valid error) (needed, idle bool, err error) {
+// course is how the daemon goes on at its start.
+type course int
+
+const (
+	// courseListen: renewal, and going on with one, is done while listening.
+	courseListen course = iota
+	courseEnroll
+	// courseWait is for certificates that somebody else brings, or for the time.
+	courseWait
+)
+
+// course decides by why the installed set cannot serve, nil where it can. An
+// error ends the daemon.
+func (d *daemon) course(why error) (course, error) {
 	switch {
-	case valid == nil:
-		// Renewal, and going on with one, is done while listening.
-		return false, false, nil
+	case why == nil:
+		return courseListen, nil
+	case errors.Is(why, pki.ErrNotYetValid):
+		// A host whose clock is not set yet, after a boot say, must not throw a
+		// good set away.
+		d.log.WithError(why).Warn("the installed certificates are not valid yet: waiting until they are; is this host's clock right?")
+		return courseWait, nil
 	case d.opt.url != "":
-		return true, false, nil
+		return courseEnroll, nil
 	}
 	since, err := d.enroller.TakenOut(d.params())
 	switch {
 	case err != nil:
-		return false, false, err
+		return courseWait, err
 	case since != nil:
 		d.log.WithField("since", since.Format(time.RFC3339)).Warn(errTakenOut.Error())
-		return false, true, nil
+		return courseWait, nil
 	case d.hasManager():
-		return true, false, nil
+		return courseEnroll, nil
 	}
-	return false, false, contract.Errorf(contract.CodeConfig, "there is no valid certificate set to listen with (%w), and no manager to enroll with", valid).
+	return courseWait, contract.Errorf(contract.CodeConfig, "there is no valid certificate set to listen with (%w), and no manager to enroll with", why).
 		WithHint("enroll with --enroll URL, or set enrollment.manager_url in %s", d.opt.config)
 }
 

@@ -175,3 +175,21 @@ func TestTimeHealsARefusedSet(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A link in place of a file is refused, and told of once.
+func TestALinkIsRefused(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	r := h.start()
+	address := r.listening()
+	if err := os.Rename(h.path("certs/server.pem"), h.path("elsewhere.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(h.path("elsewhere.pem"), h.path("certs/server.pem")); err != nil {
+		t.Fatal(err)
+	}
+	h.logged("server.pem is a symbolic link")
+	if _, err := ask(address, h.clientTLS()); err != nil {
+		t.Error(err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/pki"
 )
 
 const (
@@ -51,6 +52,9 @@ func (d *daemon) look(ctx context.Context) need {
 	info := d.enroller.Info(ctx, d.infoParams())
 	switch {
 	case info.Failed || info.Certificates == nil:
+		return needNothing
+	case info.Certificates.Server.NotBefore.After(d.now().Add(pki.ClockTolerance)):
+		// The clock has gone back: no reason to throw a good set away.
 		return needNothing
 	case !d.hasManager():
 		if info.RenewalDue {

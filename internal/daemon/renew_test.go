@@ -12,6 +12,8 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
 // script is a renewer whose host and manager say what a test wants.
@@ -158,6 +160,9 @@ func TestNeedIsReadFromDisk(t *testing.T) {
 			h.install(leaf)
 			h.write("certs/crl.pem", h.ca.CRL(h.t, leaf.Cert))
 		}, []string{"--enroll", "https://192.0.2.1"}, needRenewal},
+		"the clock has gone back": {func(h *host) {
+			h.install(h.leaf(pkitest.Valid(now.Add(time.Hour), now.Add(48*time.Hour))))
+		}, []string{"--enroll", "https://192.0.2.1"}, needNothing},
 		"a request under way": {func(h *host) {
 			h.install(h.leaf(later))
 			h.write("state/token", `{"token":"x123456789","manager_url":"https://192.0.2.1","since":"2026-01-01T00:00:00Z"}`)
@@ -196,26 +201,30 @@ func TestUnaskedEnrollmentStopsAtARemoval(t *testing.T) {
 	}
 }
 
-func TestMustEnroll(t *testing.T) {
+func TestCourse(t *testing.T) {
 	broken := errors.New("broken")
+	const managed = "enrollment: {manager_url: 'https://192.0.2.1'}\n"
+	told := []string{"--enroll", "https://192.0.2.1"}
 	for name, test := range map[string]struct {
-		args         []string
-		config       string
-		removed      bool
-		valid        error
-		needed, idle bool
-		fails        string
+		args    []string
+		config  string
+		removed bool
+		why     error
+		want    course
+		fails   string
 	}{
-		"valid":                         {valid: nil},
-		"valid, with a manager":         {args: []string{"--enroll", "https://192.0.2.1"}, valid: nil},
-		"none, told to":                 {args: []string{"--enroll", "https://192.0.2.1"}, valid: errTaken, needed: true},
-		"none, by configuration":        {config: "enrollment: {manager_url: 'https://192.0.2.1'}\n", valid: errTaken, needed: true},
-		"broken, by configuration":      {config: "enrollment: {manager_url: 'https://192.0.2.1'}\n", valid: broken, needed: true},
-		"taken out, by configuration":   {config: "enrollment: {manager_url: 'https://192.0.2.1'}\n", removed: true, valid: errTaken, idle: true},
-		"taken out, told to":            {args: []string{"--enroll", "https://192.0.2.1"}, removed: true, valid: errTaken, needed: true},
-		"taken out, valid ones by hand": {removed: true, valid: nil},
-		"none, and no manager":          {valid: errTaken, fails: "certificate, key or CA is missing"},
-		"broken, and no manager":        {valid: broken, fails: "broken"},
+		"valid":                         {want: courseListen},
+		"valid, with a manager":         {args: told, want: courseListen},
+		"none, told to":                 {args: told, why: errTaken, want: courseEnroll},
+		"none, by configuration":        {config: managed, why: errTaken, want: courseEnroll},
+		"broken, by configuration":      {config: managed, why: broken, want: courseEnroll},
+		"the clock is behind":           {config: managed, why: pki.ErrNotYetValid, want: courseWait},
+		"the clock is behind, told to":  {args: told, why: pki.ErrNotYetValid, want: courseWait},
+		"taken out, by configuration":   {config: managed, removed: true, why: errTaken, want: courseWait},
+		"taken out, told to":            {args: told, removed: true, why: errTaken, want: courseEnroll},
+		"taken out, valid ones by hand": {removed: true, want: courseListen},
+		"none, and no manager":          {why: errTaken, fails: "certificate, key or CA is missing"},
+		"broken, and no manager":        {why: broken, fails: "broken"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
@@ -225,11 +234,11 @@ func TestMustEnroll(t *testing.T) {
 			if test.removed {
 				h.write("state/provenance.json", `{"removed":"2026-01-01T00:00:00Z"}`)
 			}
-			needed, idle, err := h.daemon(test.args...).mustEnroll(test.valid)
-			if needed != test.needed || idle != test.idle || (err != nil) != (test.fails != "") {
-				t.Fatalf("needed %v, idle %v, %v", needed, idle, err)
-			}
-			if err != nil && (!strings.Contains(err.Error(), test.fails) || contract.CodeOf(err) != contract.CodeConfig) {
+			got, err := h.daemon(test.args...).course(test.why)
+			switch {
+			case test.fails == "" && (err != nil || got != test.want):
+				t.Errorf("%d, %v, want %d", got, err, test.want)
+			case test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails) || contract.CodeOf(err) != contract.CodeConfig):
 				t.Error(err)
 			}
 		})

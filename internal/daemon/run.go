@@ -13,7 +13,6 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
-	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
 // agent is the daemon while it runs: everything here belongs to its one loop.
@@ -46,10 +45,6 @@ type agent struct {
 	// background are the goroutines that end with the run.
 	background sync.WaitGroup
 }
-
-// goneFor is how long a set may be missing, while someone replaces it by hand
-// say, before the daemon stops listening.
-const goneFor = time.Second
 
 func (d *daemon) newAgent() *agent {
 	door := newDoor(d.env.LookupIP, d.log)
@@ -85,27 +80,30 @@ func (d *daemon) run(ctx context.Context) error {
 
 // begin listens, or enrolls first, or waits for certificates.
 func (a *agent) begin(ctx context.Context) error {
-	valid := a.take()
-	needed, idle, err := a.mustEnroll(valid)
+	why := a.take()
+	next, err := a.course(why)
 	switch {
 	case err != nil:
 		return err
-	case idle:
-		a.rest("idle: this host was taken out")
-		return nil
-	case !needed:
+	case next == courseListen:
 		return a.listen(ctx)
+	case next == courseWait:
+		a.rest("waiting for valid certificates")
+		return nil
 	}
-	if !errors.Is(valid, errTaken) {
-		a.log.WithError(valid).Warn("the installed certificates cannot serve")
+	if !errors.Is(why, errTaken) {
+		a.log.WithError(why).Warn("the installed certificates cannot serve")
 	}
 	a.state = stateEnrolling
 	a.writeStatus()
 	// The service works from here on; that nobody has approved is no failure,
 	// and a start that waits for it would hold up the boot.
 	a.tellSystemd("READY=1", statusLine("enrolling"))
-	who := a.enroller.Info(ctx, a.infoParams())
-	a.log.WithFields(logrus.Fields{"machine_id": who.MachineID, "fqdn": who.FQDN}).Info("enrolling; an administrator approves this host")
+	told := logrus.Fields{}
+	if who := a.enroller.Info(ctx, a.infoParams()); who.MachineID != "" {
+		told["machine_id"], told["fqdn"] = who.MachineID, who.FQDN
+	}
+	a.log.WithFields(told).Info("enrolling; an administrator approves this host")
 	a.enrollInBackground(ctx)
 	return nil
 }
@@ -192,85 +190,6 @@ func (a *agent) forgotten(res *enroll.Result) bool {
 	return err == nil && res.Error.Code == contract.CodeTokenUnknown && a.now().Sub(since) >= forgottenAfter
 }
 
-// reload takes up what has changed on disk.
-func (a *agent) reload(ctx context.Context) error {
-	a.readWhitelist()
-	if a.state == stateEnrolling {
-		// Enrollment ends with a look of its own, when all is in place.
-		return nil
-	}
-	err := a.take()
-	switch {
-	case err == nil && !a.listener.listening():
-		return a.listen(ctx)
-	case errors.Is(err, errTaken) && a.listener.listening():
-		return a.taken()
-	}
-	return nil
-}
-
-// take puts the installed set in service where it is another one and good. An
-// error is why there is nothing to serve, or why what is there was refused.
-func (a *agent) take() error {
-	files, digest, err := a.installed.read()
-	before := a.listener.set.Load()
-	if err == nil && before != nil && digest == a.serving {
-		a.goneAt = time.Time{}
-		return nil
-	}
-	var set *served
-	if err == nil {
-		set, err = parse(files, a.now())
-	}
-	switch {
-	case errors.Is(err, errTaken):
-		return err
-	case err != nil:
-		// At the start, begin tells.
-		if digest != a.refused && a.state != "" {
-			a.log.WithError(err).WithField("serving_on", before != nil).Error("the certificates on disk are refused")
-		}
-		a.refused = digest
-		return err
-	}
-	a.serving, a.refused, a.goneAt = digest, [sha256.Size]byte{}, time.Time{}
-	for _, w := range set.warnings {
-		a.log.Warn(w)
-	}
-	if before == nil || before.facts.Fingerprint != set.facts.Fingerprint {
-		a.since = a.now()
-	}
-	a.listener.set.Store(set)
-	if before != nil {
-		a.log.WithFields(set.fields()).Info("new certificates or CRL are in service")
-		a.writeStatus()
-		a.tellSystemd(a.listeningStatus())
-	}
-	return nil
-}
-
-// taken deals with a set that has gone: someone may be replacing it by hand, so
-// the listener ends only where it stays away.
-func (a *agent) taken() error {
-	now := time.Now()
-	if a.goneAt.IsZero() {
-		a.goneAt = now
-	}
-	if left := goneFor - now.Sub(a.goneAt); left > 0 {
-		a.again = time.After(left)
-		return nil
-	}
-	a.log.Warn("the certificates were taken away: listening ends until there are some again")
-	err := a.listener.close()
-	a.listener.set.Store(nil)
-	a.goneAt = time.Time{}
-	a.rest("idle: the certificates were taken away")
-	if err != nil {
-		return fmt.Errorf("%w: %w", errListener, err)
-	}
-	return nil
-}
-
 // rest is the state without certificates: alive, and watching for some.
 func (a *agent) rest(why string) {
 	a.state = stateIdle
@@ -308,52 +227,6 @@ func (s *served) fields() logrus.Fields {
 func (a *agent) listeningStatus() string {
 	return statusLine("listening on %s, certificate valid until %s",
 		a.listener.addr, a.listener.set.Load().facts.NotAfter.Format(time.DateOnly))
-}
-
-// readWhitelist puts the whitelist in force where it has changed. A file that
-// is none leaves the list before it in force, at the start that of nobody; a
-// single entry that makes no sense lets nobody in, and does not keep what was
-// taken out in force.
-func (a *agent) readWhitelist() {
-	file, err := a.installed.files.Read(a.paths.Whitelist)
-	if err == nil && a.listRead && string(a.list) == string(file.Content) {
-		return
-	}
-	var list *whitelist.List
-	if err == nil {
-		list, err = whitelist.Parse(file.Content)
-	}
-	if err != nil {
-		a.log.WithError(err).WithField("path", a.paths.Whitelist).Error("the whitelist is refused, what was in force stays so")
-		a.list, a.listRead = file.Content, file.Exists
-		return
-	}
-	a.list, a.listRead = file.Content, true
-	for _, e := range list.Invalid {
-		a.log.WithFields(logrus.Fields{"path": a.paths.Whitelist, "line": e.Line, "entry": e.Text}).Error("no IP address, CIDR network or host name: this entry lets nobody in")
-	}
-	a.door.admit(list)
-	if entries := len(a.door.entries()); entries > 0 {
-		a.log.WithField("entries", entries).Info("the whitelist is in force")
-	} else {
-		a.log.WithField("path", a.paths.Whitelist).Warn("the whitelist is missing or empty: nobody may connect")
-	}
-	if a.state != "" {
-		a.writeStatus()
-	}
-}
-
-// readConfigAgain takes up the log level; the rest needs a restart.
-func (a *agent) readConfigAgain() {
-	cfg, err := a.readConfig()
-	if err != nil {
-		a.log.WithError(err).Error("the configuration is refused, what was in force stays so")
-		return
-	}
-	a.setLevel(cfg)
-	if cfg.Paths() != a.paths || a.listenAddress(cfg) != a.daemon.listen {
-		a.log.Warn("the configuration names other paths or another address: they are taken up at a restart")
-	}
 }
 
 func (a *agent) writeStatus() {

@@ -98,12 +98,13 @@ type installed struct {
 // errTaken says that there is no certificate set any more, or none yet.
 var errTaken = errors.New("certificate, key or CA is missing")
 
-// read returns the files of the set and a digest over them.
+// read returns the files of the set and a digest over them, or over what is
+// wrong with them.
 func (i installed) read() (files [4]hostfs.File, digest [sha256.Size]byte, err error) {
 	sum := sha256.New()
 	for n, path := range []string{i.paths.CACert, i.paths.ServerCert, i.paths.ServerKey, i.paths.CRL} {
 		if files[n], err = i.files.Read(path); err != nil {
-			return files, digest, err
+			return files, sha256.Sum256([]byte(err.Error())), err
 		}
 		fmt.Fprintf(sum, "%v %d\n", files[n].Exists, len(files[n].Content))
 		sum.Write(files[n].Content)
