@@ -56,7 +56,7 @@ var Codes = []CodeInfo{
 		"correct the option that the message names"},
 	{CodeConfig, 3, false, "config.yaml cannot be read or edited, or an option contradicts it",
 		"correct config.yaml, or leave the option out so that config.yaml decides"},
-	{CodeIdentity, 4, false, "the host cannot say who it is (machine-id, name or address)",
+	{CodeIdentity, 4, false, "the host cannot say who it is (machine-id, name or address), or its clock is wrong",
 		"mend what the message names, or set fqdn, report_ip or report_interface"},
 	{CodeFilesystem, 5, false, "a file or directory cannot be read, written or trusted",
 		"mend the path that the message names and run again; nothing that was stored is lost"},

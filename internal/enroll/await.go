@@ -49,8 +49,8 @@ func (r *run) resume(ctx context.Context) error {
 
 // registered ends a run that was only to make the request.
 func (r *run) registered(t *tokenRecord) error {
-	r.res.State = contract.StateRegistered
 	r.notePending(t)
+	r.res.State = contract.StateRegistered
 	r.res.Msg = fmt.Sprintf("this host is registered at %s and waits for approval%s", r.url, r.approverHint(t))
 	return nil
 }

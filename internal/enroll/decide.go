@@ -2,9 +2,12 @@ package enroll
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/pki"
 )
 
 // step is what a run does next.
@@ -19,6 +22,8 @@ const (
 	stepBundle
 	// stepPoll asks for the state of a request that was made.
 	stepPoll
+	// stepClock waits for this host's clock: the set is good, but not yet.
+	stepClock
 	// stepRegister makes a request.
 	stepRegister
 )
@@ -38,6 +43,8 @@ func (r *run) decide() step {
 		return stepPoll
 	case usable && !r.Force:
 		return stepConverge
+	case errors.Is(o.unusable, pki.ErrNotYetValid) && !r.Force:
+		return stepClock
 	case r.adoptable():
 		return stepPoll
 	default:
@@ -72,6 +79,10 @@ func (r *run) take(ctx context.Context, next step) error {
 		return r.provisionBundle(ctx)
 	case stepPoll:
 		return r.resume(ctx)
+	case stepClock:
+		return contract.Errorf(contract.CodeIdentity, "the installed certificates cannot serve yet: %w; this host's clock says %s",
+			r.o.unusable, r.Now().UTC().Format(time.RFC3339)).
+			WithHint("set the clock (chronyc makestep, timedatectl set-time) and run again; force asks for new certificates all the same")
 	case stepRegister:
 		return r.register(ctx)
 	default:
