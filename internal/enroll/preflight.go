@@ -58,6 +58,11 @@ func (r *run) preflightFiles() error {
 			return err
 		}
 	}
+	for _, path := range r.settings.state.files() {
+		if err := r.Files.CheckPath(path); err != nil {
+			return err
+		}
+	}
 	if r.Check {
 		return nil
 	}

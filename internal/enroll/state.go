@@ -34,6 +34,11 @@ func newStatePaths(dir string) statePaths {
 	}
 }
 
+// files are those that a run replaces.
+func (s statePaths) files() []string {
+	return []string{s.token, s.request, s.spool, s.journal, s.provenance}
+}
+
 // rejectedPrefix begins the names of bundles that can never be used.
 const rejectedPrefix = "rejected."
 
