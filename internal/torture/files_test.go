@@ -1,0 +1,188 @@
+package torture_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linux-patch/enroll/internal/manager"
+)
+
+const (
+	foreign     = 12345 // a user whom this host does not have
+	fsImmutable = 0x10  // FS_IMMUTABLE_FL
+)
+
+// hostility is something in the way of a file of ours.
+type hostility struct {
+	name string
+	root bool // only root can make it
+	make func(t *testing.T, path, victim string) (undo func())
+}
+
+func nothing() {}
+
+var hostilities = []hostility{
+	{"symbolic link to a file", false, func(t *testing.T, path, victim string) func() {
+		must(t, os.Symlink(victim, path))
+		return nothing
+	}},
+	{"dangling link", false, func(t *testing.T, path, victim string) func() {
+		must(t, os.Symlink(victim+".new", path))
+		return nothing
+	}},
+	{"directory", false, func(t *testing.T, path, _ string) func() {
+		must(t, os.Mkdir(path, 0o755))
+		return nothing
+	}},
+	{"FIFO", false, func(t *testing.T, path, _ string) func() {
+		must(t, unix.Mkfifo(path, 0o600))
+		return nothing
+	}},
+	{"immutable file", true, func(t *testing.T, path, _ string) func() {
+		must(t, os.WriteFile(path, []byte("old"), 0o600))
+		if err := setFlags(path, fsImmutable); err != nil {
+			t.Skipf("no immutable files here: %v", err)
+		}
+		return func() { _ = setFlags(path, 0) }
+	}},
+}
+
+// setFlags is chattr(1).
+func setFlags(path string, flags int) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)
+}
+
+// TestHostileFiles puts something in the way of each file that the program
+// writes: it refuses before it asks the manager, and touches nothing of it.
+func TestHostileFiles(t *testing.T) {
+	l := newLab(t, manager.Options{})
+	for _, target := range []string{
+		"certs/ca.pem", "certs/server.pem", "certs/server.key.pem", "certs/crl.pem", "etc/whitelist.yaml",
+		"etc/config.yaml", "state/token", "state/request", "state/spool", "state/journal", "state/lock", "state/provenance.json",
+	} {
+		for _, bad := range hostilities {
+			t.Run(target+" as "+bad.name, func(t *testing.T) {
+				if bad.root && os.Geteuid() != 0 {
+					t.Skip("only root can make one")
+				}
+				h := newHost(t)
+				victim := filepath.Join(t.TempDir(), "victim")
+				must(t, os.WriteFile(victim, []byte("mine"), 0o600))
+				path := h.path(target)
+				must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+				if filepath.Base(filepath.Dir(path)) == "certs" {
+					must(t, os.Chmod(filepath.Dir(path), 0o755))
+				}
+				must(t, os.RemoveAll(path))
+				cmd := h.command(l, nil)
+				undo := bad.make(t, path, victim)
+				defer undo()
+				before, _, _ := l.counts()
+				r := h.run(cmd)
+				after, _, _ := l.counts()
+				if bad.name == "immutable file" && strings.HasPrefix(target, "state/") && !r.Failed {
+					t.Fatalf("enrolled over an immutable file: %s", r.raw)
+				}
+				refused(t, r, after-before)
+				for _, file := range []string{victim + ".new"} {
+					if _, err := os.Lstat(file); err == nil {
+						t.Errorf("%s was made through the link", file)
+					}
+				}
+				if raw, err := os.ReadFile(victim); err != nil || string(raw) != "mine" {
+					t.Errorf("the victim is %q", raw)
+				}
+				for _, name := range []string{"certs/server.pem", "certs/server.key.pem"} {
+					if _, err := os.Lstat(h.path(name)); err == nil && name != target {
+						t.Errorf("%s was made", name)
+					}
+				}
+			})
+		}
+	}
+}
+
+// refused checks a run that must not have asked the manager anything.
+func refused(t *testing.T, r result, posts int) {
+	t.Helper()
+	switch r.code() {
+	case "ENROLL_FILESYSTEM", "ENROLL_CONFIG", "ENROLL_INVALID_ARGUMENT":
+	default:
+		t.Errorf("%s", r.raw)
+	}
+	if posts != 0 {
+		t.Errorf("%d registrations, and then: %s", posts, r.Msg)
+	}
+	if r.Error != nil && r.Error.Hint == "" {
+		t.Errorf("no hint: %s", r.Msg)
+	}
+}
+
+// TestHostileDirectories does the same to the directories above.
+func TestHostileDirectories(t *testing.T) {
+	l := newLab(t, manager.Options{})
+	for _, dir := range []string{"certs", "state", "etc"} {
+		for _, bad := range []struct {
+			name string
+			root bool
+			make func(t *testing.T, h *host, path string)
+		}{
+			{"world-writable", false, func(t *testing.T, h *host, path string) { must(t, os.Chmod(path, 0o777)) }},
+			{"sticky and world-writable", false, func(t *testing.T, h *host, path string) { must(t, os.Chmod(path, 0o777|os.ModeSticky)) }},
+			{"a link", false, func(t *testing.T, h *host, path string) {
+				must(t, os.Rename(path, path+".real"))
+				must(t, os.Symlink(path+".real", path))
+			}},
+			{"a file", false, func(t *testing.T, h *host, path string) {
+				must(t, os.RemoveAll(path))
+				must(t, os.WriteFile(path, nil, 0o644))
+			}},
+			{"another user's", true, func(t *testing.T, h *host, path string) { must(t, os.Chown(path, foreign, foreign)) }},
+			{"beneath another user's", true, func(t *testing.T, h *host, path string) { must(t, os.Chown(h.dir, foreign, foreign)) }},
+			{"beneath a world-writable one", false, func(t *testing.T, h *host, path string) { must(t, os.Chmod(h.dir, 0o777)) }},
+		} {
+			t.Run(dir+" "+bad.name, func(t *testing.T) {
+				if bad.root && os.Geteuid() != 0 {
+					t.Skip("only root can make one")
+				}
+				h := newHost(t)
+				must(t, os.MkdirAll(h.path(dir), 0o755))
+				cmd := h.command(l, nil)
+				bad.make(t, h, h.path(dir))
+				before, _, _ := l.counts()
+				r := h.run(cmd)
+				after, _, _ := l.counts()
+				refused(t, r, after-before)
+			})
+		}
+	}
+}
+
+// TestHostilePaths: names that lead elsewhere are refused or mean what they say.
+func TestHostilePaths(t *testing.T) {
+	l := newLab(t, manager.Options{})
+	for _, option := range []string{"state_dir", "config_path"} {
+		for _, bad := range []string{"/../etc/shadow", "/state/../../x", "/..", "/"} {
+			t.Run(option+" "+bad, func(t *testing.T) {
+				h := newHost(t)
+				path := h.dir + bad
+				if bad == "/" {
+					path = "/"
+				}
+				before, _, _ := l.counts()
+				r := h.run(h.command(l, options{option: path}))
+				after, _, _ := l.counts()
+				refused(t, r, after-before)
+			})
+		}
+	}
+}
