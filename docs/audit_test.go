@@ -74,6 +74,7 @@ func TestAudit(t *testing.T) {
 		{"the reference manager answers as OpenAPI says", checkManager},
 		{"tests that the security review names exist", checkReview},
 		{"enrollment is mentioned wherever it is relevant", checkMentions},
+		{"exit codes that stop a restart are those of the unit", checkExits},
 		{"terms are those of the glossary", checkTerms},
 	} {
 		verdict := "FAIL"

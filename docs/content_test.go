@@ -4,8 +4,11 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/linux-patch/enroll/internal/contract"
 )
 
 // testName is a test as the security review names it: a function with its
@@ -90,12 +93,41 @@ var mentions = map[string][]string{
 }
 
 func checkMentions(t *testing.T) {
+	readme := read(t, "README.md")
+	for _, m := range regexp.MustCompile(`(?m)^title "(.*)"$`).FindAllStringSubmatch(read(t, "ansible/demo/demo"), -1) {
+		if !strings.Contains(readme, "\n== "+m[1]+"\n") {
+			t.Errorf("README.md does not have what make demo prints: %s", m[1])
+		}
+	}
 	for path, words := range mentions {
 		text := unwrapped(read(t, path))
 		for _, w := range words {
 			if !strings.Contains(text, w) {
 				t.Errorf("%s does not have %q", path, w)
 			}
+		}
+	}
+}
+
+// checkExits holds the exit codes that stop a restart in the guide to those of
+// the daemon's unit.
+func checkExits(t *testing.T) {
+	list := regexp.MustCompile(`RestartPreventExitStatus=([\d ]+)`)
+	unit := list.FindStringSubmatch(read(t, "configs/linux-patch-api.service"))
+	guide := list.FindStringSubmatch(read(t, "docs/DEPLOYMENT_GUIDE.md"))
+	if unit == nil || guide == nil {
+		t.Fatal("unit or guide has no RestartPreventExitStatus")
+	}
+	if strings.TrimSpace(unit[1]) != strings.TrimSpace(guide[1]) {
+		t.Errorf("docs/DEPLOYMENT_GUIDE.md has %q, the unit %q", guide[1], unit[1])
+	}
+	exits := map[string]bool{}
+	for _, c := range contract.Codes {
+		exits[strconv.Itoa(c.Exit)] = !c.Retryable
+	}
+	for _, exit := range strings.Fields(unit[1]) {
+		if !exits[exit] {
+			t.Errorf("configs/linux-patch-api.service: exit code %s is retryable, or none of ours", exit)
 		}
 	}
 }

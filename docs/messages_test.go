@@ -68,7 +68,7 @@ var troubles = []trouble{
 	{"unknown option", contract.CodeInvalidArgument, once(map[string]any{"manager_uri": "x"})},
 	{"unquoted mode", contract.CodeInvalidArgument, once(map[string]any{"manager_url": "https://192.0.2.10", "key_mode": 600})},
 	{"no CA file", contract.CodeInvalidArgument, once(map[string]any{
-		"manager_url": "https://192.0.2.10", "manager_ca_path": "/root/no-such-file.pem"})},
+		"manager_url": "https://192.0.2.10", "manager_ca_path": "/opt/no-such-file.pem"})},
 	{"proxy without manager_ip", contract.CodeInvalidArgument, once(map[string]any{
 		"manager_url": "https://192.0.2.10", "proxy_url": "http://192.0.2.30:3128"})},
 	{"path against config", contract.CodeConfig, once(map[string]any{
