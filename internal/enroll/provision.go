@@ -137,6 +137,9 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	switch {
 	case errors.Is(err, pki.ErrNotYetValid):
 		return nil, keep(err, "compare this host's clock with the manager's, mend it and run again")
+	case errors.Is(err, pki.ErrExpired) && r.expiredOnArrival(set):
+		return nil, keep(err, "compare this host's clock with the manager's, mend it and run again; if it is right, remove %s, have an administrator remove this host on the manager, and run again",
+			r.settings.state.spool)
 	case errors.Is(err, pki.ErrCAMismatch):
 		return nil, keep(err, "if the bundle's CA is the right one, correct bundle_ca_fingerprint and run again")
 	case errors.Is(err, pki.ErrIdentity):
@@ -153,6 +156,16 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	return set, nil
 }
 
+// expiredOnArrival tells whether a bundle had expired when the manager handed
+// it out. No manager issues such a one: this host's clock is ahead.
+func (r *run) expiredOnArrival(set *pki.Set) bool {
+	if r.o.spool == nil {
+		return false
+	}
+	_, err := set.Verify(pki.VerifyOptions{Now: r.o.spool.At})
+	return errors.Is(err, pki.ErrExpired)
+}
+
 // knownCA is the CA that this host is enrolled under.
 func (r *run) knownCA() string {
 	if r.o.set != nil {
@@ -161,8 +174,8 @@ func (r *run) knownCA() string {
 	return r.o.provenance.CAFingerprint
 }
 
-func keep(err error, hint string) error {
-	return (&contract.Error{Code: contract.CodeBundleInvalid, Err: kept{err}}).WithHint("%s", hint)
+func keep(err error, hint string, args ...any) error {
+	return (&contract.Error{Code: contract.CodeBundleInvalid, Err: kept{err}}).WithHint(hint, args...)
 }
 
 // kept is an error that is errKeep too, and says nothing of it.

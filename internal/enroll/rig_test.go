@@ -159,7 +159,8 @@ func (m *fakeManager) Poll(_ context.Context, token string) (managerclient.Answe
 		a.Body = []byte(`{"status":"notfound"}`)
 	case m.approved:
 		m.taken = true
-		leaf := m.ca.Issue(m.t, m.who...)
+		now := time.Now()
+		leaf := m.ca.Issue(m.t, append(m.who, pkitest.Valid(now, now.Add(365*24*time.Hour)))...)
 		b := leaf.Bundle(m.t)
 		m.keys = append(m.keys, b.ServerKey)
 		raw, err := json.Marshal(contract.PollingStatus{Status: contract.StatusApproved, PkiBundle: b})
