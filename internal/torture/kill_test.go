@@ -12,15 +12,16 @@ import (
 const sample = 24
 
 // TestKillAtEverySystemCall kills the program at each system call in turn and
-// runs it again undisturbed. In the sample, Looking calls are left out: being
-// killed at one is being killed at the next call that does something.
+// runs it again undisturbed. Inner and Looking calls are left out, but with
+// TORTURE_FULL=all: being killed at one is being killed at the next call that
+// does something.
 func TestKillAtEverySystemCall(t *testing.T) {
 	needTracing(t)
 	for _, c := range scenarios() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, c)
-			counts := func(call torture.Call) bool { return full || call.Kind != torture.Looking }
+			counts := func(call torture.Call) bool { return every || call.Kind != torture.Looking }
 			s.prepare(c)
 			calm := s.attack(s.commandOf(c), torture.Attack{Counts: counts, At: -1})
 			if wrong := s.checkEnd(c); calm.Exit != 0 || len(wrong) > 0 {

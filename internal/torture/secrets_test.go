@@ -1,0 +1,184 @@
+package torture_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linux-patch/enroll/internal/torture"
+)
+
+// TestSecretsInProc looks, at each call of an enrollment, at what other users
+// can see of a process: its arguments, and with the same user its environment.
+func TestSecretsInProc(t *testing.T) {
+	needTracing(t)
+	s := newSite(t, scenarios()[1])
+	s.prepare(scenarios()[1])
+	var seen [][]byte
+	looks := 0
+	ended := s.attack(s.commandOf(scenarios()[1]), torture.Attack{At: -1, AtCall: func(pid int, _ torture.Call) {
+		looks++
+		for _, name := range []string{"cmdline", "environ", "comm"} {
+			raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+			if err == nil {
+				seen = append(seen, raw)
+			}
+		}
+	}})
+	secrets := s.lab.canaries()
+	if ended.Exit != 0 || looks < 100 || len(seen) < looks || len(secrets) < 3 {
+		t.Fatalf("exit %d, %d looks, %d texts, %d secrets", ended.Exit, looks, len(seen), len(secrets))
+	}
+	for _, secret := range secrets {
+		for _, raw := range seen {
+			if bytes.Contains(raw, []byte(secret)) {
+				tally.add("secrets", func(r *row) { r.leaks++ })
+				t.Fatal("a secret stands in /proc")
+			}
+		}
+		if strings.Contains(ended.Stdout+ended.Stderr, secret) {
+			tally.add("secrets", func(r *row) { r.leaks++ })
+			t.Fatal("a secret stands in the result")
+		}
+	}
+	tally.add("secrets", func(r *row) { r.points += looks; r.all += looks; r.runs++ })
+}
+
+// hanging starts a program that has its token and waits for the answer to a
+// poll.
+func hanging(t *testing.T, h *host, env ...string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	m := newRaw(t)
+	asked := make(chan struct{}, 9)
+	m.get = func(c net.Conn) {
+		asked <- struct{}{}
+		<-m.ended
+	}
+	cmd := h.command(nil, h.commandFor(m, options{"wait": true}))
+	c := exec.Command(cmd.Path, cmd.Args...)
+	c.Env, c.Dir = append(cmd.Env, env...), h.dir
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	must(t, c.Start())
+	t.Cleanup(func() { _ = c.Process.Kill() })
+	select {
+	case <-asked:
+	case <-time.After(30 * time.Second):
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		t.Fatalf("never polled: %s", out.String())
+	}
+	return c, &out
+}
+
+// TestNoCoreAndNoSecretInATraceback: a program that is killed by a signal that
+// makes cores leaves none, and what the Go runtime prints holds no token.
+func TestNoCoreAndNoSecretInATraceback(t *testing.T) {
+	var old unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_CORE, &old))
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: old.Max, Max: old.Max}); err != nil || old.Max == 0 {
+		t.Skipf("core files can't be allowed here: %v", err)
+	}
+	defer func() { must(t, unix.Setrlimit(unix.RLIMIT_CORE, &old)) }()
+	// That a core would be made here at all.
+	plain := exec.Command("sleep", "60")
+	plain.Dir = t.TempDir()
+	must(t, plain.Start())
+	must(t, plain.Process.Signal(syscall.SIGSEGV))
+	_ = plain.Wait()
+	if !plain.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
+		t.Log("no program leaves a core on this machine, so that part shows nothing")
+	}
+	for _, signal := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGSEGV} {
+		h := newHost(t)
+		c, out := hanging(t, h, "GOTRACEBACK=crash")
+		must(t, c.Process.Signal(signal))
+		_ = c.Wait()
+		if status := c.ProcessState.Sys().(syscall.WaitStatus); status.CoreDump() {
+			t.Errorf("%v: a core was made", signal)
+		}
+		if out.Len() == 0 {
+			t.Errorf("%v: no traceback, so this shows nothing", signal)
+		}
+		if strings.Contains(out.String(), canary) || strings.Contains(out.String(), "PRIVATE KEY") {
+			tally.add("secrets", func(r *row) { r.leaks++ })
+			t.Errorf("%v: a secret stands in the traceback", signal)
+		}
+		if !h.token() {
+			t.Errorf("%v: the token is gone", signal)
+		}
+	}
+}
+
+// TestFullDisk enrolls on a real file system that is full, at each amount of
+// free space up to enough.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a tmpfs")
+	}
+	c := scenarios()[1]
+	s := newSite(t, c)
+	must(t, os.RemoveAll(s.dir))
+	must(t, os.Mkdir(s.dir, 0o755))
+	if err := unix.Mount("torture", s.dir, "tmpfs", 0, "size=8m,mode=0755"); err != nil {
+		t.Skipf("no tmpfs can be mounted: %v", err)
+	}
+	defer func() { must(t, unix.Unmount(s.dir, unix.MNT_DETACH)) }()
+	refused, enrolled := 0, 0
+	// Preflight asks for two spools, 3 MiB, and the slot takes half of that.
+	for free := 0; free <= 4096; free += 256 {
+		s.lab.forget()
+		s.empty()
+		must(t, os.MkdirAll(s.path("etc"), 0o755))
+		must(t, os.WriteFile(s.path("etc/config.yaml"), []byte(s.config), 0o640))
+		must(t, os.WriteFile(s.path("etc/whitelist.yaml"), []byte(s.whitelist), 0o644))
+		s.fill(free << 10)
+		r := s.run(s.commandOf(c))
+		tally.add("full disk", func(r *row) { r.points++; r.all++; r.runs++ })
+		posts, _, _ := s.lab.counts()
+		switch {
+		case !r.Failed:
+			enrolled++
+		case r.code() != "ENROLL_FILESYSTEM" || posts != 0 || !strings.Contains(r.Error.Hint, "free space"):
+			t.Errorf("%d KiB free: %d registrations, %s", free, posts, r.raw)
+		default:
+			refused++
+		}
+		must(t, os.RemoveAll(s.path("ballast")))
+		if r := s.run(s.commandOf(c)); r.State != "enrolled" {
+			tally.add("full disk", func(r *row) { r.lost++ })
+			t.Errorf("%d KiB free, and then enough: %s", free, r.raw)
+		}
+		for _, wrong := range s.checkEnd(c) {
+			t.Errorf("%d KiB free: %s", free, wrong)
+		}
+	}
+	if refused == 0 || enrolled == 0 {
+		t.Errorf("%d refused, %d enrolled", refused, enrolled)
+	}
+}
+
+// empty removes all that is in the host's directory.
+func (h *host) empty() {
+	names, err := os.ReadDir(h.dir)
+	must(h.t, err)
+	for _, name := range names {
+		must(h.t, os.RemoveAll(h.path(name.Name())))
+	}
+}
+
+// fill leaves that many bytes free.
+func (h *host) fill(free int) {
+	var st unix.Statfs_t
+	must(h.t, unix.Statfs(h.dir, &st))
+	size := int(st.Bavail)*int(st.Bsize) - free
+	must(h.t, os.WriteFile(h.path("ballast"), make([]byte, max(size, 0)), 0o600))
+}
