@@ -38,7 +38,9 @@ func (r *run) remove(ctx context.Context) error {
 	if listed {
 		r.show(unlisted)
 	}
-	if r.Check || !r.res.Changed && !r.mirrored() {
+	// With nothing to remove, the record of a removal that was killed at its
+	// end may still have to go.
+	if r.Check || !r.res.Changed && !r.mirrored() && !r.leftAnything() {
 		return nil
 	}
 	r.res.Msg = "this host's enrollment was taken back"
