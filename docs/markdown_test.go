@@ -64,9 +64,7 @@ func parse(path, text string) *document {
 			under = strings.ReplaceAll(h[1], "`", "")
 			d.anchors[slug(under)] = true
 		}
-		if inTable = d.row(line, under, inTable); inTable {
-			continue
-		}
+		inTable = d.row(line, under, inTable)
 	}
 	d.prose = strings.Join(prose, "\n")
 	return d

@@ -11,7 +11,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 )
@@ -122,7 +121,7 @@ func checkOptions(t *testing.T) {
 	for _, c := range []struct {
 		where           string
 		rows            [][]string
-		kinds, default_ int
+		kinds, defaults int
 		options         map[string]option
 	}{
 		{"README.md", docs["README.md"].under("Options", "option"), -1, 1, enrollment},
@@ -132,7 +131,7 @@ func checkOptions(t *testing.T) {
 		same(t, c.where, first(c.rows), names(c.options))
 		for _, r := range c.rows {
 			o := c.options[first([][]string{r})[0]]
-			if got := lastCode(r[c.default_]); o.def != "" && got != o.def {
+			if got := lastCode(r[c.defaults]); o.def != "" && got != o.def {
 				t.Errorf("%s: the default of %s is %q, in the code %q", c.where, r[0], got, o.def)
 			}
 			if c.kinds >= 0 && r[c.kinds] != o.kind {
@@ -237,83 +236,6 @@ func compare(t *testing.T, where, prefix string, documented map[string]any, opti
 		same(t, where+", choices of "+prefix+name, choices, o.choices)
 		if def, given := d["default"]; given && o.def != fmt.Sprint(def) && !strings.HasPrefix(prefix, "enroll_") {
 			t.Errorf("%s: the default of %s is %v, in the code %q", where, name, def, o.def)
-		}
-	}
-}
-
-// configKeys are the keys that package config reads.
-func configKeys() []string {
-	var keys []string
-	sections := reflect.TypeOf(config.Config{})
-	for i := range sections.NumField() {
-		section := sections.Field(i)
-		if section.Tag.Get("key") == "" {
-			continue
-		}
-		for j := range section.Type.NumField() {
-			keys = append(keys, section.Tag.Get("key")+"."+section.Type.Field(j).Tag.Get("key"))
-		}
-	}
-	return keys
-}
-
-func checkConfigKeys(t *testing.T) {
-	keys := configKeys()
-	docs := documents(t)
-	same(t, "docs/SPEC.md, config.yaml", first(docs["docs/SPEC.md"].under("config.yaml", "key")), keys)
-
-	// The enrollment section is commented out in the example.
-	var lines []string
-	commented := false
-	for line := range strings.Lines(read(t, "configs/config.yaml.example")) {
-		commented = commented || strings.HasPrefix(line, "# enrollment:")
-		if commented {
-			line = strings.TrimPrefix(strings.TrimPrefix(line, "#"), " ")
-		}
-		lines = append(lines, line)
-	}
-	var example map[string]map[string]any
-	if err := yaml.Unmarshal([]byte(strings.Join(lines, "")), &example); err != nil {
-		t.Fatalf("configs/config.yaml.example with its comments taken off: %v", err)
-	}
-	var shown []string
-	for section, values := range example {
-		for key := range values {
-			shown = append(shown, section+"."+key)
-		}
-	}
-	same(t, "configs/config.yaml.example", shown, keys)
-
-	word := regexp.MustCompile("`((server|tls|whitelist|logging)\\.[a-z_]+)`")
-	for path, d := range docs {
-		for _, m := range word.FindAllStringSubmatch(d.prose, -1) {
-			if !contains(keys, m[1]) && m[1] != "whitelist.yaml" && m[1] != "server.pem" {
-				t.Errorf("%s: %s is no config key", path, m[1])
-			}
-		}
-	}
-	for path, d := range docs {
-		for _, f := range d.fences {
-			if f.info == "yaml" {
-				checkConfigBlock(t, fmt.Sprintf("%s:%d", path, f.line), f.body, keys)
-			}
-		}
-	}
-}
-
-// checkConfigBlock looks at a block that is a piece of config.yaml.
-func checkConfigBlock(t *testing.T, where, body string, keys []string) {
-	t.Helper()
-	var block map[string]any
-	if yaml.Unmarshal([]byte(body), &block) != nil {
-		return // a list of tasks or plays
-	}
-	for _, section := range []string{"server", "tls", "whitelist", "logging", "enrollment"} {
-		values, ok := block[section].(map[string]any)
-		for key := range values {
-			if name := section + "." + key; ok && !contains(keys, name) {
-				t.Errorf("%s: %s is no config key", where, name)
-			}
 		}
 	}
 }

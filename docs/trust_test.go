@@ -20,7 +20,7 @@ func TestTokenStaysWithItsManager(t *testing.T) {
 	}
 	var asked []string
 	h.observe = func(r *http.Request) { asked = append(asked, r.Method+" "+r.URL.Path) }
-	h.scripted(answer{code: 202, body: strings.Replace(goodToken.body, "t0K", "0th", -1)}, bundle(t, pkitest.NewCA(t)))
+	h.scripted(answer{code: 202, body: strings.ReplaceAll(goodToken.body, "t0K", "0th")}, bundle(t, pkitest.NewCA(t)))
 	if o := h.run(context.Background(), nil); o.State != string(contract.StateEnrolled) {
 		t.Fatalf("the host was to enroll with the other manager: %s", o.Msg)
 	}
