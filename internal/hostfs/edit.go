@@ -37,7 +37,7 @@ type EditResult struct {
 var errMoved = errors.New("changed by a writer that does not take its lock")
 
 // editAttempts is how often an edit is planned again because of errMoved.
-const editAttempts = 8
+const editAttempts = 32
 
 // Edit changes one file, under its lock, to what edit makes of it. Where that
 // is equal, or empty for a missing file, nothing is written. Just before the
@@ -89,11 +89,11 @@ func (h *Host) editOnce(path string, o EditOptions, edit func([]byte, bool) ([]b
 	}
 	temp, err := h.stage(path, content, a)
 	if err != nil {
-		return EditResult{}, failed(err)
+		return EditResult{}, failed(h.swept(path, err))
 	}
 	if o.Backup && old.Exists {
 		if result.BackupFile, err = h.backUp(old); err != nil {
-			return EditResult{}, failed(also(err, h.removeIfThere(temp)))
+			return EditResult{}, failed(also(h.swept(path, err), h.removeIfThere(temp)))
 		}
 	}
 	if err := h.swap(temp, old, content); err != nil {
@@ -105,6 +105,18 @@ func (h *Host) editOnce(path string, o EditOptions, edit func([]byte, bool) ([]b
 	}
 	result.Changed = true
 	return result, failed(h.syncDir(filepath.Dir(path)))
+}
+
+// swept makes errMoved of the error that a temp file is gone: a run with
+// another state directory, and so another run lock, has taken it for stale.
+func (h *Host) swept(path string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, gone := h.lstat(filepath.Dir(path)); gone != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errMoved, err)
 }
 
 // swap puts temp in old's place if old is still what it was.
