@@ -57,7 +57,7 @@ func (h *host) load() (mixed bool, err error) {
 // missing or half.
 func TestReaderDuringRenewals(t *testing.T) {
 	h := newHost(t)
-	renewals := 40
+	renewals := 25
 	if full {
 		renewals = 1000
 	}
