@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -66,6 +67,10 @@ func (r *run) liveToken() *tokenRecord {
 // of the enrollment that brought the set.
 func (r *run) adoptable() bool {
 	o := r.o
+	if from, err := managerclient.ParseURL(r.config.Enrollment.ManagerURL); err == nil && from.String() != r.url.String() {
+		// The token is a secret of that manager.
+		return false
+	}
 	return o.configToken != "" && !o.enrolled() && (o.token == nil || o.token.Token != o.configToken)
 }
 

@@ -188,7 +188,8 @@ func (r *run) explain(ctx context.Context, err error) error {
 		return err
 	}
 	reason := "a signal"
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+	// A signal's cause is the signal's name, and is context.Canceled too.
+	if cause := context.Cause(ctx); cause != nil && cause.Error() != context.Canceled.Error() {
 		reason = cause.Error()
 	}
 	return contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", reason, r.kept())

@@ -107,8 +107,12 @@ func (r *run) inspect(info *Info) {
 	if r.o.spool != nil {
 		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.settings.state.spool)
 	}
-	if r.o.unusable != nil {
+	if r.o.unusable != nil && r.o.begun() {
 		problem("the certificates cannot serve: %v", r.o.unusable)
+	}
+	if !r.o.begun() {
+		info.Whitelist = &Whitelist{Path: r.whitelist}
+		return
 	}
 	repairs, _, err := r.planRepairs()
 	for _, c := range repairs {

@@ -94,6 +94,10 @@ func (e *Enroller) observeSet(s *settings, o *observed) error {
 	return nil
 }
 
+// begun tells whether any of the files is there: without one, nothing is wrong,
+// the host is just not enrolled.
+func (o *observed) begun() bool { return o.ca.Exists || o.cert.Exists || o.key.Exists }
+
 // files are the installed ones, in the order in which results list them.
 func (o *observed) files() []*hostfs.File {
 	return []*hostfs.File{&o.ca, &o.cert, &o.key, &o.crl}

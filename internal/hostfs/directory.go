@@ -120,6 +120,9 @@ func (h *Host) List(dir string) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
+		if why := h.CheckPath(filepath.Join(dir, "any")); why != nil {
+			return nil, why
+		}
 		return nil, failed(err)
 	}
 	defer f.Close()

@@ -125,6 +125,10 @@ func (h *Host) Read(path string) (File, error) {
 		return File{}, refuse("name the file that it leads to", "%s is a symbolic link", path)
 	}
 	if err != nil {
+		// What is wrong with the way to the file says more than that it ends.
+		if why := h.CheckPath(path); why != nil {
+			return File{}, why
+		}
 		return File{}, failed(err)
 	}
 	defer f.Close()

@@ -192,3 +192,29 @@ func TestWithoutDescriptors(t *testing.T) {
 		t.Errorf("%+v, %v", file, err)
 	}
 }
+
+// The way to a file is refused in words, not with the kernel's.
+func TestLinkedDirectoriesAreRefusedInWords(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "real"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{"absolute": filepath.Join(dir, "real"), "relative": "real"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+		root, err := OpenRoot("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := New(root, Options{UID: os.Geteuid(), GID: os.Getegid()})
+		_, err = h.Read(filepath.Join(dir, link, "ca.pem"))
+		if err == nil {
+			_, err = h.List(filepath.Join(dir, link))
+		}
+		if err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			t.Errorf("%s: %v", link, err)
+		}
+		root.Close()
+	}
+}
