@@ -1,7 +1,6 @@
 package torture_test
 
 import (
-	"context"
 	"io"
 	"log"
 	"net"
@@ -204,16 +203,4 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// eventually waits for a state of another process.
-func eventually(ctx context.Context, done func() bool) bool {
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return done()
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-	return true
 }

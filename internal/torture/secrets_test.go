@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,7 +65,7 @@ func hanging(t *testing.T, h *host, env ...string) (*exec.Cmd, *bytes.Buffer) {
 	}
 	cmd := h.command(nil, h.commandFor(m, options{"wait": true}))
 	c := exec.Command(cmd.Path, cmd.Args...)
-	c.Env, c.Dir = append(cmd.Env, env...), h.dir
+	c.Env, c.Dir = slices.Concat(cmd.Env, env), h.dir
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	must(t, c.Start())

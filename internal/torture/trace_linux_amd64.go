@@ -235,6 +235,7 @@ func (t *tracer) describe(nr uint64, a [6]uint64) Call {
 		return c
 	}
 	switch k.shape {
+	case bare:
 	case fd:
 		c.Path = t.link(a[0])
 	case streaming:
