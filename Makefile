@@ -23,10 +23,10 @@ PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_pa
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint collection bench fuzz clean
+.PHONY: help build demo test torture docs-check lint collection bench fuzz clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the programs into build/bin
 	@mkdir -p $(B)/bin
@@ -44,6 +44,13 @@ demo: build collection ## enroll a host for real, with a manager on loopback, un
 test: build collection ## run all tests
 	LINUX_PATCH_BUILT=1 $(GO) test $(TESTFLAGS) ./...
 
+torture: build ## attack the programs: kill, fail and lie at every point (long)
+	TORTURE_FULL=1 LINUX_PATCH_TORTURE=1 $(GO) test -count=1 -timeout 60m -v $(TESTFLAGS) ./internal/torture ./internal/enroll ./internal/hostfs
+	LINUX_PATCH_TORTURE=1 $(GO) test -count=1 -timeout 15m -v -run 'Swaps|Reloads' ./internal/daemon
+
+docs-check: build ## hold the documents to the code, and print what was checked
+	$(GO) test -count=1 -v ./docs
+
 lint: collection ## check format, Go, YAML, Ansible and shell
 	@ansible/setup/lint
 
@@ -54,7 +61,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; $(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go 2>/dev/null); do \
 			echo "$${dir#$(CURDIR)/} $$target"; \
-			(cd "$$dir" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
+			(cd "$$dir" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .); \
 		done; \
 	done
 
