@@ -23,7 +23,12 @@ var (
 	collections string
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if code, done := inPrivate(); done {
+		os.Exit(code)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	// Enrollment refuses directories that a group may write.
@@ -94,8 +99,11 @@ func TestPlaybooks(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setUp,
 		Condition: func(name string) (bool, error) {
-			if name == "root" {
+			switch name {
+			case "root":
 				return os.Getuid() == 0, nil
+			case "sshd":
+				return canServe(), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
@@ -105,6 +113,9 @@ func TestPlaybooks(t *testing.T) {
 			"remember": remember,
 			"leaks":    leaks,
 			"snapshot": snapshot,
+			"sshd":     sshd,
+			"on":       on,
+			"ran":      ran,
 		},
 	})
 }

@@ -7,11 +7,14 @@
 The modules of this collection are one static binary that checks its own
 arguments and answers with one JSON object. A file in plugins/modules cannot
 hold it, because one name serves every architecture and has documentation too.
-So the program is transferred here, with Ansible's own parts for temporary
-directories, become and clean-up. The host needs no Python.
+So the program runs from a cache on the host (see cached.py). Where that is no
+way, it is transferred here, with Ansible's own parts for temporary directories,
+become and clean-up. Either way the result is the same, and the host needs no
+Python.
 
-Arguments go into a file that only the user who runs the program can read. They
-appear in no command line and in no output at any verbosity.
+Arguments go to the program's standard input, or with the transfer into a file
+that only the user who runs the program can read. They appear in no command line
+and in no output at any verbosity.
 """
 
 from __future__ import annotations
@@ -24,12 +27,13 @@ import shlex
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.linux_patch.api.plugins.plugin_utils import cached
 
 display = Display()
 
 COLLECTION = "linux_patch.api"
 ARTIFACTS = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "artifacts"))
-PROGRAM = "enrollment"
+PROGRAM = cached.PROGRAM
 
 # What `uname -m` says, and how the artifacts are named. A 32-bit user land on
 # one of these kernels is no obstacle: the programs are static.
@@ -74,7 +78,10 @@ class ProgramAction(ActionBase):
             self._refuse_async()
             result = super().run(None, task_vars)
             arguments = self._arguments(task_vars or {})
-            answer = self._run_transferred(arguments, self._compute_environment_string())
+            environment = self._compute_environment_string()
+            answer = cached.run(self, self._programs(), environment, arguments)
+            if answer is None:
+                answer = self._run_transferred(arguments, environment)
             result.update(self._parse(answer))
         except ProgramError as e:
             result.update(e.result)
@@ -143,23 +150,33 @@ class ProgramAction(ActionBase):
             )
         return found.groups()
 
-    def _local_program(self, platform):
-        system, machine = platform
-        shipped = sorted(name for name in _entries(ARTIFACTS) if os.path.isfile(os.path.join(ARTIFACTS, name, PROGRAM)))
-        if not shipped:
+    def _programs(self):
+        """The shipped programs, each with the names that its architecture has."""
+        programs = {}
+        for arch in set(MACHINES.values()):
+            path = os.path.join(ARTIFACTS, "linux-%s" % arch, PROGRAM)
+            if os.path.isfile(path):
+                programs[arch] = path, [machine for machine, name in MACHINES.items() if name == arch]
+        if not programs:
             raise ProgramError(
                 "ENROLL_UNSUPPORTED",
                 "this installation of %s holds no program" % COLLECTION,
                 "install the collection from its tarball; a checkout of its sources holds none",
             )
-        name = "linux-%s" % MACHINES.get(machine, machine)
-        if system != "Linux" or name not in shipped:
+        return programs
+
+    def _local_program(self, platform):
+        system, machine = platform
+        programs = self._programs()
+        arch = MACHINES.get(machine)
+        if system != "Linux" or arch not in programs:
+            shipped = ", ".join("linux-%s" % name for name in sorted(programs))
             raise ProgramError(
                 "ENROLL_UNSUPPORTED",
-                "the host is %s on %s; this collection ships programs for: %s" % (system, machine, ", ".join(shipped)),
+                "the host is %s on %s; this collection ships programs for: %s" % (system, machine, shipped),
                 "on other Linux machines build the program from its sources and run it without Ansible",
             )
-        return os.path.join(ARTIFACTS, name, PROGRAM)
+        return programs[arch][0]
 
     def _parse(self, answer):
         """Finds the program's one JSON object; login scripts and sudo may say something before it."""
@@ -198,10 +215,3 @@ class ProgramAction(ActionBase):
             if secret:
                 output = output.replace(secret, "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
         return output[-4000:]
-
-
-def _entries(directory):
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []
