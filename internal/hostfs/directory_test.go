@@ -9,6 +9,8 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestEnsureDir(t *testing.T) {
@@ -89,12 +91,36 @@ func TestWritable(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if os.Geteuid() == 0 {
-		t.Skip("root may write everywhere; a read-only directory is not tested")
+	if os.Geteuid() != 0 {
+		for _, path := range []string{"/ro", "/ro/missing"} {
+			wantCode(t, s.host().Writable(path), contract.CodeFilesystem, "/ro")
+		}
+		return
 	}
-	for _, path := range []string{"/ro", "/ro/missing"} {
-		wantCode(t, s.host().Writable(path), contract.CodeFilesystem, "/ro")
-	}
+	// Modes do not hold root; a file system that is mounted read-only does.
+	withMounts(t, func() {
+		ro := s.out("/ro")
+		if err := unix.Mount(ro, ro, "", unix.MS_BIND, ""); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := unix.Mount(ro, ro, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			t.Error(err)
+			return
+		}
+		root, err := OpenRoot(s.dir)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer root.Close()
+		h := New(root, Options{UID: os.Geteuid(), GID: os.Getegid()})
+		for _, path := range []string{"/ro", "/ro/missing"} {
+			if err := h.Writable(path); contract.CodeOf(err) != contract.CodeFilesystem || !errors.Is(err, unix.EROFS) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	})
 }
 
 func TestSpace(t *testing.T) {
