@@ -39,8 +39,8 @@ func (r *run) provisionSpool(ctx context.Context) error {
 	verdict, bundle, err := managerclient.Judge(r.o.spool.HTTPStatus, r.o.spool.Body)
 	switch {
 	case verdict == managerclient.Approved:
-	case r.Check:
-		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %s", r.settings.state.spool, verdict)
+	case verdict == managerclient.Bad && r.Check:
+		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.settings.state.spool, err)
 	case verdict == managerclient.Bad:
 		return r.nonsense(&spooledAnswer{spooled: *r.o.spool}, true, nil, err)
 	default:
