@@ -1,9 +1,12 @@
 package daemon
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/sirupsen/logrus"
 )
@@ -13,6 +16,8 @@ const (
 	// so that one client cannot keep the others out.
 	maxConnections = 256
 	maxPerSource   = 128
+	// lingerFor is how long a refused client gets to read why.
+	lingerFor = time.Second
 )
 
 // gate is a listener that drops, without an answer and before TLS, whoever the
@@ -82,9 +87,27 @@ func (g *gate) leave(from netip.Addr) {
 type passed struct {
 	net.Conn
 	leave func()
+	// admitted is set once the client's certificate was found good.
+	admitted atomic.Bool
 }
 
+// Close closes the connection. A refused client has an alert under way that
+// says why, and has mostly sent its request already, since in TLS 1.3 it speaks
+// before it is judged. Closing over unread bytes makes the kernel send a reset,
+// and a client whose writing fails does not look for an alert, so what it sends
+// is read for a while, in the background: a stop waits for nobody.
 func (p *passed) Close() error {
-	p.leave()
-	return p.Conn.Close()
+	half, ok := p.Conn.(interface{ CloseWrite() error })
+	if p.admitted.Load() || !ok || half.CloseWrite() != nil {
+		defer p.leave()
+		return p.Conn.Close()
+	}
+	go func() {
+		defer p.leave()
+		if p.SetReadDeadline(time.Now().Add(lingerFor)) == nil {
+			_, _ = io.Copy(io.Discard, p.Conn)
+		}
+		_ = p.Conn.Close()
+	}()
+	return nil
 }

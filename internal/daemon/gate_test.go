@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/netip"
@@ -69,6 +70,40 @@ func TestSilentClientsAreDropped(t *testing.T) {
 		}
 	}
 	h.eventually(func() bool { _, err := ask(address, h.clientTLS()); return err == nil }, func() string { return "let in again" })
+}
+
+// A refused client mostly has its request under way already; the alert must
+// reach it, and not a reset.
+func TestRefusedClientsAreToldWhy(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	address := h.start().listening()
+	stranger := pkitest.NewCA(t).Issue(t, pkitest.EKU(x509.ExtKeyUsageClientAuth))
+	config := h.clientTLS()
+	// Sent whether the server would take it or not.
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		c := stranger.TLS()
+		return &c, nil
+	}
+	for i := range 100 {
+		conn, err := tls.Dial("tcp", address, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		for range 8 {
+			if _, err := conn.Write(make([]byte, 8<<10)); err != nil {
+				t.Fatalf("attempt %d: %v", i, err)
+			}
+		}
+		_, err = conn.Read(make([]byte, 1))
+		_ = conn.Close()
+		if err == nil || !strings.Contains(err.Error(), "unknown certificate authority") {
+			t.Fatalf("attempt %d: %v", i, err)
+		}
+	}
 }
 
 func TestHeadersAreBounded(t *testing.T) {

@@ -95,19 +95,25 @@ func (l *listener) close() error {
 func (l *listener) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			set := l.set.Load()
 			if set == nil {
 				return nil, errors.New("nothing to serve")
 			}
 			return &tls.Config{
-				MinVersion:       tls.VersionTLS13,
-				Certificates:     []tls.Certificate{set.certificate},
-				ClientAuth:       tls.RequireAndVerifyClientCert,
-				ClientCAs:        set.roots,
-				NextProtos:       []string{"http/1.1"},
-				Time:             l.now,
-				VerifyConnection: l.verify,
+				MinVersion:   tls.VersionTLS13,
+				Certificates: []tls.Certificate{set.certificate},
+				ClientAuth:   tls.RequireAndVerifyClientCert,
+				ClientCAs:    set.roots,
+				NextProtos:   []string{"http/1.1"},
+				Time:         l.now,
+				VerifyConnection: func(cs tls.ConnectionState) error {
+					err := l.verify(cs)
+					if conn, ok := hello.Conn.(*passed); ok && err == nil {
+						conn.admitted.Store(true)
+					}
+					return err
+				},
 			}, nil
 		},
 	}
