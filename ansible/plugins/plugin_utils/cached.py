@@ -26,7 +26,6 @@ import collections
 import fcntl
 import gzip
 import hashlib
-import json
 import os
 import secrets
 import tempfile
@@ -211,19 +210,23 @@ def _note(what, make):
     """What make returns, from a file of this run of Ansible where it was made before."""
     name = os.path.join(C.DEFAULT_LOCAL_TMP, "linux_patch_" + hashlib.sha256(what.encode()).hexdigest()[:32])
     try:
-        with open(name, "rb") as f:
-            return f.read()
+        return _read(name)
     except FileNotFoundError:
         pass
     with open(name + ".lock", "wb") as lock:
         # Of twenty forks that need it at once, one makes it.
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            with open(name, "rb") as f:
-                return f.read()
+            return _read(name)
         except FileNotFoundError:
-            content = make()
+            pass
+        content = make()
         with tempfile.NamedTemporaryFile(dir=C.DEFAULT_LOCAL_TMP, delete=False) as f:
             f.write(content)
         os.replace(f.name, name)
         return content
+
+
+def _read(name):
+    with open(name, "rb") as f:
+        return f.read()
