@@ -23,7 +23,7 @@ PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_pa
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test torture docs-check lint collection bench fuzz clean
+.PHONY: help build demo test torture docs-check changelog lint collection bench fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ torture: build ## attack the programs: kill, fail and lie at every point (long)
 
 docs-check: build ## hold the documents to the code, and print what was checked
 	$(GO) test -count=1 -v ./docs
+
+changelog: ## render CHANGELOG.md from ansible/changelogs/fragments
+	@ansible/setup/changelog
 
 lint: collection ## check format, Go, YAML, Ansible and shell
 	@ansible/setup/lint
