@@ -23,7 +23,7 @@ PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_pa
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test torture docs-check changelog lint collection bench fuzz clean
+.PHONY: help build demo test torture docs-check changelog lint verdict collection bench fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,8 +54,11 @@ docs-check: build ## hold the documents to the code, and print what was checked
 changelog: ## render CHANGELOG.md from ansible/changelogs/fragments
 	@ansible/setup/changelog
 
-lint: collection ## check format, Go, YAML, Ansible and shell
+lint: collection ## check format, Go, YAML, Ansible, shell, workflow and changelog
 	@ansible/setup/lint
+
+verdict: collection ## lint, and what Ansible's and Galaxy's own tools say (minutes)
+	@ansible/setup/lint $(TARBALL)
 
 bench: build ## measure what a converged run costs
 	@ansible/bench/bench
