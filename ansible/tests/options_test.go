@@ -142,3 +142,16 @@ func TestTheActionPluginUsesKnownCodes(t *testing.T) {
 		}
 	}
 }
+
+// A user of the collection has its README, and not the documents of this tree.
+func TestTheCollectionsReadmeListsEveryCode(t *testing.T) {
+	var got, want []string
+	for _, f := range regexp.MustCompile(`(?m)^\| `+"`(ENROLL_[A-Z_]+)`"+` \| (yes|no) \| (.*) \|$`).FindAllStringSubmatch(read(t, "../README.md"), -1) {
+		got = append(got, f[1]+" "+f[2]+" "+f[3])
+	}
+	for _, info := range contract.Codes {
+		retryable := map[bool]string{true: "yes", false: "no"}[info.Retryable]
+		want = append(want, string(info.Code)+" "+retryable+" "+info.Meaning)
+	}
+	same(t, "codes of README.md", got, want)
+}

@@ -28,10 +28,10 @@ options:
   state:
     description:
       - What the host shall be.
-      - With C(registered) the request is made and its token kept. The task never waits for an approval, and never fetches
+      - With V(registered) the request is made and its token kept. The task never waits for an approval, and never fetches
         what was approved.
-      - With C(enrolled) the host goes as far as it can. Where an approval is missing, I(wait) decides whether it is waited for.
-      - With C(absent) is taken back what enrollment put on the host, which is certificates, key, CRL, token, spooled
+      - With V(enrolled) the host goes as far as it can. Where an approval is missing, O(wait) decides whether it is waited for.
+      - With V(absent) is taken back what enrollment put on the host, which is certificates, key, CRL, token, spooled
         bundle, and the whitelist entry if enrollment added it. Nothing is asked of the manager, where the host is
         to be removed by an administrator.
     type: str
@@ -45,7 +45,7 @@ options:
       - Where the manager is, as C(https://host[:port][/base]).
       - A trailing C(/api/v1) or C(/api/v1/enroll) is understood. User info, a query and a fragment are refused.
       - Plain C(http) is accepted to a loopback address only.
-      - Where it is not given, C(enrollment.manager_url) of I(config_path) is used.
+      - Where it is not given, C(enrollment.manager_url) of O(config_path) is used.
     type: str
   config_path:
     description:
@@ -55,30 +55,30 @@ options:
   ca_cert_path:
     description:
       - Where the CA's certificate goes.
-      - The default is C(tls.ca_cert) of I(config_path), else C(/etc/linux_patch_api/certs/ca.pem).
-      - This and the other paths must agree with an existing I(config_path). The daemon would not find the file otherwise,
-        so another value fails with C(ENROLL_CONFIG).
+      - The default is C(tls.ca_cert) of O(config_path), else V(/etc/linux_patch_api/certs/ca.pem).
+      - This and the other paths must agree with an existing O(config_path). The daemon would not find the file otherwise,
+        so another value fails with V(ENROLL_CONFIG).
     type: path
   server_cert_path:
     description:
       - Where the host's certificate goes, followed by the intermediates, if any.
-      - The default is C(tls.server_cert) of I(config_path), else C(/etc/linux_patch_api/certs/server.pem).
+      - The default is C(tls.server_cert) of O(config_path), else V(/etc/linux_patch_api/certs/server.pem).
     type: path
   server_key_path:
     description:
       - Where the private key goes.
-      - The default is C(tls.server_key) of I(config_path), else C(/etc/linux_patch_api/certs/server.key.pem).
+      - The default is C(tls.server_key) of O(config_path), else V(/etc/linux_patch_api/certs/server.key.pem).
     type: path
   crl_path:
     description:
       - Where the CA's revocation list goes, if the manager sends one.
-      - The default is C(tls.crl_path) of I(config_path), else C(/etc/linux_patch_api/certs/crl.pem).
+      - The default is C(tls.crl_path) of O(config_path), else V(/etc/linux_patch_api/certs/crl.pem).
     type: path
   whitelist_path:
     description:
       - The whitelist of the daemon. It is created where it is missing. All that stands in it already, comments included, stays
         as it is.
-      - The default is C(whitelist.path) of I(config_path), else C(/etc/linux_patch_api/whitelist.yaml).
+      - The default is C(whitelist.path) of O(config_path), else V(/etc/linux_patch_api/whitelist.yaml).
     type: path
   state_dir:
     description:
@@ -89,35 +89,35 @@ options:
   wait:
     description:
       - Whether to wait until an administrator has decided.
-      - With C(false) the manager is asked once, and an undecided request gives I(state=pending) in the result, which is no
+      - With V(false) the manager is asked once, and an undecided request gives RV(state=pending) in the result, which is no
         failure. A fleet then holds no forks while people approve. Run the task again after the approval.
     type: bool
     default: true
   wait_timeout:
     description:
-      - How long to wait for the approval, in seconds, or with one of the units C(s), C(m), C(h), C(d), C(w). C(0) is without an end.
-      - When it has passed, the task fails with C(ENROLL_TIMEOUT). The request and its token stay, and the next run goes on with them.
+      - How long to wait for the approval, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w). V(0) is without an end.
+      - When it has passed, the task fails with V(ENROLL_TIMEOUT). The request and its token stay, and the next run goes on with them.
     type: str
     default: "0"
   polling_interval_seconds:
     description:
       - Seconds between two questions, spread by ten percent. Values outside of 1 to 270 are clamped, with a warning, since
         managers keep an approved bundle for a short time only.
-      - The default is C(enrollment.polling_interval_seconds) of I(config_path), else C(60).
+      - The default is C(enrollment.polling_interval_seconds) of O(config_path), else V(60).
     type: int
   max_poll_attempts:
     description:
-      - How often to ask before the task fails with C(ENROLL_TIMEOUT). C(0) is without an end.
-      - The default is C(enrollment.max_poll_attempts) of I(config_path), else C(0).
+      - How often to ask before the task fails with V(ENROLL_TIMEOUT). V(0) is without an end.
+      - The default is C(enrollment.max_poll_attempts) of O(config_path), else V(0).
     type: int
   manager_ca_path:
     description:
       - A file on the host with the CA that the manager's HTTPS certificate must come from, in place of the system's CAs.
-      - Mutually exclusive with I(manager_ca_pem).
+      - Mutually exclusive with O(manager_ca_pem).
     type: path
   manager_ca_pem:
     description:
-      - The same as I(manager_ca_path), as PEM text.
+      - The same as O(manager_ca_path), as PEM text.
       - It appears in no output.
     type: str
   manager_ca_fingerprint:
@@ -131,34 +131,34 @@ options:
     type: str
   allow_ca_change:
     description:
-      - A host that is enrolled refuses a bundle of another CA, unless this is C(true).
+      - A host that is enrolled refuses a bundle of another CA, unless this is V(true).
     type: bool
     default: false
   bundle_path:
     description:
       - A bundle on the host that was carried there by hand, for networks without a way to the manager. No manager is asked.
-      - Needs I(bundle_ca_fingerprint), and I(manager_ip) where I(whitelist_manager) is C(true).
+      - Needs O(bundle_ca_fingerprint), and O(manager_ip) where O(whitelist_manager) is V(true).
     type: path
   insecure:
     description:
       - Do not verify the manager's HTTPS certificate. Whoever answers in the manager's place can then give the host keys of their own.
-      - Each use is a warning in the result and a line in the audit log. Prefer I(manager_ca_fingerprint).
+      - Each use is a warning in the result and a line in the audit log. Prefer O(manager_ca_fingerprint).
     type: bool
     default: false
   fqdn:
     description:
-      - The name that the host reports. By default it is found on the host, and is never C(localhost).
+      - The name that the host reports. By default it is found on the host, and is never V(localhost).
     type: str
   report_ip:
     description:
       - The address that the host reports, which the manager will call.
-      - The default is C(enrollment.report_ip) of I(config_path), else that of I(report_interface), else the address from
+      - The default is C(enrollment.report_ip) of O(config_path), else that of O(report_interface), else the address from
         which the host reaches the manager.
     type: str
   report_interface:
     description:
       - The network interface whose address the host reports.
-      - The default is C(enrollment.report_interface) of I(config_path).
+      - The default is C(enrollment.report_interface) of O(config_path).
     type: str
   manager_ip:
     description:
@@ -167,7 +167,7 @@ options:
     type: str
   proxy_url:
     description:
-      - The HTTP proxy for requests to the manager. By default the usual environment variables are honoured.
+      - The HTTP proxy for requests to the manager. By default E(HTTPS_PROXY), E(HTTP_PROXY) and E(NO_PROXY) are honoured.
       - Credentials in it appear in no output.
     type: str
   whitelist_manager:
@@ -185,7 +185,7 @@ options:
     type: str
   cert_mode:
     description:
-      - The mode of the certificates and the CRL, as C('0644') or C(u=rw,g=r,o=r).
+      - The mode of the certificates and the CRL, as V('0644') or V(u=rw,g=r,o=r).
     type: raw
     default: "0644"
   key_mode:
@@ -206,10 +206,10 @@ options:
     default: false
   renew_before:
     description:
-      - Enroll again when the certificate expires within this time, in seconds, or with one of the units C(s), C(m), C(h), C(d), C(w).
+      - Enroll again when the certificate expires within this time, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w).
         The old files serve until the new ones are in place.
       - Deployed managers refuse to approve a host that exists. An administrator removes it there first.
-      - The default is C(enrollment.cert_renewal_threshold_days) of I(config_path), else C(7d).
+      - The default is C(enrollment.cert_renewal_threshold_days) of O(config_path), else V(7d).
     type: str
   strict_identity:
     description:
@@ -218,10 +218,10 @@ options:
     default: false
   token_storage:
     description:
-      - Where the polling token is kept. It always is in I(state_dir), readable by its owner only.
-      - With C(config) it is written to C(enrollment.polling_token) of I(config_path) too, so that a daemon can go on with the
+      - Where the polling token is kept. It always is in O(state_dir), readable by its owner only.
+      - With V(config) it is written to C(enrollment.polling_token) of O(config_path) too, so that a daemon can go on with the
         request, but only where others can not read that file. It is removed at the end.
-      - With C(state_dir) I(config_path) is left alone. Use it where a template or another tool writes that file.
+      - With V(state_dir) O(config_path) is left alone. Use it where a template or another tool writes that file.
     type: str
     choices:
       - config
@@ -229,7 +229,7 @@ options:
     default: config
   lock_timeout:
     description:
-      - How long to wait for other writers of the whitelist and of I(config_path), in seconds or with a unit.
+      - How long to wait for other writers of the whitelist and of O(config_path), in seconds or with a unit.
     type: str
     default: 30s
 attributes:
@@ -248,22 +248,45 @@ attributes:
     description: Run twice in a row, outside of check mode, the second run changes nothing.
     support: full
     details:
-      - Except with I(force=true).
+      - Except with O(force=true).
   async:
     description: Can be run with the C(async) keyword.
     support: none
     details:
-      - Ansible's async needs Python on the host, and without it leaves the arguments there. Use I(wait=false).
+      - Ansible's async needs Python on the host, and without it leaves the arguments there. Use O(wait=false).
+  safe_file_operations:
+    description: Replaces files so that no reader sees half of one, and no crash leaves one.
+    support: full
+    details:
+      - CA, certificate, key and CRL are replaced as one set.
   platform:
     description: Where the module can be run.
     platforms: linux
     support: full
+  action:
+    description: Has an action plugin of the same name, so that parts of it run on the controller.
+    support: full
+  action_group:
+    description: Use C(group/linux_patch.api.linux_patch) in C(module_defaults) to set defaults for the modules of this collection.
+    support: full
+    membership:
+      - linux_patch.api.linux_patch
 notes:
-  - The modules of this collection can be given common options by C(module_defaults) for C(group/linux_patch.api.linux_patch).
-  - A failed result has an error code, such as C(ENROLL_DENIED). The collection's README lists them.
-  - The C(environment) of a task is shown by Ansible at C(-vvv). Give a proxy with credentials by I(proxy_url).
+  - Needs to be run by root, or by another user who may write the files. Use C(become).
+  - A failed result has an error code, such as V(ENROLL_DENIED). The collection's README lists them.
+  - The C(environment) of a task is shown by Ansible at C(-vvv). Give a proxy with credentials by O(proxy_url).
 seealso:
   - module: linux_patch.api.enrollment_info
+    description: How the enrollment stands, without changing anything.
+  - plugin: linux_patch.api.enroll
+    plugin_type: role
+    description: The module with checks, C(config.yaml), the agent and its service around it.
+  - name: Deployment guide
+    description: One host, a fleet, images, proxies, networks without a way to the manager, and troubleshooting.
+    link: https://github.com/linux-patch/enroll/blob/main/docs/DEPLOYMENT_GUIDE.md
+  - name: Specification
+    description: States, guarantees, and every error code.
+    link: https://github.com/linux-patch/enroll/blob/main/docs/SPEC.md
 author:
   - The linux_patch enroll authors (@linux-patch)
 """
@@ -319,7 +342,7 @@ msg:
   sample: "the request is made; an administrator of https://manager.example.com has to approve it"
 state:
   description:
-    - How far the enrollment has come, one of C(absent), C(registered), C(pending), C(enrolled), C(denied) and C(expired).
+    - How far the enrollment has come, one of V(absent), V(registered), V(pending), V(enrolled), V(denied) and V(expired).
   returned: always
   type: str
   sample: enrolled
@@ -340,7 +363,7 @@ manager:
       type: str
       sample: https://manager.example.com
     ip:
-      description: The address that delivered the bundle, or I(manager_ip). Empty before that.
+      description: The address that delivered the bundle, or O(manager_ip). Empty before that.
       type: str
       sample: 192.0.2.10
 attempts:
@@ -369,8 +392,42 @@ certificates:
   type: dict
   contains:
     ca:
-      description: The CA's certificate, with the same keys as I(server).
+      description: The CA's certificate.
       type: dict
+      contains:
+        path:
+          description: The file.
+          type: str
+          sample: /etc/linux_patch_api/certs/ca.pem
+        subject:
+          description: The subject's distinguished name.
+          type: str
+          sample: CN=Company Patch CA
+        issuer:
+          description: The issuer's distinguished name.
+          type: str
+          sample: CN=Company Patch CA
+        serial:
+          description: The serial number in hexadecimal.
+          type: str
+          sample: "01"
+        fingerprint:
+          description: The SHA-256 fingerprint in hexadecimal.
+          type: str
+          sample: e1c09b27d4f83a5566b1902e7fca4d3891d5702b6ac84e1f03b7d2965a4c8e10
+        not_before:
+          description: The beginning of its validity, in UTC.
+          type: str
+          sample: "2026-11-23T18:03:00Z"
+        not_after:
+          description: The end of its validity, in UTC.
+          type: str
+          sample: "2036-11-20T18:03:00Z"
+        san:
+          description: The names and addresses that it is for.
+          type: list
+          elements: str
+          sample: []
     server:
       description: The host's certificate.
       type: dict
@@ -460,7 +517,7 @@ error:
   type: dict
   contains:
     code:
-      description: A name that does not change, such as C(ENROLL_UNREACHABLE).
+      description: A name that does not change, such as V(ENROLL_UNREACHABLE).
       type: str
       sample: ENROLL_UNREACHABLE
     retryable:

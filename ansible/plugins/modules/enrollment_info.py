@@ -29,23 +29,23 @@ options:
     default: /etc/linux_patch_api/config.yaml
   ca_cert_path:
     description:
-      - The CA's certificate. The default is C(tls.ca_cert) of I(config_path), else C(/etc/linux_patch_api/certs/ca.pem).
+      - The CA's certificate. The default is C(tls.ca_cert) of O(config_path), else V(/etc/linux_patch_api/certs/ca.pem).
     type: path
   server_cert_path:
     description:
-      - The host's certificate. The default is C(tls.server_cert) of I(config_path), else C(/etc/linux_patch_api/certs/server.pem).
+      - The host's certificate. The default is C(tls.server_cert) of O(config_path), else V(/etc/linux_patch_api/certs/server.pem).
     type: path
   server_key_path:
     description:
-      - The private key. The default is C(tls.server_key) of I(config_path), else C(/etc/linux_patch_api/certs/server.key.pem).
+      - The private key. The default is C(tls.server_key) of O(config_path), else V(/etc/linux_patch_api/certs/server.key.pem).
     type: path
   crl_path:
     description:
-      - The revocation list. The default is C(tls.crl_path) of I(config_path), else C(/etc/linux_patch_api/certs/crl.pem).
+      - The revocation list. The default is C(tls.crl_path) of O(config_path), else V(/etc/linux_patch_api/certs/crl.pem).
     type: path
   whitelist_path:
     description:
-      - The daemon's whitelist. The default is C(whitelist.path) of I(config_path), else C(/etc/linux_patch_api/whitelist.yaml).
+      - The daemon's whitelist. The default is C(whitelist.path) of O(config_path), else V(/etc/linux_patch_api/whitelist.yaml).
     type: path
   state_dir:
     description:
@@ -60,8 +60,8 @@ options:
   renew_before:
     description:
       - The certificate counts as due for renewal within this time before it expires, in seconds, or with one of the
-        units C(s), C(m), C(h), C(d), C(w).
-      - The default is C(enrollment.cert_renewal_threshold_days) of I(config_path), else C(7d).
+        units V(s), V(m), V(h), V(d), V(w).
+      - The default is C(enrollment.cert_renewal_threshold_days) of O(config_path), else V(7d).
     type: str
 attributes:
   check_mode:
@@ -88,8 +88,20 @@ attributes:
     description: Where the module can be run.
     platforms: linux
     support: full
+  action:
+    description: Has an action plugin of the same name, so that parts of it run on the controller.
+    support: full
+  action_group:
+    description: Use C(group/linux_patch.api.linux_patch) in C(module_defaults) to set defaults for the modules of this collection.
+    support: full
+    membership:
+      - linux_patch.api.linux_patch
 seealso:
   - module: linux_patch.api.enrollment
+    description: Mends what this module finds.
+  - plugin: linux_patch.api.enroll
+    plugin_type: role
+    description: Enrolls with checks, C(config.yaml), the agent and its service.
 author:
   - The linux_patch enroll authors (@linux-patch)
 """
@@ -120,7 +132,7 @@ msg:
   sample: enrolled; the certificate is valid for 364 more days
 state:
   description:
-    - How far the enrollment has come, one of C(absent), C(pending), C(enrolled), C(denied) and C(expired).
+    - How far the enrollment has come, one of V(absent), V(pending), V(enrolled), V(denied) and V(expired).
   returned: always
   type: str
   sample: enrolled
@@ -179,8 +191,42 @@ certificates:
   type: dict
   contains:
     ca:
-      description: The CA's certificate, with the same keys as I(server).
+      description: The CA's certificate.
       type: dict
+      contains:
+        path:
+          description: The file.
+          type: str
+          sample: /etc/linux_patch_api/certs/ca.pem
+        subject:
+          description: The subject's distinguished name.
+          type: str
+          sample: CN=Company Patch CA
+        issuer:
+          description: The issuer's distinguished name.
+          type: str
+          sample: CN=Company Patch CA
+        serial:
+          description: The serial number in hexadecimal.
+          type: str
+          sample: "01"
+        fingerprint:
+          description: The SHA-256 fingerprint in hexadecimal.
+          type: str
+          sample: e1c09b27d4f83a5566b1902e7fca4d3891d5702b6ac84e1f03b7d2965a4c8e10
+        not_before:
+          description: The beginning of its validity, in UTC.
+          type: str
+          sample: "2026-11-23T18:03:00Z"
+        not_after:
+          description: The end of its validity, in UTC.
+          type: str
+          sample: "2036-11-20T18:03:00Z"
+        san:
+          description: The names and addresses that it is for.
+          type: list
+          elements: str
+          sample: []
     server:
       description: The host's certificate.
       type: dict
@@ -266,7 +312,7 @@ service:
       type: str
       sample: 0.1.0
     state:
-      description: What it does, one of C(listening), C(enrolling) and C(idle).
+      description: What it does, one of V(listening), V(enrolling) and V(idle).
       type: str
       sample: listening
     listen:
@@ -302,7 +348,7 @@ error:
   type: dict
   contains:
     code:
-      description: A name that does not change, such as C(ENROLL_CONFIG).
+      description: A name that does not change, such as V(ENROLL_CONFIG).
       type: str
       sample: ENROLL_CONFIG
     retryable:
