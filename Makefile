@@ -23,7 +23,7 @@ PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_pa
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test torture docs-check changelog lint verdict collection bench fuzz clean
+.PHONY: help build demo test torture docs-check changelog lint verdict collection release reproduce bench fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ build: ## build the programs into build/bin
 
 collection: ## build the Ansible collection into build/linux_patch-api-VERSION.tar.gz
 	@GO='$(GO)' TAGS='$(TAGS)' LDFLAGS='$(LDFLAGS)' ansible/setup/collection $(TARBALL)
+
+release: collection ## put what is published into build/release, with checksums and SBOM
+	@GO='$(GO)' ansible/setup/release $(TARBALL) $(B)/release
+
+reproduce: collection ## build the release again elsewhere, from nothing, and compare (minutes)
+	LINUX_PATCH_COLD=1 LINUX_PATCH_BUILT=1 $(GO) test -count=1 -timeout 60m -v -run 'Release' ./ansible/setup/sbom
 
 demo: build collection ## enroll a host for real, with a manager on loopback, under build/demo
 	@ansible/demo/demo
@@ -72,4 +78,4 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 clean: ## remove what was built, but not the tools and .venv
-	rm -rf $(B)/bin $(B)/collection $(B)/demo $(B)/bench $(B)/*.tar.gz
+	rm -rf $(B)/bin $(B)/collection $(B)/release $(B)/demo $(B)/bench $(B)/*.tar.gz
