@@ -90,7 +90,7 @@ func TestAudit(t *testing.T) {
 func documents(t *testing.T) map[string]*document {
 	t.Helper()
 	all := map[string]*document{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "ansible/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "ansible/*.md", "ansible/roles/*/*.md"} {
 		paths, err := filepath.Glob(filepath.Join(top, pattern))
 		if err != nil {
 			t.Fatal(err)
