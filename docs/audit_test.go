@@ -71,6 +71,7 @@ func TestAudit(t *testing.T) {
 		{"flags are those that the programs name", checkFlags},
 		{"examples have options that exist, with values that are taken", checkExamples},
 		{"OpenAPI says what contract and documents say", checkOpenAPI},
+		{"OpenAPI refuses what no manager may answer", checkStrict},
 		{"the reference manager answers as OpenAPI says", checkManager},
 		{"tests that the security review names exist", checkReview},
 		{"enrollment is mentioned wherever it is relevant", checkMentions},
