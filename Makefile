@@ -54,8 +54,9 @@ torture: build ## attack the programs: kill, fail and lie at every point (long)
 	TORTURE_FULL=1 LINUX_PATCH_TORTURE=1 $(GO) test -count=1 -timeout 60m -v $(TESTFLAGS) ./internal/torture ./internal/enroll ./internal/hostfs
 	LINUX_PATCH_TORTURE=1 $(GO) test -count=1 -timeout 15m -v -run 'Swaps|Reloads' ./internal/daemon
 
-docs-check: build ## hold the documents to the code, and print what was checked
-	$(GO) test -count=1 -v ./docs
+# Started in its directory, go test shows what the tests print as they run.
+docs-check: ## hold the documents to the code, and print what was checked
+	cd docs && $(GO) test -count=1 $(TESTFLAGS)
 
 changelog: ## render CHANGELOG.md from ansible/changelogs/fragments
 	@ansible/setup/changelog

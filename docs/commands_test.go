@@ -46,6 +46,10 @@ func steps(body string) []step {
 // TestCommands runs each console block that is marked as tested, by one shell
 // in an empty directory, and compares what it prints; "…" stands for anything.
 func TestCommands(t *testing.T) {
+	verdict(t, "commands that are marked as tested run, and print what the documents have", checkCommands)
+}
+
+func checkCommands(t *testing.T) {
 	blocks := 0
 	for path, d := range documents(t) {
 		for _, f := range d.fences {

@@ -22,6 +22,7 @@ import (
 	"github.com/linux-patch/enroll/internal/ansible"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/manager"
+	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
@@ -34,6 +35,8 @@ type host struct {
 	options map[string]any
 	// change alters the use case before a run: its clock, its identity.
 	change func(*enroll.Enroller)
+	// dial alters how it talks to its manager.
+	dial func(*managerclient.Options)
 	// observe sees each request to a scripted manager.
 	observe func(*http.Request)
 }
@@ -101,10 +104,21 @@ func (h *host) run(ctx context.Context, more map[string]any) outcome {
 		Reader: ansible.Reader{Getenv: os.Getenv},
 		Enroller: func(secret func(string)) (*enroll.Enroller, error) {
 			e, err := enroll.OnThisHost("enrollment/test", secret)
-			if err == nil && h.change != nil {
+			if err != nil {
+				return nil, err
+			}
+			if h.change != nil {
 				h.change(e)
 			}
-			return e, err
+			dial := e.Dial
+			e.Dial = func(o managerclient.Options) (enroll.ManagerClient, error) {
+				o.Retry.Wait = time.Millisecond // for the test to end soon
+				if h.dial != nil {
+					h.dial(&o)
+				}
+				return dial(o)
+			}
+			return e, nil
 		},
 	}.Main(ctx)
 	var o outcome

@@ -110,7 +110,13 @@ var onTheHost = []trouble{
 		h.write("/etc/linux_patch_api/whitelist.yaml", "ours: &ours [192.0.2.1]\nentries: *ours\n", 0o644)
 		return h.run(context.Background(), map[string]any{"manager_ip": "192.0.2.10"})
 	}},
-	{"another run", contract.CodeLocked, func(t *testing.T, h *host) outcome {
+	{"another run", contract.CodeLocked, beside(map[string]any{"wait": true, "wait_timeout": 1})},
+	{"another run, not waited for", "", beside(map[string]any{"wait": false})},
+}
+
+// beside runs the module while another run holds the lock.
+func beside(more map[string]any) func(*testing.T, *host) outcome {
+	return func(t *testing.T, h *host) outcome {
 		h.scripted(goodToken)
 		root, err := hostfs.OpenRoot("/")
 		if err != nil {
@@ -125,8 +131,8 @@ var onTheHost = []trouble{
 			t.Fatal(err)
 		}
 		defer lock.Unlock()
-		return h.run(context.Background(), map[string]any{"wait": true, "wait_timeout": 1})
-	}},
+		return h.run(context.Background(), more)
+	}
 }
 
 func quote(s string) string { return `"` + strings.ReplaceAll(s, "\n", `\n`) + `"` }
