@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -69,13 +70,11 @@ func (r *run) preflightFiles() error {
 	return r.Files.Space(r.settings.state.dir, 2*spoolSpace)
 }
 
-// hostPort is where to find the route to the manager.
+// hostPort is where to find the route to the manager. The port, which does not
+// matter for a route, is a number: names need /etc/services, which small images
+// do not have.
 func hostPort(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = u.Scheme
-	}
-	return net.JoinHostPort(u.Hostname(), port)
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
 }
 
 func fingerprintOf(option string) (string, error) {
