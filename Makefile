@@ -23,10 +23,13 @@ PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_pa
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test torture docs-check changelog lint verdict collection release reproduce bench fuzz clean
+.PHONY: help machine-id build demo test torture docs-check changelog lint verdict collection release reproduce bench fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+machine-id:
+	@ansible/setup/machine-id
 
 build: ## build the programs into build/bin
 	@mkdir -p $(B)/bin
@@ -44,10 +47,10 @@ release: collection ## put what is published into build/release, with checksums 
 reproduce: collection ## build the release again elsewhere, from nothing, and compare (minutes)
 	LINUX_PATCH_COLD=1 LINUX_PATCH_BUILT=1 $(GO) test -count=1 -timeout 60m -v -run 'Release' ./ansible/setup/sbom
 
-demo: build collection ## enroll a host for real, with a manager on loopback, under build/demo
+demo: machine-id build collection ## enroll a host for real, with a manager on loopback, under build/demo
 	@ansible/demo/demo
 
-test: build collection ## run all tests
+test: machine-id build collection ## run all tests
 	LINUX_PATCH_BUILT=1 $(GO) test $(TESTFLAGS) ./...
 
 torture: build ## attack the programs: kill, fail and lie at every point (long)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -92,6 +93,11 @@ func (d *daemon) checkCertificates(f *findings) {
 	if err == nil {
 		set, err = parse(contents, d.now())
 	}
+	if errors.Is(err, errTaken) && d.wouldEnroll() {
+		// The way of a new host: not ready yet, but nothing is wrong.
+		f.warn("certificates: %v: enrollment comes first", err)
+		return
+	}
 	if err != nil {
 		f.fail(contract.Errorf(contract.CodeBundleInvalid, "certificates: %w", err).
 			WithHint("enroll, or put a certificate, its key and the CA in place"))
@@ -125,6 +131,14 @@ func (d *daemon) checkWhitelist(f *findings) {
 	default:
 		f.ok("%s: entries %d", d.paths.Whitelist, good)
 	}
+}
+
+// wouldEnroll says whether a start without certificates asks for some.
+func (d *daemon) wouldEnroll() bool {
+	p := d.params()
+	p.Check = true
+	since, err := d.enroller.TakenOut(p)
+	return err == nil && since == nil && d.hasManager()
 }
 
 // checkEnrollment tells how the host stands, and what it would do at a start.
