@@ -57,7 +57,16 @@ func checkCommands(t *testing.T) {
 				continue
 			}
 			blocks++
-			t.Run(fmt.Sprintf("%s:%d", path, f.line), func(t *testing.T) { runBlock(t, steps(f.body)) })
+			where := fmt.Sprintf("%s:%d", path, f.line)
+			t.Run(where, func(t *testing.T) {
+				for _, tool := range []string{"curl", "openssl"} {
+					if _, err := exec.LookPath(tool); err != nil && strings.Contains(f.body, tool+" ") {
+						verdicts = append(verdicts, "skip  "+where+": "+tool+" is not installed")
+						t.Skipf("the commands use %s, which is not installed", tool)
+					}
+				}
+				runBlock(t, steps(f.body))
+			})
 		}
 	}
 	if blocks < 3 {

@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -118,6 +119,7 @@ func (m *messages) count(t *testing.T) {
 	defer m.mu.Unlock()
 	if t.Skipped() {
 		m.skipped++
+		verdicts = append(verdicts, "skip  "+path.Base(t.Name())+": it cannot be provoked here, -v tells why")
 	}
 }
 
