@@ -73,6 +73,13 @@ func checkTroubles(t *testing.T) {
 				heard.add(strings.ReplaceAll(o.Msg, silentName, "manager.example.com"))
 			})
 		}
+		for _, c := range ofTheDaemon {
+			t.Run("daemon: "+c.name, func(t *testing.T) {
+				t.Parallel()
+				h := newHost(t)
+				quoted(t, h, h.daemon(c.last, c.start(t, h)...))
+			})
+		}
 	})
 	if t.Failed() {
 		return // the lists below would only repeat it
@@ -147,6 +154,7 @@ var particulars = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d UTC`), "TIME"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "SHA-256"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "MACHINE-ID"},
+	{regexp.MustCompile(`listen tcp \S+:\d+:`), "listen tcp ADDRESS:"},
 	{regexp.MustCompile(`Supported parameters include: [^.]*\.`), "Supported parameters include: …."},
 	{regexp.MustCompile(`but there are: ([\w@.:-]+, )*[\w@.:-]+`), "but there are: …"},
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -30,6 +32,15 @@ var unreachable = []trouble{
 	}},
 	{"no route", "", once(map[string]any{"manager_url": "https://255.255.255.255"})},
 	{"a connection that ends", "", answered(answer{})},
+	{"a proxy that wants a password", "", func(t *testing.T, h *host) outcome {
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Proxy-Authenticate", `Basic realm="proxy"`)
+			w.WriteHeader(http.StatusProxyAuthRequired)
+		}))
+		t.Cleanup(proxy.Close)
+		return h.run(context.Background(), map[string]any{
+			"manager_url": "https://manager.example.com", "manager_ip": "192.0.2.10", "proxy_url": proxy.URL})
+	}},
 	{"a proxy that is away", "", func(t *testing.T, h *host) outcome {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
