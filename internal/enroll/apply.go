@@ -15,21 +15,18 @@ import (
 // apply puts a verified set in place. Its order is what makes it safe to kill
 // at any point: what was stored of the manager's answer goes last, so that
 // until then the next run does all of this again and finds less and less to do.
-func (r *run) apply(ctx context.Context, set *pki.Set, changes []desire, admit bool, from source) error {
+func (r *run) apply(ctx context.Context, set *pki.Set, admit bool, from source) error {
 	if err := r.ensureDirs(); err != nil {
 		return err
 	}
 	if err := r.remember(func(p *provenance) { r.claim(p, set, from) }); err != nil {
 		return err
 	}
-	oldKey := r.o.key
-	if err := r.commit(changes); err != nil {
+	oldKey, changed, err := r.swap(ctx, set)
+	if err != nil {
 		return err
 	}
-	if err := r.readBack(set); err != nil {
-		return err
-	}
-	if len(changes) > 0 {
+	if changed {
 		r.audit(contract.EventProvisioned, map[string]string{
 			"serial": set.Server.SerialNumber.Text(16), "ca_sha256": pki.Fingerprint(set.CA.Raw),
 		})
@@ -76,6 +73,26 @@ func (r *run) claim(p *provenance, set *pki.Set, from source) {
 	}
 	p.CAFingerprint = pki.Fingerprint(set.CA.Raw)
 	p.MachineID, p.FQDN, p.Removed = r.res.MachineID, r.res.FQDN, nil
+}
+
+// swap puts a set in place, where it is not, and tells which key was there.
+// What is there is looked at again: a run with another state directory may have
+// replaced it since this one planned.
+func (r *run) swap(ctx context.Context, set *pki.Set) (oldKey hostfs.File, changed bool, err error) {
+	lock, err := r.alone(ctx)
+	if err != nil {
+		return oldKey, false, err
+	}
+	defer lock.Unlock()
+	if err := r.observeSet(r.settings, r.o); err != nil {
+		return oldKey, false, err
+	}
+	oldKey = r.o.key
+	changes := r.changes(set)
+	if err := r.commit(changes); err != nil {
+		return oldKey, false, err
+	}
+	return oldKey, len(changes) > 0, r.readBack(set)
 }
 
 // commit replaces the files as one set.

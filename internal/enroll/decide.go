@@ -97,35 +97,44 @@ func (r *run) take(ctx context.Context, next step) error {
 
 // finishKilledRun ends what a killed run began. In check mode it shows what the
 // end would be.
-func (r *run) finishKilledRun() error {
-	o := r.o
-	if o.journal == nil {
-		if len(o.stale) > 0 && !r.Check {
-			if _, err := r.Files.SweepTemps(r.directories(), nil); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	action := fmt.Sprintf("finish the change that an interrupted run began (%s)", r.settings.state.journal)
-	r.res.act(action)
-	r.res.Changed = true
+func (r *run) finishKilledRun(ctx context.Context) error {
 	if r.Check {
 		return r.foresee()
 	}
-	if _, err := r.Files.Finish(r.settings.state.journal); err != nil {
+	if r.o.journal == nil && len(r.o.stale) == 0 && (r.o.unusable == nil || !r.o.begun()) {
+		return nil
+	}
+	// A run with another state directory may be between its first file and its
+	// last: what looks like a mixture and its remains is at work.
+	lock, err := r.alone(ctx)
+	if err != nil {
 		return err
+	}
+	defer lock.Unlock()
+	if r.o.journal != nil {
+		r.actUnfinished()
+		if _, err := r.Files.Finish(r.settings.state.journal); err != nil {
+			return err
+		}
 	}
 	if _, err := r.Files.SweepTemps(r.directories(), nil); err != nil {
 		return err
 	}
-	var err error
 	r.o, err = r.observe(r.settings)
 	return err
 }
 
-// foresee lays the end state of the journal over what was observed.
+func (r *run) actUnfinished() {
+	r.res.act(fmt.Sprintf("finish the change that an interrupted run began (%s)", r.settings.state.journal))
+	r.res.Changed = true
+}
+
+// foresee lays the end state of a journal over what was observed.
 func (r *run) foresee() error {
+	if r.o.journal == nil {
+		return nil
+	}
+	r.actUnfinished()
 	end, err := r.o.journal.EndState()
 	if err != nil {
 		return err

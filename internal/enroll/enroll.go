@@ -173,7 +173,7 @@ func (r *run) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.finishKilledRun(); err != nil {
+	if err := r.finishKilledRun(ctx); err != nil {
 		return err
 	}
 	if r.State == string(contract.StateAbsent) {

@@ -3,7 +3,9 @@ package enroll
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -67,4 +69,23 @@ func (r *run) busy(err error) error {
 	r.res.State = contract.StatePending
 	r.res.Msg = "another run on this host is enrolling it; run again to see how that went"
 	return nil
+}
+
+// alone keeps runs with other state directories, and so with other run locks,
+// away from the certificates for as long as this one changes them. Where
+// somebody does not let go of them it goes on after lock_timeout: everybody who
+// may read the directories can lock them.
+func (r *run) alone(ctx context.Context) (*hostfs.Lock, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.LockTimeout))
+	defer cancel()
+	var dirs []string
+	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl} {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	lock, err := r.Files.LockDirs(ctx, dirs)
+	if errors.Is(err, hostfs.ErrBusy) && errors.Is(err, context.DeadlineExceeded) {
+		r.res.warn(fmt.Sprintf("went on without the lock of a directory: %v; find out with lslocks who holds it", err))
+		return nil, nil
+	}
+	return lock, err
 }

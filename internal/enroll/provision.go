@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -95,12 +96,7 @@ func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from so
 	if err != nil {
 		return err
 	}
-	var changes []desire
-	for _, d := range r.desired(set) {
-		if _, changed := plan.Compare(d.before, d.after); changed {
-			changes = append(changes, d)
-		}
-	}
+	changes := r.changes(set)
 	ip := from.ip
 	if r.managerIP.IsValid() {
 		ip = r.managerIP
@@ -122,7 +118,15 @@ func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from so
 		r.res.Msg = "would be enrolled"
 		return nil
 	}
-	return r.apply(ctx, set, changes, admitNeeded, source{url: from.url, ip: ip})
+	return r.apply(ctx, set, admitNeeded, source{url: from.url, ip: ip})
+}
+
+// changes are the files that a set replaces.
+func (r *run) changes(set *pki.Set) []desire {
+	return slices.DeleteFunc(r.desired(set), func(d desire) bool {
+		_, changed := plan.Compare(d.before, d.after)
+		return !changed
+	})
 }
 
 // accept verifies a bundle and holds it against what the options demand.

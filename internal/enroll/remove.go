@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -138,18 +139,7 @@ func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string,
 			"path": r.o.provenance.WhitelistPath, "removed": strings.Join(r.o.provenance.WhitelistEntries, " "),
 		})
 	}
-	var changes []hostfs.Change
-	for _, d := range ours {
-		change := r.hostfsChange(d)
-		change.Backup = change.Backup && !d.isKey
-		changes = append(changes, change)
-	}
-	if old := r.o.provenance.KeyBackup; old != "" {
-		changes = append(changes, hostfs.Change{Path: old, Remove: true})
-	}
-	// From the end: without the certificate nobody takes the rest for a set.
-	slices.Reverse(changes)
-	if err := r.replace(changes); err != nil {
+	if err := r.removeFiles(ctx, ours); err != nil {
 		return err
 	}
 	if r.mirrored() {
@@ -167,6 +157,35 @@ func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string,
 	}
 	r.audit(contract.EventRemoved, nil)
 	return r.observeRemoved()
+}
+
+// removeFiles removes the installed files, but none that a run with another
+// state directory has replaced meanwhile.
+func (r *run) removeFiles(ctx context.Context, ours []desire) error {
+	lock, err := r.alone(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	var changes []hostfs.Change
+	for _, d := range ours {
+		now, err := r.Files.Read(d.before.Path)
+		if err != nil {
+			return err
+		}
+		if !now.Exists || !bytes.Equal(now.Content, d.before.Content) {
+			continue
+		}
+		change := r.hostfsChange(d)
+		change.Backup = change.Backup && !d.isKey
+		changes = append(changes, change)
+	}
+	if old := r.o.provenance.KeyBackup; old != "" {
+		changes = append(changes, hostfs.Change{Path: old, Remove: true})
+	}
+	// From the end: without the certificate nobody takes the rest for a set.
+	slices.Reverse(changes)
+	return r.replace(changes)
 }
 
 func (r *run) observeRemoved() error {

@@ -48,6 +48,6 @@ func (e *Enroller) Recover(ctx context.Context, p Params) (actions []string, err
 	if r.o, err = r.observe(s); err != nil {
 		return nil, err
 	}
-	err = r.finishKilledRun()
+	err = r.finishKilledRun(ctx)
 	return r.res.Actions, err
 }

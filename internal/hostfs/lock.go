@@ -15,9 +15,10 @@ import (
 // ErrBusy says that someone else holds a lock.
 var ErrBusy = errors.New("locked by another process")
 
-// Lock is a held flock(2). The kernel drops it when the process dies.
+// Lock is a held flock(2), or several. The kernel drops it when the process
+// dies.
 type Lock struct {
-	file afero.File
+	files []afero.File
 }
 
 // Lock takes the lock file at path, waiting until ctx is done; with a ctx that
@@ -42,17 +43,24 @@ func (h *Host) Lock(ctx context.Context, path string, shared, create bool) (*Loc
 	if create {
 		flag |= os.O_CREATE
 	}
+	var l *Lock
+	err := untilFree(ctx, func() (err error) {
+		l, err = h.tryLock(path, flag, how)
+		return err
+	})
+	return l, err
+}
+
+// untilFree tries until nobody else holds the lock, or ctx is done.
+func untilFree(ctx context.Context, try func() error) error {
 	for delay := 5 * time.Millisecond; ; delay = min(2*delay, 100*time.Millisecond) {
-		l, err := h.tryLock(path, flag, how)
-		if err == nil {
-			return l, nil
-		}
-		if !errors.Is(err, ErrBusy) {
-			return nil, failed(err)
+		err := try()
+		if err == nil || !errors.Is(err, ErrBusy) {
+			return failed(err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, &contract.Error{Code: contract.CodeLocked, Err: fmt.Errorf("%w (%w)", err, context.Cause(ctx))}
+			return &contract.Error{Code: contract.CodeLocked, Err: fmt.Errorf("%w (%w)", err, context.Cause(ctx))}
 		case <-time.After(delay):
 		}
 	}
@@ -68,7 +76,7 @@ func (h *Host) tryLock(path string, flag, how int) (*Lock, error) {
 		f.Close()
 		return nil, err
 	}
-	return &Lock{file: f}, nil
+	return &Lock{files: []afero.File{f}}, nil
 }
 
 func (h *Host) lockFile(f afero.File, path string, how int) error {
@@ -113,7 +121,10 @@ func flock(f afero.File, how int) error {
 
 // Unlock gives the lock back. On a nil Lock it does nothing.
 func (l *Lock) Unlock() {
-	if l != nil {
-		_ = l.file.Close()
+	if l == nil {
+		return
+	}
+	for _, f := range l.files {
+		_ = f.Close()
 	}
 }

@@ -1,0 +1,136 @@
+package enroll_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/pki/pkitest"
+)
+
+// hold takes the lock of the certificates' directory, as a run with another
+// state directory does.
+func (r *rig) hold() (release func()) {
+	r.t.Helper()
+	f, err := os.Open(filepath.Dir(r.path(certFile)))
+	must(r.t, err)
+	must(r.t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	return func() { _ = f.Close() }
+}
+
+// put writes a set that another run has put in place.
+func (r *rig) put(ca *pkitest.CA) {
+	r.t.Helper()
+	leaf := ca.Issue(r.t, r.manager.who...)
+	r.write(filepath.Dir(certFile)+"/ca.pem", ca.PEM(), 0o644)
+	r.write(keyFile, leaf.KeyPEM(r.t), 0o600)
+	r.write(certFile, leaf.PEM(), 0o644)
+}
+
+// A run plans, and then a run with another state directory replaces the whole
+// set. What the first one puts in place is whole all the same, with the CA that
+// it had not planned to change.
+func TestSetReplacedSincePlanning(t *testing.T) {
+	r := newRig(t)
+	if res := r.run(nil, nil); res.State != contract.StateEnrolled {
+		t.Fatal(res.Msg)
+	}
+	r.manager.forget()
+	replaced := false
+	faults := &faultfs.Fs{Before: func(op faultfs.Op) {
+		if op.Name == "flock" && strings.HasSuffix(op.Path, "/certs") && !replaced {
+			replaced = true
+			r.put(pkitest.NewCA(t))
+		}
+	}}
+	res := r.run(faults, force)
+	if !replaced || res.Failed || res.State != contract.StateEnrolled {
+		t.Fatalf("replaced %v: %s", replaced, res.Msg)
+	}
+	if r.read(filepath.Dir(certFile)+"/ca.pem") != r.manager.ca.PEM() {
+		t.Error("the CA is another one")
+	}
+	for _, wrong := range r.end() {
+		t.Error(wrong)
+	}
+}
+
+// What looks like a mixture may be a run with another state directory at work:
+// it is waited for, and the manager is not asked.
+func TestAnotherRunsCommitIsNoMixture(t *testing.T) {
+	r := newRig(t)
+	if res := r.run(nil, nil); res.State != contract.StateEnrolled {
+		t.Fatal(res.Msg)
+	}
+	r.manager.forget()
+	key := r.read(keyFile)
+	r.write(keyFile, r.manager.ca.Issue(t, r.manager.who...).KeyPEM(t), 0o600)
+	release := r.hold()
+	waiting := make(chan struct{}, 1)
+	faults := &faultfs.Fs{Before: func(op faultfs.Op) {
+		if op.Name == "flock" && strings.HasSuffix(op.Path, "/certs") {
+			select {
+			case waiting <- struct{}{}:
+			default:
+			}
+		}
+	}}
+	go func() {
+		<-waiting
+		r.write(keyFile, key, 0o600)
+		release()
+	}()
+	posts := r.manager.posts
+	if res := r.run(faults, nil); res.Failed || res.Changed || r.manager.posts != posts {
+		t.Errorf("%d registrations: %s", r.manager.posts-posts, res.Msg)
+	}
+}
+
+// A stranger who may read the directory can hold its lock. That costs
+// lock_timeout and a warning, never the enrollment.
+func TestStrangerHoldsTheDirectoryLock(t *testing.T) {
+	r := newRig(t)
+	must(t, os.MkdirAll(filepath.Dir(r.path(certFile)), 0o755))
+	defer r.hold()()
+	res := r.run(nil, func(p *enroll.Params) { p.LockTimeout = enroll.Span(50 * time.Millisecond) })
+	if res.Failed || res.State != contract.StateEnrolled || !strings.Contains(strings.Join(res.Warnings, " "), "went on without the lock") {
+		t.Errorf("%s, warnings %q", res.Msg, res.Warnings)
+	}
+	for _, wrong := range r.end() {
+		t.Error(wrong)
+	}
+}
+
+// A signal ends the wait for the lock, and the bundle is kept.
+func TestInterruptedWhileWaitingForTheDirectoryLock(t *testing.T) {
+	r := newRig(t)
+	must(t, os.MkdirAll(filepath.Dir(r.path(certFile)), 0o755))
+	release := r.hold()
+	ctx, stop := context.WithCancel(context.Background())
+	faults := &faultfs.Fs{Before: func(op faultfs.Op) {
+		if op.Name == "flock" && strings.HasSuffix(op.Path, "/certs") {
+			stop()
+		}
+	}}
+	p := enroll.DefaultParams()
+	p.ManagerURL, p.Wait = "https://manager.example.com", false
+	res := r.enroller(faults).Run(ctx, p)
+	if !res.Failed || res.Error.Code != contract.CodeInterrupted || !strings.Contains(res.Msg, "the bundle is kept") {
+		t.Fatalf("%+v %s", res.Error, res.Msg)
+	}
+	release()
+	if res := r.run(nil, nil); res.Failed || res.State != contract.StateEnrolled {
+		t.Error(res.Msg)
+	}
+	for _, wrong := range r.end() {
+		t.Error(wrong)
+	}
+}
