@@ -167,9 +167,14 @@ func (f *flight) untrusted(err error) *contract.Error {
 	var notTLS tls.RecordHeaderError
 	switch {
 	case errors.As(err, &cert):
-		return contract.Errorf(contract.CodeTLSUntrusted,
+		untrusted := contract.Errorf(contract.CodeTLSUntrusted,
 			"the certificate that %s presents %s; its SHA-256 is %s, to be compared with the manager's own",
 			at, f.whyUntrusted(cert), fingerprintOf(cert.UnverifiedCertificates[0]))
+		if invalid := (x509.CertificateInvalidError{}); errors.As(cert.Err, &invalid) && invalid.Reason == x509.Expired {
+			// Another CA would not help.
+			return untrusted.WithHint("mend this host's clock if it is wrong; if it is right, the manager needs another HTTPS certificate")
+		}
+		return untrusted
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &notTLS):
 		return contract.Errorf(contract.CodeTLSUntrusted, "%s does not speak TLS: it answers https with something else, such as plain HTTP", at).
 			WithHint("check the port in manager_url: it must be the manager's HTTPS port")

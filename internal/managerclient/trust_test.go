@@ -116,6 +116,9 @@ func TestTrustUsesTheClock(t *testing.T) {
 		if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), "clock says 1970-01-01T00:00:00Z") {
 			t.Errorf("%s: %v", name, err)
 		}
+		if hint := contract.HintOf(err); !strings.Contains(hint, "clock") {
+			t.Errorf("%s: the hint %q does not name the clock", name, hint)
+		}
 	}
 }
 

@@ -38,11 +38,12 @@ type raw struct {
 	ended chan struct{}
 }
 
-func newRaw(t *testing.T) *raw {
+// newRaw starts one; options are about its HTTPS certificate.
+func newRaw(t *testing.T, opts ...pkitest.Option) *raw {
 	t.Helper()
 	m := &raw{ca: pkitest.NewCA(t), ended: make(chan struct{})}
 	m.post = answers(202, fmt.Sprintf(`{"polling_token":%q}`, canary))
-	leaf := m.ca.Issue(t, pkitest.IP("127.0.0.1"), pkitest.DNS("localhost"))
+	leaf := m.ca.Issue(t, append(opts, pkitest.IP("127.0.0.1"), pkitest.DNS("localhost"))...)
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{leaf.TLS()}})
 	must(t, err)
 	m.url = "https://" + ln.Addr().String()

@@ -14,6 +14,7 @@ package torture
 import (
 	"errors"
 	"syscall"
+	"time"
 )
 
 // ErrUnsupported says that this machine can't be traced.
@@ -85,6 +86,9 @@ type Attack struct {
 	Forever bool
 	// Results lets Ended tell what the kernel answered to each call.
 	Results bool
+	// Clock is how far the wall clock that the program sees is ahead of the
+	// real one; negative is behind.
+	Clock time.Duration
 	// AtCall, where set, is called with the process stopped before each call
 	// that counts.
 	AtCall func(pid int, c Call)

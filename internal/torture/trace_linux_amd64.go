@@ -39,9 +39,11 @@ type tracer struct {
 	// begun says that the shim has become the program.
 	begun bool
 	// open holds, by thread, the index into ended.Calls of the call under way.
-	open  map[int]int
-	count int
-	ended Ended
+	open map[int]int
+	// clocks holds, by thread, where the kernel will write the time.
+	clocks map[int]uint64
+	count  int
+	ended  Ended
 }
 
 func (t *tracer) run(ctx context.Context, cmd Command) error {
@@ -58,7 +60,11 @@ func (t *tracer) run(ctx context.Context, cmd Command) error {
 	if err != nil {
 		return err
 	}
-	p, err := os.StartProcess(self, append([]string{shimName, cmd.Path}, cmd.Args...), &os.ProcAttr{
+	shim := shimName
+	if t.attack.Clock != 0 {
+		shim = clockShimName
+	}
+	p, err := os.StartProcess(self, append([]string{shim, cmd.Path}, cmd.Args...), &os.ProcAttr{
 		Env: cmd.Env, Files: files, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 	})
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
@@ -67,7 +73,7 @@ func (t *tracer) run(ctx context.Context, cmd Command) error {
 	if err != nil {
 		return err
 	}
-	t.pid, t.known, t.open = p.Pid, map[int]bool{}, map[int]int{}
+	t.pid, t.known, t.open, t.clocks = p.Pid, map[int]bool{}, map[int]int{}, map[int]uint64{}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Kill(t.pid, unix.SIGKILL) })
 	defer stop()
 	if err := t.follow(); err != nil {
@@ -155,7 +161,10 @@ func (t *tracer) stopped(tid int, status unix.WaitStatus) (resume func(int, int)
 			unix.PTRACE_O_TRACEFORK|unix.PTRACE_O_TRACEVFORK|unix.PTRACE_O_TRACEEXEC|unix.PTRACE_O_TRACESECCOMP|unix.PTRACE_O_EXITKILL)
 	case event == unix.PTRACE_EVENT_EXEC:
 		t.begun = true
-		return unix.PtraceCont, 0, nil
+		if t.attack.Clock != 0 {
+			err = hideVDSO(tid)
+		}
+		return unix.PtraceCont, 0, err
 	case event == unix.PTRACE_EVENT_SECCOMP && t.begun:
 		resume, err = t.entered(tid)
 		return resume, 0, err
@@ -178,6 +187,10 @@ func (t *tracer) entered(tid int) (resume func(int, int) error, err error) {
 	if nr == unix.SYS_PRCTL && args[0] == unix.PR_SET_DUMPABLE {
 		// It would hide the paths from a tracer who is not root.
 		return unix.PtraceCont, skip(tid, &regs, 0)
+	}
+	if nr == unix.SYS_CLOCK_GETTIME {
+		t.clocks[tid] = args[1]
+		return unix.PtraceSyscall, nil
 	}
 	c := t.describe(nr, args)
 	if counts := t.attack.Counts; c.Kind == Inner || counts != nil && !counts(c) {
@@ -217,6 +230,10 @@ func (t *tracer) left(tid int) error {
 	var regs unix.PtraceRegs
 	if err := unix.PtraceGetRegs(tid, &regs); err != nil {
 		return err
+	}
+	if at, ok := t.clocks[tid]; ok {
+		delete(t.clocks, tid)
+		return t.shift(tid, at)
 	}
 	if n, ok := t.open[tid]; ok {
 		delete(t.open, tid)
