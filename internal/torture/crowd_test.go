@@ -24,6 +24,10 @@ func pemBlock(text string) ([]byte, []byte) {
 	return block.Bytes, rest
 }
 
+func pemText(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
 func sum(raw []byte) []byte {
 	s := sha256.Sum256(raw)
 	return s[:]

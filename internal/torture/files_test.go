@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -111,9 +112,112 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
+// TestFilesOfAnotherUser: what stands under our names and belongs to somebody
+// else, as after a careless chown -R, gets no secret of the state directory.
+// Certificates, key and lists keep their owner, who may be the daemon's user;
+// the key is closed to all others.
+func TestFilesOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	c := scenarios()[1]
+	s := newSite(t, c)
+	for _, target := range []string{
+		"certs/ca.pem", "certs/server.pem", "certs/server.key.pem", "certs/crl.pem", "etc/whitelist.yaml", "etc/config.yaml",
+		"state/token", "state/request", "state/spool", "state/journal", "state/lock", "state/provenance.json",
+	} {
+		t.Run(target, func(t *testing.T) {
+			s.prepare(c)
+			path := s.path(target)
+			ours := filepath.Dir(target) == "state"
+			must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+			if ours {
+				must(t, os.Chmod(filepath.Dir(path), 0o700))
+			}
+			if _, err := os.Stat(path); err != nil {
+				must(t, os.WriteFile(path, nil, 0o640))
+			}
+			must(t, os.Chown(path, foreign, foreign))
+			r := s.run(s.commandOf(c))
+			if !ours && (r.Failed || r.State != "enrolled") || r.Failed && r.Error.Hint == "" {
+				t.Errorf("%s", r.raw)
+			}
+			for name := range s.image() {
+				info, err := os.Lstat(s.path(name))
+				must(t, err)
+				st := info.Sys().(*syscall.Stat_t)
+				if name == target && !ours && st.Uid != foreign {
+					t.Errorf("%s belongs to user %d now", name, st.Uid)
+				}
+				if st.Uid != foreign || !info.Mode().IsRegular() {
+					continue
+				}
+				raw, err := os.ReadFile(s.path(name))
+				must(t, err)
+				for _, secret := range s.lab.canaries() {
+					if strings.Contains(string(raw), secret) && name != "certs/server.key.pem" {
+						tally.add("hostile files", func(r *row) { r.leaks++ })
+						t.Errorf("a secret stands in %s, which is another user's", name)
+					}
+				}
+				if name == "certs/server.key.pem" && info.Mode().Perm() != 0o600 {
+					t.Errorf("the key has mode %v", info.Mode())
+				}
+			}
+		})
+	}
+}
+
+// TestPlantedTempFiles: things that are named like our temporary files, made
+// by nobody knows whom, hold up no run and are not followed.
+func TestPlantedTempFiles(t *testing.T) {
+	c := scenarios()[0]
+	for _, bad := range hostilities {
+		t.Run(bad.name, func(t *testing.T) {
+			if bad.root && os.Geteuid() != 0 {
+				t.Skip("only root can make one")
+			}
+			s := newSite(t, c)
+			s.prepare(c)
+			must(t, os.MkdirAll(s.path("certs"), 0o755))
+			must(t, os.MkdirAll(s.path("state"), 0o700))
+			victim := filepath.Join(t.TempDir(), "victim")
+			must(t, os.WriteFile(victim, []byte("mine"), 0o600))
+			var planted []string
+			for _, near := range []string{"certs/.server.key.pem", "certs/.ca.pem", "etc/.whitelist.yaml", "state/.token", "state/.journal"} {
+				path := s.path(near + ".0123456789abcdef.enroll~tmp")
+				planted = append(planted, path)
+				defer bad.make(t, path, victim)()
+			}
+			r := s.run(s.commandOf(c))
+			if bad.name == "immutable file" {
+				refused(t, r, 0)
+			} else if r.State != "enrolled" || r.Failed {
+				t.Errorf("%s", r.raw)
+			}
+			for _, path := range planted {
+				if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+					continue
+				}
+				if raw, err := os.ReadFile(path); err == nil && len(raw) > 0 && string(raw) != "mine" && string(raw) != "old" {
+					t.Errorf("%s was written to", path)
+				}
+			}
+			if raw, err := os.ReadFile(victim); err != nil || string(raw) != "mine" {
+				t.Errorf("the victim is %q", raw)
+			}
+			if _, err := os.Lstat(victim + ".new"); err == nil {
+				t.Error("a file was made through the link")
+			}
+			tally.add("hostile files", func(r *row) { r.points++; r.all++; r.runs++ })
+		})
+	}
+}
+
 // refused checks a run that must not have asked the manager anything.
 func refused(t *testing.T, r result, posts int) {
 	t.Helper()
+	tally.add("hostile files", func(r *row) { r.points++; r.all++; r.runs++ })
 	switch r.code() {
 	case "ENROLL_FILESYSTEM", "ENROLL_CONFIG", "ENROLL_INVALID_ARGUMENT":
 	default:
@@ -160,6 +264,24 @@ func TestHostileDirectories(t *testing.T) {
 				bad.make(t, h, h.path(dir))
 				before, _, _ := l.counts()
 				r := h.run(cmd)
+				after, _, _ := l.counts()
+				refused(t, r, after-before)
+			})
+		}
+	}
+}
+
+// TestHostileConfig: paths that config.yaml gives are held to the same.
+func TestHostileConfig(t *testing.T) {
+	l := newLab(t, manager.Options{})
+	for _, name := range []string{"certs/ca.pem", "certs/server.pem", "certs/server.key.pem", "certs/crl.pem", "etc/whitelist.yaml"} {
+		for _, bad := range []string{"/certs/../../../etc/shadow", "/certs/..", "/./certs/x.pem", "/certs//x.pem", "/certs/x.pem/"} {
+			t.Run(name+" "+bad, func(t *testing.T) {
+				h := newHost(t)
+				text := strings.Replace(h.config, h.dir+"/"+name, h.dir+bad, 1)
+				must(t, os.WriteFile(h.path("etc/config.yaml"), []byte(text), 0o640))
+				before, _, _ := l.counts()
+				r := h.run(h.command(l, nil))
 				after, _, _ := l.counts()
 				refused(t, r, after-before)
 			})

@@ -129,31 +129,40 @@ func (h *host) commandFor(m *raw, more options) options {
 	return all
 }
 
-// unharmed checks what holds after each lie: no set, whitelist and config as
-// they were, and no secret anywhere but in the state directory and the token's
-// copy.
+// unharmed checks what holds after each lie to a host that is not enrolled.
 func (h *host) unharmed(t *testing.T, r result) {
 	t.Helper()
-	if set := h.set(); set != "none" {
-		t.Errorf("a set was put in place: %s", set)
+	h.kept(t, r, "none", h.whitelist)
+}
+
+// kept checks what holds after each lie: set, whitelist and config as they
+// were, and no secret anywhere but in the state directory and the token's copy.
+func (h *host) kept(t *testing.T, r result, set, whitelist string) {
+	t.Helper()
+	if now := h.set(); now != set {
+		tally.add("hostile manager", func(r *row) { r.lost++ })
+		t.Errorf("the set is %s, was %s", now, set)
 	}
 	if !r.Failed || r.Error.Hint == "" || len(r.raw) > 64<<10 {
 		t.Errorf("the result: %.2000s", r.raw)
 	}
 	if strings.Contains(r.raw, canary) || strings.Contains(r.raw, "PRIVATE KEY") {
+		tally.add("hostile manager", func(r *row) { r.leaks++ })
 		t.Errorf("a secret stands in the result: %.2000s", r.raw)
 	}
 	for name, f := range h.image() {
-		if strings.HasPrefix(name, "state/") || name == "etc/config.yaml" {
+		if strings.HasPrefix(name, "state/") || name == "etc/config.yaml" || keyFile.MatchString(name) {
 			continue
 		}
 		if bytes.Contains(f.content, []byte(canary)) || bytes.Contains(f.content, []byte("PRIVATE KEY")) {
+			tally.add("hostile manager", func(r *row) { r.leaks++ })
 			t.Errorf("a secret stands in %s", name)
 		}
 	}
-	if got, err := os.ReadFile(h.path("etc/whitelist.yaml")); err != nil || string(got) != h.whitelist {
+	if got, err := os.ReadFile(h.path("etc/whitelist.yaml")); err != nil || string(got) != whitelist {
 		t.Errorf("the whitelist is %q", got)
 	}
+	tally.add("hostile manager", func(r *row) { r.points++; r.all++; r.runs++ })
 }
 
 func bomb() string {
@@ -253,70 +262,6 @@ func TestHostileTokens(t *testing.T) {
 				t.Errorf("%d polls: %.500s", m.gets.Load(), r.raw)
 			}
 		})
-	}
-}
-
-// TestHostileBundles: none of these is put in place, and none leaks.
-func TestHostileBundles(t *testing.T) {
-	who := []pkitest.Option{pkitest.DNS("web1.example.com"), pkitest.IP("127.0.0.1")}
-	for _, c := range []struct {
-		name   string
-		change func(t *testing.T, m *raw, b *contract.PkiBundle)
-	}{
-		{"trailing text", func(_ *testing.T, _ *raw, b *contract.PkiBundle) { b.ServerKey += "and more" }},
-		{"two keys", func(_ *testing.T, _ *raw, b *contract.PkiBundle) { b.ServerKey += b.ServerKey }},
-		{"1,000 certificates in ca_chain", func(_ *testing.T, m *raw, b *contract.PkiBundle) { b.CAChain = strings.Repeat(m.ca.PEM(), 1000) }},
-		{"expired intermediate", func(t *testing.T, m *raw, b *contract.PkiBundle) {
-			*b = m.ca.Intermediate(t, pkitest.Valid(time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour))).Issue(t, who...).Bundle(t)
-		}},
-		{"tiny RSA", func(t *testing.T, m *raw, b *contract.PkiBundle) {
-			*b = m.ca.Issue(t, append(who, pkitest.Key(pkitest.RSA1024))...).Bundle(t)
-		}},
-		{"another CA's CRL", func(t *testing.T, m *raw, b *contract.PkiBundle) { b.CRLPEM = pkitest.NewCA(t).CRL(t) }},
-		{"a CRL that lists the certificate", func(t *testing.T, m *raw, b *contract.PkiBundle) {
-			leaf := m.ca.Issue(t, who...)
-			*b = leaf.Bundle(t)
-			b.CRLPEM = m.ca.CRL(t, leaf.Cert)
-		}},
-		{"a key of another certificate", func(t *testing.T, m *raw, b *contract.PkiBundle) { b.ServerKey = m.ca.Issue(t, who...).KeyPEM(t) }},
-		{"a leaf for a CA", func(_ *testing.T, _ *raw, b *contract.PkiBundle) { b.CACrt = b.ServerCrt }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			h, m := newHost(t), newRaw(t)
-			m.get = answers(200, m.bundle(t, func(b *contract.PkiBundle) { c.change(t, m, b) }))
-			r := h.run(h.command(nil, h.commandFor(m, nil)))
-			if r.code() != "ENROLL_BUNDLE_INVALID" {
-				t.Errorf("%.500s", r.raw)
-			}
-			h.unharmed(t, r)
-		})
-	}
-}
-
-// TestResetAtEachByte cuts a good answer at each offset. The bundle is gone, so
-// nothing can be put in place; the next run says so, and what to do.
-func TestResetAtEachByte(t *testing.T) {
-	m, h := newRaw(t), newHost(t)
-	answer := frame(200, m.bundle(t, nil))
-	stride := 1
-	if !full {
-		stride = len(answer)/10 + 1
-	}
-	for cut := 0; cut < len(answer); cut += stride {
-		h.layOut()
-		m.get = writes(answer[:cut])
-		r := h.run(h.command(nil, h.commandFor(m, nil)))
-		h.unharmed(t, r)
-		m.get = answers(200, `{"status":"notfound"}`)
-		if next := h.run(h.command(nil, h.commandFor(m, nil))); next.code() != "ENROLL_BUNDLE_LOST" || !strings.Contains(next.Error.Hint, "administrator") {
-			t.Errorf("cut at %d, and the next run says %s: %s", cut, next.code(), next.Msg)
-		}
-		tally.add("reset at each byte", func(r *row) { r.points++; r.all = len(answer); r.runs += 2 })
-	}
-	h.layOut()
-	m.get = answers(200, m.bundle(t, nil))
-	if r := h.run(h.command(nil, h.commandFor(m, nil))); r.State != "enrolled" {
-		t.Errorf("the whole answer: %s", r.raw)
 	}
 }
 
