@@ -97,3 +97,22 @@ func (r *rig) failAt(t *testing.T, op faultfs.Op, faults *faultfs.Fs) {
 		t.Errorf("%v at %s: %s", faults.Err, op, wrong)
 	}
 }
+
+// A disk that takes nothing from the moment at which the bundle comes: it is
+// lost then, and the result says so and what an administrator does.
+func TestBundleThatCanGoNowhereIsToldAsLost(t *testing.T) {
+	r := newRig(t)
+	polled := false
+	faults := &faultfs.Fs{At: 1, Forever: true, Err: syscall.EIO, Match: func(op faultfs.Op) bool {
+		polled = polled || r.manager.polls > 0
+		return polled && op.Name != "open" && op.Name != "read" && op.Name != "stat" && op.Name != "lstat"
+	}}
+	res := r.run(faults, nil)
+	if !res.Failed || res.Error.Code != contract.CodeFilesystem || !strings.Contains(res.Msg, "is lost") ||
+		!strings.Contains(res.Error.Hint, "an administrator removes host web1.example.com") {
+		t.Fatalf("%+v: %s", res.Error, res.Msg)
+	}
+	if res := r.run(nil, nil); !res.Failed || res.Error.Code != contract.CodeBundleLost {
+		t.Errorf("the next run: %s", res.Msg)
+	}
+}

@@ -16,6 +16,8 @@ type spooledAnswer struct {
 	spooled
 	bundle     *contract.PkiBundle
 	retryAfter time.Duration
+	// stored says that the answer is on disk.
+	stored bool
 }
 
 // poll asks once. Between the manager's act and the bundle on disk stand the
@@ -43,24 +45,23 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *tokenRecord) (*
 	if raw.PeerIP.IsValid() {
 		a.PeerIP = raw.PeerIP.String()
 	}
-	stored := false
 	if raw.HTTPStatus >= 200 && raw.HTTPStatus <= 299 && len(raw.Body) > 0 {
 		record, err := encodeRecord(a.spooled)
 		if err == nil {
 			err = slot.Store(record)
 		}
-		if stored = err == nil; !stored {
+		if a.stored = err == nil; !a.stored {
 			r.res.warn(fmt.Sprintf("the manager's answer could not be stored, it is used from memory: %v", err))
 		}
 	}
 	verdict, bundle, err := managerclient.Judge(raw.HTTPStatus, raw.Body)
 	a.bundle = bundle
-	return a, verdict, r.heard(verdict, a, stored, unanswered, err)
+	return a, verdict, r.heard(verdict, a, unanswered, err)
 }
 
 // heard brings the disk in line with an answer, and words the ones that end a
 // run.
-func (r *run) heard(verdict managerclient.Verdict, a *spooledAnswer, stored bool, unanswered *time.Time, why error) error {
+func (r *run) heard(verdict managerclient.Verdict, a *spooledAnswer, unanswered *time.Time, why error) error {
 	switch verdict {
 	case managerclient.Approved:
 		r.o.spool, r.o.pollAt = &a.spooled, nil
@@ -77,7 +78,7 @@ func (r *run) heard(verdict managerclient.Verdict, a *spooledAnswer, stored bool
 	case managerclient.Denied, managerclient.Unknown:
 		return r.turnedDown(verdict, unanswered)
 	default:
-		return r.nonsense(a, stored, unanswered, why)
+		return r.nonsense(a, unanswered, why)
 	}
 }
 
@@ -113,8 +114,8 @@ func (r *run) turnedDown(verdict managerclient.Verdict, unanswered *time.Time) e
 
 // nonsense deals with an answer that the contract does not know. One that
 // looks like a bundle is kept: what is in it cannot be had again.
-func (r *run) nonsense(a *spooledAnswer, stored bool, unanswered *time.Time, why error) error {
-	if !stored || !bytes.Contains(a.Body, []byte("server_key")) {
+func (r *run) nonsense(a *spooledAnswer, unanswered *time.Time, why error) error {
+	if !a.stored || !bytes.Contains(a.Body, []byte("server_key")) {
 		if err := r.restoreSpool(unanswered); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -30,7 +31,23 @@ func (r *run) approved(ctx context.Context, a *spooledAnswer) error {
 	r.Progress(Progress{Phase: PhaseProvision, Attempts: r.res.Attempts})
 	r.res.Attempts++
 	r.audit(contract.EventApproved, nil)
-	return r.settleBundle(r.provision(ctx, a.bundle, a.spooled.source()))
+	err := r.provision(ctx, a.bundle, a.spooled.source())
+	if err != nil && !a.stored && !r.underWay(a.bundle) {
+		return contract.Errorf(contract.CodeOf(err), "the manager's bundle could be neither stored nor put in place, and is lost: %w", err).
+			WithHint("%s; on the manager, an administrator removes host %s first", contract.HintOf(err), r.res.FQDN)
+	}
+	return r.settleBundle(err)
+}
+
+// underWay tells whether the next run can do without the manager: a bundle is
+// in place, or staged with its journal.
+func (r *run) underWay(bundle *contract.PkiBundle) bool {
+	journal, err := r.Files.LoadJournal(r.settings.state.journal)
+	if err != nil || journal != nil {
+		return journal != nil
+	}
+	cert, err := r.Files.Read(r.serverCert)
+	return err == nil && cert.Exists && strings.HasPrefix(string(cert.Content), strings.TrimSpace(bundle.ServerCrt))
 }
 
 // provisionSpool puts an answer in place that an earlier run received. It asks
@@ -43,7 +60,7 @@ func (r *run) provisionSpool(ctx context.Context) error {
 	case verdict == managerclient.Bad && r.Check:
 		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.settings.state.spool, err)
 	case verdict == managerclient.Bad:
-		return r.nonsense(&spooledAnswer{spooled: *r.o.spool}, true, nil, err)
+		return r.nonsense(&spooledAnswer{spooled: *r.o.spool, stored: true}, nil, err)
 	default:
 		// The run was killed between the storing of a pending answer and its
 		// dropping: there is no bundle in it.

@@ -1,6 +1,7 @@
 package torture_test
 
 import (
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,35 @@ func fileChange(c torture.Call) bool {
 		return false
 	}
 	return c.Kind == torture.Changing && !strings.HasPrefix(c.Path, "torture") // stdout
+}
+
+// TestDiskThatStaysBroken lets each call that changes files fail from some
+// point on, as on a disk that is full or gone for good. What was in place
+// serves on, and once the disk is back the next run converges.
+func TestDiskThatStaysBroken(t *testing.T) {
+	needTracing(t)
+	for _, c := range scenarios() {
+		if c.absent {
+			continue
+		}
+		c.conflict409 = true
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, c)
+			s.prepare(c)
+			calm := s.attack(s.commandOf(c), torture.Attack{Counts: fileChange, At: -1})
+			name := "broken disk: " + c.name
+			stride := max(1, len(calm.Calls)/sample)
+			if full {
+				stride = 1
+			}
+			tally.add(name, func(r *row) { r.all = len(calm.Calls) })
+			for at := 0; at < len(calm.Calls); at += stride {
+				s.prepare(c)
+				s.fail(t, c, name, torture.Attack{At: at, Errno: errnos[at/stride%len(errnos)], Forever: true})
+			}
+		})
+	}
 }
 
 // TestErrorAtEverySystemCall lets each call that changes files fail once, with
@@ -43,15 +73,16 @@ func TestErrorAtEverySystemCall(t *testing.T) {
 			for at := 0; at < len(calm.Calls); at += stride {
 				for i := range each {
 					s.prepare(c)
-					s.fail(t, c, name, at, errnos[(at/stride+i)%len(errnos)])
+					s.fail(t, c, name, torture.Attack{At: at, Errno: errnos[(at/stride+i)%len(errnos)]})
 				}
 			}
 		})
 	}
 }
 
-func (s *site) fail(t *testing.T, c scenario, name string, at int, errno syscall.Errno) {
-	ended := s.attack(s.commandOf(c), torture.Attack{Counts: fileChange, At: at, Errno: errno})
+func (s *site) fail(t *testing.T, c scenario, name string, a torture.Attack) {
+	a.Counts = fileChange
+	ended := s.attack(s.commandOf(c), a)
 	if ended.Hit == nil {
 		return
 	}
@@ -59,17 +90,30 @@ func (s *site) fail(t *testing.T, c scenario, name string, at int, errno syscall
 	r, err := parse(ended.Stdout, ended.Stderr, ended.Exit)
 	switch {
 	case err != nil:
-		t.Errorf("at %d, %s, %v: %v", at, ended.Hit, errno, err)
+		t.Errorf("at %d, %s, %v: %v", a.At, ended.Hit, a.Errno, err)
 	case r.Failed && r.code() != "ENROLL_FILESYSTEM":
-		t.Errorf("at %d, %s, %v: fails with %s: %s", at, ended.Hit, errno, r.code(), r.Msg)
+		t.Errorf("at %d, %s, %v: fails with %s: %s", a.At, ended.Hit, a.Errno, r.code(), r.Msg)
 	case r.Failed && r.Error.Hint == "":
-		t.Errorf("at %d, %s, %v: no hint: %s", at, ended.Hit, errno, r.Msg)
+		t.Errorf("at %d, %s, %v: no hint: %s", a.At, ended.Hit, a.Errno, r.Msg)
+	}
+	if !renamedSet(ended.Calls) && s.set() != s.old && !c.absent {
+		tally.add(name, func(r *row) { r.lost++ })
+		t.Errorf("at %d, %s, %v: nothing was renamed, and the set is %s", a.At, ended.Hit, a.Errno, s.set())
 	}
 	for _, secret := range s.lab.canaries() {
 		if strings.Contains(ended.Stdout, secret) {
 			tally.add(name, func(r *row) { r.leaks++ })
-			t.Errorf("at %d, %s, %v: a secret in the result", at, ended.Hit, errno)
+			t.Errorf("at %d, %s, %v: a secret in the result", a.At, ended.Hit, a.Errno)
 		}
 	}
-	s.recover(t, c, name, at, ended, false)
+	// With a disk that takes nothing any more, an answer that has come can go
+	// nowhere: the window of a kill.
+	s.recover(t, c, name, a.At, ended, a.Forever)
+}
+
+// renamedSet tells whether a file of the set was, or may have been, renamed.
+func renamedSet(calls []torture.Call) bool {
+	return slices.ContainsFunc(calls, func(c torture.Call) bool {
+		return strings.HasPrefix(c.Name, "rename") && strings.Contains(c.To, "/certs/")
+	})
 }

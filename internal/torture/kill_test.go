@@ -1,6 +1,7 @@
 package torture_test
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -49,11 +50,14 @@ func TestKillAtEverySystemCall(t *testing.T) {
 
 func (s *site) prepare(c scenario) { c.prepare(s) }
 
-func (s *site) commandOf(c scenario) (cmd torture.Command) {
+func (s *site) commandOf(c scenario) torture.Command {
 	if c.absent {
 		return s.command(nil, c.options)
 	}
-	return s.command(s.lab, c.options)
+	all := options{}
+	maps.Copy(all, c.options)
+	maps.Copy(all, s.carried)
+	return s.command(s.lab, all)
 }
 
 // recover runs the program after an attack and judges what was left. A kill,

@@ -1,10 +1,18 @@
 package torture_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/manager"
+	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/torture"
 )
 
 // scenario is one way through the program that is attacked at every point.
@@ -31,6 +39,10 @@ type site struct {
 	template image
 	// old is the serial number of the set that the run replaces, or "none".
 	old string
+	// carried are the options for a bundle that comes by hand, and carriedSerial
+	// the serial number in it; nil where the manager gives the bundle.
+	carried       options
+	carriedSerial string
 }
 
 const day = 24 * time.Hour
@@ -54,6 +66,10 @@ func scenarios() []scenario {
 			s.lab.forget()
 			s.restore(s.template)
 		}},
+		{name: "finish a killed run", setup: func(s *site) { s.enrollLongAgo(); s.killBetweenRenames() }, prepare: func(s *site) {
+			s.restore(s.template)
+		}, options: options{"renew_before": 0}},
+		{name: "carried bundle", setup: func(s *site) { s.carryBundle() }, prepare: func(s *site) { s.layOut(); s.old = "none" }},
 		{name: "absent", setup: func(s *site) { s.enrollLongAgo() }, options: options{"state": "absent"}, absent: true,
 			prepare: func(s *site) { s.restore(s.template) }},
 	}
@@ -69,6 +85,37 @@ func (s *site) enrollLongAgo() {
 	}
 	s.lab.ahead.Store(0)
 	s.template, s.old = s.image(), s.set()
+}
+
+// killBetweenRenames leaves a renewal whose key stands and whose certificate
+// does not.
+func (s *site) killBetweenRenames() {
+	s.lab.forget()
+	cmd := s.command(s.lab, nil)
+	ended := s.attack(cmd, torture.Attack{At: 0, Counts: func(c torture.Call) bool {
+		return strings.HasPrefix(c.Name, "rename") && strings.HasSuffix(c.To, "/certs/server.pem")
+	}})
+	if s.old = s.set(); !ended.Killed || !strings.HasPrefix(s.old, "mixture") {
+		s.t.Fatalf("not killed between two renames: %v, the set is %s", ended.Hit, s.old)
+	}
+	s.template = s.image()
+}
+
+// carryBundle brings a bundle by hand.
+func (s *site) carryBundle() {
+	ca := pkitest.NewCA(s.t)
+	leaf := ca.Issue(s.t, pkitest.DNS("web1.example.com"), pkitest.IP("127.0.0.1"))
+	b := leaf.Bundle(s.t)
+	raw, err := json.Marshal(contract.PollingStatus{Status: contract.StatusApproved, PkiBundle: b})
+	must(s.t, err)
+	file := filepath.Join(s.args, "bundle.json")
+	must(s.t, os.WriteFile(file, raw, 0o600))
+	block, _ := pemBlock(b.CACrt)
+	s.carried = options{"bundle_path": file, "bundle_ca_fingerprint": fmt.Sprintf("%x", sum(block)), "manager_ip": "127.0.0.1"}
+	s.carriedSerial = strings.ToLower(leaf.Cert.SerialNumber.Text(16))
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	s.lab.secrets = keyLines(string(raw))
 }
 
 func newSite(t testing.TB, c scenario) *site {
@@ -89,7 +136,10 @@ func (s *site) stored() (token, bundle bool) {
 // undisturbed run leaves.
 func (s *site) checkEnd(c scenario) []string {
 	serial, list := "none", s.whitelist
-	if !c.absent {
+	switch {
+	case s.carried != nil:
+		serial, list = s.carriedSerial, s.admitted()
+	case !c.absent:
 		serial, list = s.lab.serial(), s.admitted()
 	}
 	return s.check(serial, list, s.lab.canaries())
