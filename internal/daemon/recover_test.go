@@ -198,3 +198,15 @@ func TestALinkIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A daemon that was killed while it wrote its status leaves a temporary file,
+// which the next one removes.
+func TestStatusTempOfAKilledDaemonIsSwept(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	h.write("run/.status.json.0123456789abcdef.enroll~tmp", "half")
+	h.start().listening()
+	if left, _ := filepath.Glob(h.path("run/.*tmp")); len(left) > 0 {
+		t.Errorf("%v left", left)
+	}
+}

@@ -64,6 +64,9 @@ func (d *daemon) run(ctx context.Context) error {
 	defer stop(nil)
 	a := d.newAgent()
 	d.finishKilledRun(ctx)
+	if err := a.status.sweep(); err != nil {
+		d.log.WithError(err).Warn("a temporary file of the status file was left behind")
+	}
 	a.readWhitelist()
 
 	changed := make(chan struct{}, 1)

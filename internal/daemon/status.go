@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -45,7 +47,20 @@ func (f statusFile) write(s status) error {
 	if err := f.files.EnsureDir(filepath.Dir(f.path), 0o755); err != nil {
 		return err
 	}
-	return f.files.Replace(f.path, append(raw, '\n'), hostfs.Attributes{Mode: 0o644, UID: hostfs.Keep, GID: hostfs.Keep})
+	replace := func() error {
+		return f.files.Replace(f.path, append(raw, '\n'), hostfs.Attributes{Mode: 0o644, UID: hostfs.Keep, GID: hostfs.Keep})
+	}
+	err = replace()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = replace() // another daemon, that began, has swept our temp file
+	}
+	return err
+}
+
+// sweep removes what a daemon left that was killed while it wrote.
+func (f statusFile) sweep() error {
+	_, err := f.files.SweepTemps([]string{filepath.Dir(f.path)}, nil)
+	return err
 }
 
 // remove takes the file away, unless another process has written it meanwhile.

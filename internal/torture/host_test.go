@@ -267,7 +267,7 @@ func (h *host) admitted() string {
 
 // files that may stand on a host when a run has ended.
 var (
-	lasting = regexp.MustCompile(`^(\.|etc|certs|state|log|etc/(config|whitelist)\.yaml(\.lock)?|etc/whitelist\.yaml\.[0-9TZ]+~|` +
+	lasting = regexp.MustCompile(`^(\.|etc|certs|state|log|run|etc/(config|whitelist)\.yaml(\.lock)?|etc/whitelist\.yaml\.[0-9TZ]+~|` +
 		`certs/(ca|server|server\.key|crl)\.pem|certs/(ca|server|server\.key|crl)\.pem\.[0-9TZ]+~|` +
 		`state/(lock|provenance\.json)|log/audit\.log)$`)
 	keyFile = regexp.MustCompile(`^certs/server\.key\.pem(\.[0-9TZ]+~)?$`)

@@ -20,8 +20,8 @@ var (
 	every = os.Getenv("TORTURE_FULL") == "all"
 )
 
-// bin is the built program.
-var bin string
+// bin is the built program, agentBin the daemon.
+var bin, agentBin string
 
 func TestMain(m *testing.M) {
 	torture.Shim()
@@ -35,9 +35,9 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	bin = filepath.Join(dir, "enrollment")
+	bin, agentBin = filepath.Join(dir, "enrollment"), filepath.Join(dir, "linux_patch_api")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "validator_novalidatefn,nethttpomithttp2",
-		"-o", bin, "../../module/enrollment")
+		"-o", dir+"/", "../../module/enrollment", "../cmd/linux_patch_api")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)

@@ -73,6 +73,9 @@ var calls = map[uint64]known{
 
 	unix.SYS_SOCKET: {"socket", bare, Looking}, unix.SYS_BIND: {"bind", bare, Looking}, unix.SYS_GETSOCKNAME: {"getsockname", bare, Looking},
 	unix.SYS_GETPEERNAME: {"getpeername", bare, Looking}, unix.SYS_GETSOCKOPT: {"getsockopt", bare, Looking}, unix.SYS_SETSOCKOPT: {"setsockopt", bare, Looking},
-	unix.SYS_PIDFD_OPEN: {"pidfd_open", bare, Inner}, unix.SYS_PIDFD_SEND_SIGNAL: {"pidfd_send_signal", bare, Inner}, unix.SYS_WAITID: {"waitid", bare, Inner},
+	unix.SYS_LISTEN: {"listen", bare, Looking}, unix.SYS_ACCEPT4: {"accept4", bare, Looking},
+	unix.SYS_INOTIFY_INIT1: {"inotify_init1", bare, Looking}, unix.SYS_INOTIFY_ADD_WATCH: {"inotify_add_watch", bare, Looking},
+	unix.SYS_INOTIFY_RM_WATCH: {"inotify_rm_watch", bare, Looking},
+	unix.SYS_PIDFD_OPEN:       {"pidfd_open", bare, Inner}, unix.SYS_PIDFD_SEND_SIGNAL: {"pidfd_send_signal", bare, Inner}, unix.SYS_WAITID: {"waitid", bare, Inner},
 	unix.SYS_IOCTL: {"ioctl", bare, Looking},
 }

@@ -1,0 +1,196 @@
+package torture_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linux-patch/enroll/internal/manager"
+	"github.com/linux-patch/enroll/internal/torture"
+)
+
+// untilListening kills a traced daemon at the call after the one that tells in
+// the status file that it listens: it would go on for ever.
+func (s *site) untilListening(a torture.Attack) torture.Attack {
+	told := false
+	a.AtCall = func(pid int, c torture.Call) {
+		switch {
+		case told:
+			_ = unix.Kill(pid, unix.SIGKILL)
+		case strings.HasPrefix(c.Name, "rename") && strings.HasSuffix(c.To, "/run/status.json"):
+			raw, _ := os.ReadFile(c.Path)
+			told = strings.Contains(string(raw), `"state":"listening"`)
+		}
+	}
+	return a
+}
+
+// TestKillTheDaemonAtEverySystemCall kills the daemon at each call that does
+// something, from its start until it listens, and starts it again.
+func TestKillTheDaemonAtEverySystemCall(t *testing.T) {
+	needTracing(t)
+	changes := func(c torture.Call) bool { return c.Kind != torture.Looking }
+	for _, c := range []scenario{
+		{name: "enroll", conflict409: true, prepare: func(s *site) { s.lab.forget(); s.layOut(); s.agentConfig() }},
+		{name: "finish a killed run", setup: func(s *site) { s.enrollLongAgo(); s.killBetweenRenames() }, prepare: func(s *site) {
+			s.restore(s.template)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, c)
+			s.prepare(c)
+			cmd := s.agentCommand(s.lab, "status.json")
+			calm := s.attack(cmd, s.untilListening(torture.Attack{Counts: changes, At: -1}))
+			if set := s.set(); !calm.Killed || set != s.lab.serial() {
+				t.Fatalf("undisturbed: the set is %s: %s", set, calm.Stderr)
+			}
+			name := "kill the daemon: " + c.name
+			stride := 1
+			if !full {
+				stride = max(1, len(calm.Calls)/sample)
+				t.Logf("every %d. of %d points", stride, len(calm.Calls))
+			}
+			tally.add(name, func(r *row) { r.all = len(calm.Calls) })
+			for at := 0; ; at += stride {
+				s.prepare(c)
+				ended := s.attack(cmd, s.untilListening(torture.Attack{Counts: changes, At: at}))
+				if ended.Hit == nil {
+					break
+				}
+				tally.hit(name, ended.Hit)
+				s.restart(t, c, name, at, ended)
+			}
+		})
+	}
+}
+
+// restart starts the daemon after a kill and judges what it makes of it.
+func (s *site) restart(t *testing.T, c scenario, name string, at int, ended torture.Ended) {
+	t.Helper()
+	s.lab.settle()
+	token, bundle := s.stored()
+	before, registered, handedOut := s.lab.counts()
+	lost := func(format string, args ...any) {
+		tally.add(name, func(r *row) { r.lost++ })
+		t.Errorf("at %d, %s: "+format, append([]any{at, ended.Hit}, args...)...)
+	}
+	if set := s.set(); strings.HasPrefix(set, "mixture") {
+		if _, err := os.Stat(s.path("state/journal")); err != nil {
+			tally.add(name, func(r *row) { r.mixed++ })
+			t.Errorf("at %d, %s: %s, and no journal", at, ended.Hit, set)
+		}
+	}
+	for secret := range strings.SplitSeq(strings.Join(s.lab.canaries(), "\n"), "\n") {
+		if secret != "" && strings.Contains(ended.Stderr, secret) {
+			tally.add(name, func(r *row) { r.leaks++ })
+			t.Errorf("at %d, %s: a secret in the log", at, ended.Hit)
+		}
+	}
+	a := s.start(t, s.lab, "status.json")
+	runs := 1
+	// Who finds a manager that knows the host already waits, and tells what an
+	// administrator does.
+	told := func() bool {
+		text := a.log.String()
+		return strings.Contains(text, "administrator removes the host") && !strings.Contains(text, "level=error")
+	}
+	up := a.eventually(func() bool { return a.address() != "" || told() }) && a.address() != ""
+	if posts, _, _ := s.lab.counts(); (token || bundle) && posts > before {
+		lost("registered again, though a token or bundle was stored")
+	}
+	if !up && s.acted(token, bundle, registered, handedOut) {
+		tally.add(name, func(r *row) { r.inWindow++ })
+		window.add(name, ended)
+		s.lab.removeHosts()
+		switch {
+		case !a.over() && told():
+			s.lab.approve()
+		case a.over() && strings.Contains(a.log.String(), "administrator"):
+			s.lab.deny()
+			a = s.start(t, s.lab, "status.json")
+			runs++
+		default:
+			lost("in the window, and the daemon says %s", a.log)
+		}
+		up = a.listening()
+	}
+	tally.add(name, func(r *row) { r.runs += 1 + runs })
+	if !up {
+		lost("does not listen: %s", a.log)
+		return
+	}
+	// What the killed one had not come to, the next one does while it listens.
+	if !a.eventually(func() bool { serial, err := a.serial(); return err == nil && serial == s.lab.serial() && s.settled() }) {
+		serial, err := a.serial()
+		lost("it serves %s, %v, and has ended its work: %v: %s", serial, err, s.settled(), a.log)
+	}
+	a.stop(t)
+	for _, wrong := range s.checkEnd(c) {
+		lost("%s", wrong)
+	}
+}
+
+// settled tells whether nothing is left of a request.
+func (s *site) settled() bool {
+	for _, name := range []string{"token", "request", "spool", "journal"} {
+		if _, err := os.Stat(s.path("state/" + name)); err == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// TestCrowdOfDaemonsAndModules: daemons that enroll the host and runs of the
+// module at the same time are one enrollment, and each daemon comes to listen.
+func TestCrowdOfDaemonsAndModules(t *testing.T) {
+	const name, daemons = "crowd with daemons", 4
+	modules := 40
+	if full {
+		modules = 200
+	}
+	s := &site{host: newHost(t), lab: newLab(t, manager.Options{})}
+	s.agentConfig()
+	cmd := s.command(s.lab, options{"fqdn": nil, "report_ip": nil})
+	var all sync.WaitGroup
+	var agents [daemons]*agent
+	for i := range daemons {
+		agents[i] = s.start(t, s.lab, fmt.Sprintf("status%d.json", i))
+	}
+	for range modules {
+		all.Go(func() {
+			if r := s.run(cmd); r.Failed || r.State != "enrolled" && r.State != "pending" {
+				tally.add(name, func(r *row) { r.lost++ })
+				t.Errorf("a module: %s", r.raw)
+			}
+		})
+	}
+	all.Wait()
+	for _, a := range agents {
+		if !a.listening() {
+			tally.add(name, func(r *row) { r.lost++ })
+			t.Errorf("a daemon does not listen: %s", a.log)
+			continue
+		}
+		if serial, err := a.serial(); err != nil || serial != s.lab.serial() {
+			t.Errorf("it serves %s, %v", serial, err)
+		}
+	}
+	tally.add(name, func(r *row) { r.runs += modules + daemons })
+	if posts, registered, handedOut := s.lab.counts(); posts != 1 || registered != 1 || handedOut != 1 {
+		tally.add(name, func(r *row) { r.lost++ })
+		t.Errorf("%d registrations, %d taken, %d bundles", posts, registered, handedOut)
+	}
+	for _, a := range agents {
+		if !a.over() {
+			a.stop(t)
+		}
+	}
+	for _, wrong := range s.checkEnd(scenario{}) {
+		t.Error(wrong)
+	}
+}
