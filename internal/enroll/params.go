@@ -41,7 +41,7 @@ type Params struct {
 	BundlePath           Path   `arg:"bundle_path" validate:"omitempty,abspath"`
 	Insecure             bool   `arg:"insecure"`
 
-	FQDN            string `arg:"fqdn" validate:"omitempty,hostname_rfc1123"`
+	FQDN            string `arg:"fqdn" validate:"omitempty,host"`
 	ReportIP        string `arg:"report_ip" validate:"omitempty,ip"`
 	ReportInterface string `arg:"report_interface"`
 	ManagerIP       string `arg:"manager_ip" validate:"omitempty,ip"`

@@ -4,21 +4,20 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 )
 
-// backupSuffix is what follows NAME and a dot in a backup's name. The time is
+// backupTime is what follows NAME and a dot in a backup's name. The time is
 // UTC, so that names sort by age.
-var backupSuffix = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z~$`)
-
 const backupTime = "20060102T150405Z~"
 
 // isBackup tells whether candidate is a backup, as we name them, of path.
 func isBackup(path, candidate string) bool {
 	suffix, ok := strings.CutPrefix(candidate, path+".")
-	return ok && backupSuffix.MatchString(suffix)
+	day, clock, both := strings.Cut(suffix, "T")
+	clock, whole := strings.CutSuffix(clock, "Z~")
+	return ok && both && whole && len(day) == 8 && len(clock) == 6 && consistsOf(day+clock, "0123456789")
 }
 
 // Backups lists the backups NAME.TIMESTAMP~ of the file at path, oldest first.

@@ -127,9 +127,10 @@ func TestCommitOrder(t *testing.T) {
 	}
 	var order []string
 	for _, op := range f.Ops() {
-		path := tempName.ReplaceAllStringFunc(filepath.Base(op.Path), func(name string) string {
-			return name[:len(name)-len("0123456789abcdef.enroll~tmp")] + "tmp"
-		})
+		path := filepath.Base(op.Path)
+		if isTempName(path) {
+			path = path[:len(path)-len("0123456789abcdef.enroll~tmp")] + "tmp"
+		}
 		switch op.Name {
 		case "write", "sync", "rename", "remove":
 			order = append(order, op.Name+" "+path)

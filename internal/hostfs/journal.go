@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"regexp"
 	"slices"
 )
 
@@ -121,19 +120,20 @@ func decodeJournal(content []byte) (*Journal, error) {
 	return &j, nil
 }
 
-var hexHash = regexp.MustCompile(`^([0-9a-f]{64})?$`)
+// isHash tells whether s is a SHA-256, or empty for no content.
+func isHash(s string) bool { return s == "" || len(s) == 64 && consistsOf(s, hexDigits) }
 
 // validate lets a step touch its path and its own temp file, nothing else.
 func (s step) validate() error {
 	if _, err := within(s.Path); err != nil || filepath.Clean(s.Path) != s.Path || s.Path == "/" {
 		return errNotClean
 	}
-	if !hexHash.MatchString(s.Before) || !hexHash.MatchString(s.After) {
+	if !isHash(s.Before) || !isHash(s.After) {
 		return errors.New("not a SHA-256")
 	}
 	switch s.Action {
 	case doWrite, doBackup:
-		if !tempName.MatchString(s.Temp) || s.After == "" {
+		if !isTempName(s.Temp) || s.After == "" {
 			return errors.New("no temp file of ours, or no hash")
 		}
 	case doRemove:

@@ -9,15 +9,32 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/afero"
 )
 
-// tempName matches the names of our temp files: hidden from globs such as
-// *.pem, unique, and like nobody else's.
-var tempName = regexp.MustCompile(`^\.[^/]+\.[0-9a-f]{16}\.enroll~tmp$`)
+const (
+	tempEnd   = ".enroll~tmp"
+	hexDigits = "0123456789abcdef"
+)
+
+// isTempName tells the names of our temp files: hidden from globs such as
+// *.pem, unique, and like nobody else's. It is no regular expression: those are
+// compiled at each start, and a converged run ends within milliseconds.
+func isTempName(name string) bool {
+	rest, ours := strings.CutSuffix(name, tempEnd)
+	dot := strings.LastIndexByte(rest, '.')
+	if !ours || dot < 0 || strings.Contains(name, "/") {
+		return false
+	}
+	base, unique := rest[:dot], rest[dot+1:]
+	return len(base) > 1 && base[0] == '.' && len(unique) == 16 && consistsOf(unique, hexDigits)
+}
+
+// consistsOf tells whether every character of s is one of set.
+func consistsOf(s, set string) bool { return strings.Trim(s, set) == "" }
 
 // createTemp creates a new, empty file of mode 0600 beside target.
 func (h *Host) createTemp(target string) (afero.File, string, error) {
@@ -27,7 +44,7 @@ func (h *Host) createTemp(target string) (afero.File, string, error) {
 		if _, err := io.ReadFull(h.opt.Random, unique[:]); err != nil {
 			return nil, "", fmt.Errorf("random name for %s: %w", target, err)
 		}
-		temp := dir + "." + base + "." + hex.EncodeToString(unique[:]) + ".enroll~tmp"
+		temp := dir + "." + base + "." + hex.EncodeToString(unique[:]) + tempEnd
 		f, err := h.open(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err == nil {
 			return f, temp, nil
@@ -122,7 +139,7 @@ func (h *Host) temps(dirs []string, keep *Journal) (found []string, first error)
 		first = cmp.Or(first, err)
 		for _, name := range names {
 			path := filepath.Join(dir, name)
-			if !tempName.MatchString(name) || keep.needs(path) {
+			if !isTempName(name) || keep.needs(path) {
 				continue
 			}
 			info, err := h.lstat(path)
