@@ -7,7 +7,7 @@
 On a host that has this build already, a task is one command over the open
 connection with the arguments on its standard input: nothing is written there,
 and no Python is needed. A host that has it not says so in the same answer and
-gets it once, compressed, over the same channel.
+gets it once, compressed, over the same channel, in the command that runs it.
 
 A program that somebody else could have put there never runs. The cache and
 every directory above it belong to root or to who runs the program, and nobody
@@ -77,16 +77,20 @@ RUN = PRELUDE + (
 
 UPLOAD = (
     # The rest of the input is read also where it is of no use: a controller
-    # that cannot deliver it takes the host for unreachable.
-    r'trap "cat >/dev/null" EXIT; '
+    # that cannot deliver it takes the host for unreachable. The first line are
+    # the arguments: a shell takes no byte more of a stream than a line has.
+    r'trap "cat >/dev/null" EXIT; IFS= read -r j; '
     + PRELUDE
     + r'r=$?; umask 077; [ "$r" != 3 ] || mkdir "$d" 2>/dev/null; n=$#; LC_ALL=C ls -ldn "$@" | check; '
     r'[ $? = 1 ] || { say unsafe; exit 1; }; '
     r'w=$d/.new.%(nonce)s; trap "rm -f \"$w\"; cat >/dev/null" EXIT; trap "exit 1" HUP INT TERM; '
     r'gzip -dc >"$w" && s=$(sha256sum <"$w") && [ "${s%%%% *}" = "$c" ] && chmod 0700 "$w" && mv -f "$w" "$f" || exit 1; '
-    r'say uploaded; for w in "$d"/%(program)s-*-linux-"$a"; do [ "$w" = "$f" ] || rm -f "$w"; done; '
+    r'for w in "$d"/%(program)s-*-linux-"$a"; do [ "$w" = "$f" ] || rm -f "$w"; done; '
     # Of an upload that was cut off; a younger one may be under way.
-    r'find "$d" -name ".new.*" -mtime +0 -exec rm -f {} \; 2>/dev/null; exit 0'
+    r'find "$d" -name ".new.*" -mtime +0 -exec rm -f {} \; 2>/dev/null; cat >/dev/null; trap - EXIT HUP INT TERM; '
+    # Where printf is no part of the shell, the arguments would stand in a
+    # command line: such a host is asked to run the program in a second command.
+    r'case $(command -v printf) in printf) say run; printf %%s "$j" | %(start)s "$f" -;; *) say uploaded;; esac'
 )
 
 
@@ -103,7 +107,7 @@ def run(action, programs, environment, arguments):
         builds = _builds(programs)
         answer, said = _run(action, builds, environment, arguments)
         if said.startswith("miss "):
-            said = _upload(action, builds, said.split()[1])
+            answer, said = _upload(action, builds[said.split()[1]], builds, environment, arguments)
             if said == "uploaded":
                 answer, said = _run(action, builds, environment, arguments)
         if answer is not None:
@@ -146,7 +150,17 @@ def _pipelining(action):
 
 def _run(action, builds, environment, arguments):
     """The answer, or None, and what the host said."""
-    said, answer = _tell(action, RUN, builds, to_bytes(arguments), start=environment.strip() or "exec")
+    return _started(*_tell(action, RUN, builds, to_bytes(arguments), environment))
+
+
+def _upload(action, build, builds, environment, arguments):
+    """Brings the program to the host and runs it; returns as _run does."""
+    display.vvv("uploading %s" % build.path, host=action._play_context.remote_addr)
+    data = b"%s\n%s" % (to_bytes(arguments), _compressed(build))
+    return _started(*_tell(action, UPLOAD, builds, data, environment))
+
+
+def _started(said, answer):
     if said != "run":
         return None, said
     if answer["rc"] in NOT_STARTED and not answer["stdout"].strip():
@@ -154,14 +168,7 @@ def _run(action, builds, environment, arguments):
     return answer, said
 
 
-def _upload(action, builds, arch):
-    build = builds[arch]
-    display.vvv("uploading %s" % build.path, host=action._play_context.remote_addr)
-    said, _answer = _tell(action, UPLOAD, builds, _compressed(build))
-    return said
-
-
-def _tell(action, script, builds, data, **more):
+def _tell(action, script, builds, data, environment):
     """Runs a script; returns what it said, and its answer with the output after that."""
     nonce = secrets.token_hex(8)
     cases = (
@@ -169,7 +176,12 @@ def _tell(action, script, builds, data, **more):
         for arch, b in builds.items()
     )
     command = script % dict(
-        more, nonce=nonce, roots=ROOTS_CACHE, others=OTHERS_CACHE, program=PROGRAM, builds=" ".join(cases)
+        nonce=nonce,
+        roots=ROOTS_CACHE,
+        others=OTHERS_CACHE,
+        program=PROGRAM,
+        builds=" ".join(cases),
+        start=environment.strip() or "exec",
     )
     # A named executable keeps Ansible from adding a command of its own, which
     # is there for terminals.
