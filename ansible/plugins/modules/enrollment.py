@@ -272,15 +272,13 @@ attributes:
     membership:
       - linux_patch.api.linux_patch
 notes:
+  - The role P(linux_patch.api.enroll#role) has checks, C(config.yaml), the agent and its service around this module.
   - Needs to be run by root, or by another user who may write the files. Use C(become).
   - A failed result has an error code, such as V(ENROLL_DENIED). The collection's README lists them.
   - The C(environment) of a task is shown by Ansible at C(-vvv). Give a proxy with credentials by O(proxy_url).
 seealso:
   - module: linux_patch.api.enrollment_info
     description: How the enrollment stands, without changing anything.
-  - plugin: linux_patch.api.enroll
-    plugin_type: role
-    description: The module with checks, C(config.yaml), the agent and its service around it.
   - name: Deployment guide
     description: One host, a fleet, images, proxies, networks without a way to the manager, and troubleshooting.
     link: https://github.com/linux-patch/enroll/blob/main/docs/DEPLOYMENT_GUIDE.md

@@ -99,9 +99,6 @@ attributes:
 seealso:
   - module: linux_patch.api.enrollment
     description: Mends what this module finds.
-  - plugin: linux_patch.api.enroll
-    plugin_type: role
-    description: Enrolls with checks, C(config.yaml), the agent and its service.
 author:
   - The linux_patch enroll authors (@linux-patch)
 """
