@@ -9,6 +9,7 @@ FUZZTIME ?= 30s
 TESTFLAGS ?=
 
 B := build
+TABLE := $(CURDIR)/$(B)/torture.jsonl
 TARBALL := $(B)/linux_patch-api-$(VERSION).tar.gz
 
 # validator_novalidatefn lets the linker drop methods that nobody calls;
@@ -59,8 +60,12 @@ test: machine-id build collection ## run all tests
 	LINUX_PATCH_BUILT=1 $(GO) test -timeout 30m $(TESTFLAGS) ./...
 
 torture: build ## attack the programs: kill, fail and lie at every point (long)
-	TORTURE_FULL=1 LINUX_PATCH_TORTURE=1 $(GO) test -count=1 -timeout 60m -v $(TESTFLAGS) ./internal/torture ./internal/enroll ./internal/hostfs
-	LINUX_PATCH_TORTURE=1 $(GO) test -count=1 -timeout 15m -v -run 'Swaps|Reloads' ./internal/daemon
+	@rm -f $(TABLE)
+	@status=0; export TORTURE_FULL=1 LINUX_PATCH_TORTURE=1 TORTURE_TABLE='$(TABLE)'; \
+	$(GO) test -count=1 -timeout 30m $(TESTFLAGS) ./internal/enroll ./internal/hostfs || status=1; \
+	$(GO) test -count=1 -timeout 15m -run 'Swaps|Reloads' $(TESTFLAGS) ./internal/daemon || status=1; \
+	$(GO) test -count=1 -timeout 60m -parallel 4 -v $(TESTFLAGS) ./internal/torture || status=1; \
+	exit $$status
 
 # Started in its directory, go test shows what the tests print as they run.
 docs-check: ## hold the documents to the code, and print what was checked

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // torture is how many rounds a test of endurance makes: few in every run, many
@@ -83,6 +84,9 @@ func TestSwapsUnderHandshakes(t *testing.T) {
 	running.Wait()
 	t.Logf("%d swaps in %s, %d handshakes of %d clients; a certificate was served for %s at most after the next stood",
 		swaps, took.Round(time.Millisecond), handshakes.Load(), clients, time.Duration(stalest.Load()).Round(time.Millisecond))
+	tally.Note(t, func() tally.Row {
+		return tally.Row{Attack: "swaps under handshakes", Points: swaps, All: swaps, Runs: int(handshakes.Load())}
+	})
 	if time.Duration(stalest.Load()) > 2*time.Second {
 		t.Error("a new certificate took longer than 2 s")
 	}
@@ -94,6 +98,7 @@ func TestSwapsUnderHandshakes(t *testing.T) {
 // Reloading for years leaves nothing behind.
 func TestReloadsLeaveNothingBehind(t *testing.T) {
 	reloads := torture(400, 10000)
+	tally.Note(t, func() tally.Row { return tally.Row{Attack: "reloads", Points: reloads, All: reloads, Runs: 1} })
 	h := newHost(t)
 	leaves := []*pkitest.Leaf{h.leaf(), h.leaf()}
 	h.install(leaves[0])

@@ -10,6 +10,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 var diskErrors = []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EACCES, syscall.EDQUOT}
@@ -55,9 +56,14 @@ func TestEveryOperationFailing(t *testing.T) {
 				stride = 1
 			}
 			t.Logf("every %d. of %d operations", stride, len(calm.Ops()))
+			points, runs := 0, 0
+			tally.Note(t, func() tally.Row {
+				return tally.Row{Attack: "fault: " + c.name, Points: points, All: len(calm.Ops()), Runs: runs}
+			})
 			for at := 1; at <= len(calm.Ops()); at += stride {
 				r := newRig(t)
 				c.before(r)
+				points, runs = points+1, runs+2
 				r.failAt(t, calm.Ops()[at-1], &faultfs.Fs{At: at, Err: diskErrors[at%len(diskErrors)], Late: at%2 == 0})
 			}
 		})

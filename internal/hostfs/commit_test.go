@@ -13,6 +13,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 	"golang.org/x/sys/unix"
 )
 
@@ -183,12 +184,16 @@ func TestCommitFaults(t *testing.T) {
 		_, err := s.faulty(f).Commit(journalPath, changes)
 		return err
 	}
-	unfinished, undone, finished := 0, 0, 0
+	unfinished, undone, finished, points := 0, 0, 0, 0
+	tally.Note(t, func() tally.Row {
+		return tally.Row{Attack: "fault: commit", Points: points, All: points, Runs: points + unfinished}
+	})
 	eachFault(t, func(f *faultfs.Fs) {
 		if err := run(f); err != nil {
 			t.Fatal(err)
 		}
 	}, func(name string, fault *faultfs.Fs) {
+		points++
 		s, changes := newSet(t)
 		old := s.tree()
 		_, err := s.faulty(fault).Commit(journalPath, changes)
@@ -260,6 +265,9 @@ func sameTargets(got, want map[string]string) error {
 func TestFinishKilledToo(t *testing.T) {
 	const stride = 4
 	journals := 0
+	tally.Note(t, func() tally.Row {
+		return tally.Row{Attack: "fault: finish, after a commit", Points: journals, All: journals * stride, Runs: 3 * journals}
+	})
 	for at, over := 1, false; !over; at++ {
 		for again, over2 := 1+at%stride, false; !over && !over2; again += stride {
 			s, changes := newSet(t)

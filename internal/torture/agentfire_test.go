@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // serving is a daemon that serves a set of ca, and a client of that CA.
@@ -206,11 +207,11 @@ func TestDaemonUnderFire(t *testing.T) {
 	kib := a.memory(t)
 	t.Logf("%d assaults, %d good requests, %d failed, the slowest took %s; at most %d files open, %d KiB in memory",
 		made.Load(), asked, failed, worst.Round(time.Millisecond), files, kib)
-	tally.add(name, func(r *row) {
-		r.points += int(made.Load())
-		r.all += int(made.Load())
-		r.runs += asked
-		r.lost += failed
+	counted.add(name, func(r *tally.Row) {
+		r.Points += int(made.Load())
+		r.All += int(made.Load())
+		r.Runs += asked
+		r.Lost += failed
 	})
 	if asked < 5 || made.Load() < 100 || files > maxFiles || kib > maxKiB {
 		t.Errorf("%d asked, %d assaults, %d files, %d KiB", asked, made.Load(), files, kib)
@@ -274,7 +275,7 @@ func TestDaemonAndHostileSwaps(t *testing.T) {
 				}
 				for range 3 {
 					if err := good.ask(a.address()); err != nil {
-						tally.add(name, func(r *row) { r.lost++ })
+						counted.add(name, func(r *tally.Row) { r.Lost++ })
 						t.Errorf("a good client: %v, %v", err, a.log.String()[logged:])
 					}
 				}
@@ -284,7 +285,7 @@ func TestDaemonAndHostileSwaps(t *testing.T) {
 				if raw, err := os.ReadFile(victim); err != nil || string(raw) != "mine" {
 					t.Errorf("the victim is %q", raw)
 				}
-				tally.add(name, func(r *row) { r.points++; r.all++; r.runs++ })
+				counted.add(name, func(r *tally.Row) { r.Points++; r.All++; r.Runs++ })
 			})
 		}
 	}
@@ -315,7 +316,7 @@ func TestDaemonStartsAmongHostileFiles(t *testing.T) {
 				up := a.listening()
 				text := a.log.String()
 				if !up && (!a.over() || a.cmd.ProcessState.ExitCode() <= 0 || !strings.Contains(text, "level=error")) {
-					tally.add(name, func(r *row) { r.lost++ })
+					counted.add(name, func(r *tally.Row) { r.Lost++ })
 					t.Errorf("it neither listens nor says why not: %s", text)
 				}
 				if strings.Contains(text, "panic") || strings.Contains(text, "goroutine ") {
@@ -327,7 +328,7 @@ func TestDaemonStartsAmongHostileFiles(t *testing.T) {
 				if raw, err := os.ReadFile(victim); err != nil || string(raw) != "mine" {
 					t.Errorf("the victim is %q", raw)
 				}
-				tally.add(name, func(r *row) { r.points++; r.all++; r.runs++ })
+				counted.add(name, func(r *tally.Row) { r.Points++; r.All++; r.Runs++ })
 			})
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/manager"
 	"github.com/linux-patch/enroll/internal/torture"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // untilListening kills a traced daemon at the call after the one that tells in
@@ -55,14 +56,14 @@ func TestKillTheDaemonAtEverySystemCall(t *testing.T) {
 				stride = max(1, len(calm.Calls)/sample)
 				t.Logf("every %d. of %d points", stride, len(calm.Calls))
 			}
-			tally.add(name, func(r *row) { r.all = len(calm.Calls) })
+			counted.add(name, func(r *tally.Row) { r.All = len(calm.Calls) })
 			for at := 0; ; at += stride {
 				s.prepare(c)
 				ended := s.attack(cmd, s.untilListening(torture.Attack{Counts: changes, At: at}))
 				if ended.Hit == nil {
 					break
 				}
-				tally.hit(name, ended.Hit)
+				counted.hit(name, ended.Hit)
 				s.restart(t, c, name, at, ended)
 			}
 		})
@@ -76,18 +77,18 @@ func (s *site) restart(t *testing.T, c scenario, name string, at int, ended tort
 	token, bundle := s.stored()
 	before, registered, handedOut := s.lab.counts()
 	lost := func(format string, args ...any) {
-		tally.add(name, func(r *row) { r.lost++ })
+		counted.add(name, func(r *tally.Row) { r.Lost++ })
 		t.Errorf("at %d, %s: "+format, append([]any{at, ended.Hit}, args...)...)
 	}
 	if set := s.set(); strings.HasPrefix(set, "mixture") {
 		if _, err := os.Stat(s.path("state/journal")); err != nil {
-			tally.add(name, func(r *row) { r.mixed++ })
+			counted.add(name, func(r *tally.Row) { r.Mixed++ })
 			t.Errorf("at %d, %s: %s, and no journal", at, ended.Hit, set)
 		}
 	}
 	for secret := range strings.SplitSeq(strings.Join(s.lab.canaries(), "\n"), "\n") {
 		if secret != "" && strings.Contains(ended.Stderr, secret) {
-			tally.add(name, func(r *row) { r.leaks++ })
+			counted.add(name, func(r *tally.Row) { r.Leaks++ })
 			t.Errorf("at %d, %s: a secret in the log", at, ended.Hit)
 		}
 	}
@@ -104,8 +105,7 @@ func (s *site) restart(t *testing.T, c scenario, name string, at int, ended tort
 		lost("registered again, though a token or bundle was stored")
 	}
 	if !up && s.acted(token, bundle, registered, handedOut) {
-		tally.add(name, func(r *row) { r.inWindow++ })
-		window.add(name, ended)
+		counted.lostInWindow(name, ended.Hit)
 		s.lab.removeHosts()
 		switch {
 		case !a.over() && told():
@@ -119,7 +119,7 @@ func (s *site) restart(t *testing.T, c scenario, name string, at int, ended tort
 		}
 		up = a.listening()
 	}
-	tally.add(name, func(r *row) { r.runs += 1 + runs })
+	counted.add(name, func(r *tally.Row) { r.Runs += 1 + runs })
 	if !up {
 		lost("does not listen: %s", a.log)
 		return
@@ -164,7 +164,7 @@ func TestCrowdOfDaemonsAndModules(t *testing.T) {
 	for range modules {
 		all.Go(func() {
 			if r := s.run(cmd); r.Failed || r.State != "enrolled" && r.State != "pending" {
-				tally.add(name, func(r *row) { r.lost++ })
+				counted.add(name, func(r *tally.Row) { r.Lost++ })
 				t.Errorf("a module: %s", r.raw)
 			}
 		})
@@ -172,7 +172,7 @@ func TestCrowdOfDaemonsAndModules(t *testing.T) {
 	all.Wait()
 	for _, a := range agents {
 		if !a.listening() {
-			tally.add(name, func(r *row) { r.lost++ })
+			counted.add(name, func(r *tally.Row) { r.Lost++ })
 			t.Errorf("a daemon does not listen: %s", a.log)
 			continue
 		}
@@ -180,9 +180,9 @@ func TestCrowdOfDaemonsAndModules(t *testing.T) {
 			t.Errorf("it serves %s, %v", serial, err)
 		}
 	}
-	tally.add(name, func(r *row) { r.runs += modules + daemons })
+	counted.add(name, func(r *tally.Row) { r.Runs += modules + daemons })
 	if posts, registered, handedOut := s.lab.counts(); posts != 1 || registered != 1 || handedOut != 1 {
-		tally.add(name, func(r *row) { r.lost++ })
+		counted.add(name, func(r *tally.Row) { r.Lost++ })
 		t.Errorf("%d registrations, %d taken, %d bundles", posts, registered, handedOut)
 	}
 	for _, a := range agents {

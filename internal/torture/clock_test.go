@@ -7,6 +7,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 	"github.com/linux-patch/enroll/internal/torture"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // at runs the program on a host whose clock is wrong by that much.
@@ -53,7 +54,7 @@ func TestClocks(t *testing.T) {
 				t.Errorf("the hint does not name the clock: %s", r.raw)
 			}
 			if next := s.run(s.commandOf(c)); next.Failed || next.State != "enrolled" {
-				tally.add(name, func(r *row) { r.lost++ })
+				counted.add(name, func(r *tally.Row) { r.Lost++ })
 				t.Errorf("with the right clock: %s", next.raw)
 			}
 			if posts, _, handedOut := s.lab.counts(); posts != 1 || handedOut != 1 {
@@ -62,7 +63,7 @@ func TestClocks(t *testing.T) {
 			for _, wrong := range s.checkEnd(c) {
 				t.Error(wrong)
 			}
-			tally.add(name, func(r *row) { r.points++; r.all++; r.runs += 2 })
+			counted.add(name, func(r *tally.Row) { r.Points++; r.All++; r.Runs += 2 })
 		})
 	}
 }
@@ -82,10 +83,10 @@ func TestClockAheadKeepsTheBundle(t *testing.T) {
 	h.unharmed(t, r)
 	m.get = answers(200, `{"status":"notfound"}`)
 	if next := h.run(h.command(nil, h.commandFor(m, nil))); next.State != "enrolled" || next.Failed {
-		tally.add("clock ahead", func(r *row) { r.lost++ })
+		counted.add("clock ahead", func(r *tally.Row) { r.Lost++ })
 		t.Errorf("with the right clock: %s", next.raw)
 	}
-	tally.add("clock ahead", func(r *row) { r.points++; r.all++; r.runs += 2 })
+	counted.add("clock ahead", func(r *tally.Row) { r.Points++; r.All++; r.Runs += 2 })
 }
 
 // TestClocksOfAnEnrolledHost: a clock that goes wrong costs no set that serves.
@@ -114,10 +115,10 @@ func TestClocksOfAnEnrolledHost(t *testing.T) {
 			}
 			next := s.run(s.commandOf(c))
 			if next.Failed || next.State != "enrolled" || s.set() != set {
-				tally.add("clock "+name+", enrolled", func(r *row) { r.lost++ })
+				counted.add("clock "+name+", enrolled", func(r *tally.Row) { r.Lost++ })
 				t.Errorf("with the right clock: %s", next.raw)
 			}
-			tally.add("clock "+name+", enrolled", func(r *row) { r.points++; r.all++; r.runs += 3 })
+			counted.add("clock "+name+", enrolled", func(r *tally.Row) { r.Points++; r.All++; r.Runs += 3 })
 		})
 	}
 }

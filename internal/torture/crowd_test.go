@@ -16,6 +16,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/manager"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
@@ -64,14 +65,14 @@ func TestCrowd(t *testing.T) {
 					t.Error(errs[i])
 				}
 				if r.Failed || r.State != "enrolled" && (wait || r.State != "pending") {
-					tally.add(name, func(r *row) { r.lost++ })
+					counted.add(name, func(r *tally.Row) { r.Lost++ })
 					t.Errorf("a run of the crowd: %s", r.raw)
 				}
 				if r.Changed {
 					changed++
 				}
 			}
-			tally.add(name, func(r *row) { r.runs += crowd })
+			counted.add(name, func(r *tally.Row) { r.Runs += crowd })
 			posts, registered, handedOut := s.lab.counts()
 			if posts != 1 || registered != 1 || handedOut != 1 || changed != 1 {
 				t.Errorf("%d registrations, %d taken, %d bundles, %d runs that changed something", posts, registered, handedOut, changed)
@@ -120,14 +121,14 @@ func TestCrowdOfWhitelistWriters(t *testing.T) {
 		})
 	}
 	all.Wait()
-	tally.add("whitelist writers", func(r *row) { r.runs += writers })
+	counted.add("whitelist writers", func(r *tally.Row) { r.Runs += writers })
 	raw, err := os.ReadFile(list)
 	must(t, err)
 	rest := string(raw)
 	for i := range writers {
 		line := fmt.Sprintf("  - 10.1.0.%d\n", i+1)
 		if n := strings.Count(rest, line); n != 1 {
-			tally.add("whitelist writers", func(r *row) { r.lost++ })
+			counted.add("whitelist writers", func(r *tally.Row) { r.Lost++ })
 			t.Errorf("%q stands %d times", line, n)
 		}
 		rest = strings.Replace(rest, line, "", 1)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // TestResetAtEachByte cuts a good answer at each offset. What it held is gone
@@ -36,7 +38,7 @@ func TestResetAtEachByte(t *testing.T) {
 			stride = len(c.whole)/7 + 1
 		}
 		name := "reset at each byte " + c.name
-		tally.add(name, func(r *row) { r.all = len(c.whole) })
+		counted.add(name, func(r *tally.Row) { r.All = len(c.whole) })
 		for worker := range workers {
 			t.Run(fmt.Sprintf("%s, %d", c.name, worker), func(t *testing.T) {
 				t.Parallel()
@@ -51,10 +53,10 @@ func TestResetAtEachByte(t *testing.T) {
 					c.after(m)
 					next := h.run(h.command(nil, h.commandFor(m, nil)))
 					if next.code() != c.code || !strings.Contains(next.Error.Hint, "administrator") {
-						tally.add(name, func(r *row) { r.lost++ })
+						counted.add(name, func(r *tally.Row) { r.Lost++ })
 						t.Errorf("cut at %d, and the next run says %s: %s", cut, next.code(), next.Msg)
 					}
-					tally.add(name, func(r *row) { r.points++; r.runs += 2 })
+					counted.add(name, func(r *tally.Row) { r.Points++; r.Runs += 2 })
 				}
 			})
 		}

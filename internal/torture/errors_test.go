@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/torture"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 var errnos = []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EACCES, syscall.EDQUOT}
@@ -40,7 +41,7 @@ func TestDiskThatStaysBroken(t *testing.T) {
 			if full {
 				stride = 1
 			}
-			tally.add(name, func(r *row) { r.all = len(calm.Calls) })
+			counted.add(name, func(r *tally.Row) { r.All = len(calm.Calls) })
 			for at := 0; at < len(calm.Calls); at += stride {
 				s.prepare(c)
 				s.fail(t, c, name, torture.Attack{At: at, Errno: errnos[at/stride%len(errnos)], Forever: true})
@@ -69,7 +70,7 @@ func TestErrorAtEverySystemCall(t *testing.T) {
 			} else {
 				t.Logf("every %d. of %d points, one error each", stride, len(calm.Calls))
 			}
-			tally.add(name, func(r *row) { r.all = len(calm.Calls) * len(errnos) })
+			counted.add(name, func(r *tally.Row) { r.All = len(calm.Calls) * len(errnos) })
 			for at := 0; at < len(calm.Calls); at += stride {
 				for i := range each {
 					s.prepare(c)
@@ -86,7 +87,7 @@ func (s *site) fail(t *testing.T, c scenario, name string, a torture.Attack) {
 	if ended.Hit == nil {
 		return
 	}
-	tally.hit(name, ended.Hit)
+	counted.hit(name, ended.Hit)
 	r, err := parse(ended.Stdout, ended.Stderr, ended.Exit)
 	switch {
 	case err != nil:
@@ -97,12 +98,12 @@ func (s *site) fail(t *testing.T, c scenario, name string, a torture.Attack) {
 		t.Errorf("at %d, %s, %v: no hint: %s", a.At, ended.Hit, a.Errno, r.Msg)
 	}
 	if !renamedSet(ended.Calls) && s.set() != s.old && !c.absent {
-		tally.add(name, func(r *row) { r.lost++ })
+		counted.add(name, func(r *tally.Row) { r.Lost++ })
 		t.Errorf("at %d, %s, %v: nothing was renamed, and the set is %s", a.At, ended.Hit, a.Errno, s.set())
 	}
 	for _, secret := range s.lab.canaries() {
 		if strings.Contains(ended.Stdout, secret) {
-			tally.add(name, func(r *row) { r.leaks++ })
+			counted.add(name, func(r *tally.Row) { r.Leaks++ })
 			t.Errorf("at %d, %s, %v: a secret in the result", a.At, ended.Hit, a.Errno)
 		}
 	}

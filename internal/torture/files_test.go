@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/manager"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 const (
@@ -156,7 +157,7 @@ func TestFilesOfAnotherUser(t *testing.T) {
 				must(t, err)
 				for _, secret := range s.lab.canaries() {
 					if strings.Contains(string(raw), secret) && name != "certs/server.key.pem" {
-						tally.add("hostile files", func(r *row) { r.leaks++ })
+						counted.add("hostile files", func(r *tally.Row) { r.Leaks++ })
 						t.Errorf("a secret stands in %s, which is another user's", name)
 					}
 				}
@@ -209,7 +210,7 @@ func TestPlantedTempFiles(t *testing.T) {
 			if _, err := os.Lstat(victim + ".new"); err == nil {
 				t.Error("a file was made through the link")
 			}
-			tally.add("hostile files", func(r *row) { r.points++; r.all++; r.runs++ })
+			counted.add("hostile files", func(r *tally.Row) { r.Points++; r.All++; r.Runs++ })
 		})
 	}
 }
@@ -217,7 +218,7 @@ func TestPlantedTempFiles(t *testing.T) {
 // refused checks a run that must not have asked the manager anything.
 func refused(t *testing.T, r result, posts int) {
 	t.Helper()
-	tally.add("hostile files", func(r *row) { r.points++; r.all++; r.runs++ })
+	counted.add("hostile files", func(r *tally.Row) { r.Points++; r.All++; r.Runs++ })
 	switch r.code() {
 	case "ENROLL_FILESYSTEM", "ENROLL_CONFIG", "ENROLL_INVALID_ARGUMENT":
 	default:

@@ -20,6 +20,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // canary is the token of raw managers.
@@ -140,14 +141,14 @@ func (h *host) unharmed(t *testing.T, r result) {
 func (h *host) kept(t *testing.T, r result, set, whitelist string) {
 	t.Helper()
 	if now := h.set(); now != set {
-		tally.add("hostile manager", func(r *row) { r.lost++ })
+		counted.add("hostile manager", func(r *tally.Row) { r.Lost++ })
 		t.Errorf("the set is %s, was %s", now, set)
 	}
 	if !r.Failed || r.Error.Hint == "" || len(r.raw) > 64<<10 {
 		t.Errorf("the result: %.2000s", r.raw)
 	}
 	if strings.Contains(r.raw, canary) || strings.Contains(r.raw, "PRIVATE KEY") {
-		tally.add("hostile manager", func(r *row) { r.leaks++ })
+		counted.add("hostile manager", func(r *tally.Row) { r.Leaks++ })
 		t.Errorf("a secret stands in the result: %.2000s", r.raw)
 	}
 	for name, f := range h.image() {
@@ -155,14 +156,14 @@ func (h *host) kept(t *testing.T, r result, set, whitelist string) {
 			continue
 		}
 		if bytes.Contains(f.content, []byte(canary)) || bytes.Contains(f.content, []byte("PRIVATE KEY")) {
-			tally.add("hostile manager", func(r *row) { r.leaks++ })
+			counted.add("hostile manager", func(r *tally.Row) { r.Leaks++ })
 			t.Errorf("a secret stands in %s", name)
 		}
 	}
 	if got, err := os.ReadFile(h.path("etc/whitelist.yaml")); err != nil || string(got) != whitelist {
 		t.Errorf("the whitelist is %q", got)
 	}
-	tally.add("hostile manager", func(r *row) { r.points++; r.all++; r.runs++ })
+	counted.add("hostile manager", func(r *tally.Row) { r.Points++; r.All++; r.Runs++ })
 }
 
 func bomb() string {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/torture"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // sample is how many points of a scenario are attacked where not all are.
@@ -29,7 +30,7 @@ func TestKillAtEverySystemCall(t *testing.T) {
 				t.Fatalf("undisturbed: %s%v", calm.Stdout, wrong)
 			}
 			name := "kill: " + c.name
-			tally.add(name, func(r *row) { r.all = len(calm.Calls) })
+			counted.add(name, func(r *tally.Row) { r.All = len(calm.Calls) })
 			stride := 1
 			if !full {
 				stride = max(1, len(calm.Calls)/sample)
@@ -41,7 +42,7 @@ func TestKillAtEverySystemCall(t *testing.T) {
 				if ended.Hit == nil {
 					break
 				}
-				tally.hit(name, ended.Hit)
+				counted.hit(name, ended.Hit)
 				s.recover(t, c, name, at, ended, true)
 			}
 		})
@@ -68,12 +69,12 @@ func (s *site) recover(t *testing.T, c scenario, name string, at int, ended tort
 	token, bundle := s.stored()
 	_, registered, handedOut := s.lab.counts()
 	lost := func(format string, args ...any) {
-		tally.add(name, func(r *row) { r.lost++ })
+		counted.add(name, func(r *tally.Row) { r.Lost++ })
 		t.Errorf("at %d, %s: "+format, append([]any{at, ended.Hit}, args...)...)
 	}
 	if set := s.set(); strings.HasPrefix(set, "mixture") {
 		if _, err := os.Stat(s.path("state/journal")); err != nil {
-			tally.add(name, func(r *row) { r.mixed++ })
+			counted.add(name, func(r *tally.Row) { r.Mixed++ })
 			t.Errorf("at %d, %s: %s, and no journal", at, ended.Hit, set)
 		}
 	}
@@ -86,13 +87,12 @@ func (s *site) recover(t *testing.T, c scenario, name string, at int, ended tort
 		lost("registered again, though a token or bundle was stored")
 	case !next.Failed && (c.absent || next.State == "enrolled"):
 	case mayLose && s.acted(token, bundle, registered, handedOut):
-		tally.add(name, func(r *row) { r.inWindow++ })
-		window.add(name, ended)
+		counted.lostInWindow(name, ended.Hit)
 		s.actAsTold(t, at, ended, next)
 		next = s.run(s.commandOf(c))
 		runs++
 	}
-	tally.add(name, func(r *row) { r.runs += 1 + runs })
+	counted.add(name, func(r *tally.Row) { r.Runs += 1 + runs })
 	if next.Failed || !c.absent && next.State != "enrolled" {
 		lost("the next run: %s", next.raw)
 		return
@@ -100,11 +100,11 @@ func (s *site) recover(t *testing.T, c scenario, name string, at int, ended tort
 	for _, wrong := range s.checkEnd(c) {
 		switch {
 		case strings.Contains(wrong, "mixture"):
-			tally.add(name, func(r *row) { r.mixed++ })
+			counted.add(name, func(r *tally.Row) { r.Mixed++ })
 		case strings.Contains(wrong, "secret"), strings.Contains(wrong, "left behind"):
-			tally.add(name, func(r *row) { r.leaks++ })
+			counted.add(name, func(r *tally.Row) { r.Leaks++ })
 		default:
-			tally.add(name, func(r *row) { r.lost++ })
+			counted.add(name, func(r *tally.Row) { r.Lost++ })
 		}
 		t.Errorf("at %d, %s: %s", at, ended.Hit, wrong)
 	}
@@ -114,7 +114,7 @@ func (s *site) recover(t *testing.T, c scenario, name string, at int, ended tort
 	if again := s.run(s.commandOf(c)); again.Changed || again.Failed {
 		lost("one more run is not idempotent: %s", again.raw)
 	}
-	tally.add(name, func(r *row) { r.runs++ })
+	counted.add(name, func(r *tally.Row) { r.Runs++ })
 }
 
 // acted says whether the manager acted on a request whose answer is not on

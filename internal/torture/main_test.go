@@ -44,7 +44,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
-	tally.print(os.Stdout)
-	window.print(os.Stdout)
+	good, err := counted.print(os.Stdout, os.Getenv("TORTURE_TABLE"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if code == 0 && (!good || err != nil) {
+		code = 1
+	}
 	return code
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // loads counts what a reader saw.
@@ -104,13 +105,13 @@ func TestReaderDuringRenewals(t *testing.T) {
 	for i := 1; i <= renewals; i++ {
 		renew(i)
 		if _, err := h.load(); err != nil {
-			tally.add("reader", func(r *row) { r.mixed++ })
+			counted.add("reader", func(r *tally.Row) { r.Mixed++ })
 			t.Errorf("after run %d: %v", i, err)
 		}
 	}
 	close(stop)
 	<-done
-	tally.add("reader", func(r *row) { r.runs += renewals + 1; r.lost += int(seen.broken.Load()) })
+	counted.add("reader", func(r *tally.Row) { r.Runs += renewals + 1; r.Lost += int(seen.broken.Load()) })
 	t.Logf("%d renewals, %d good loads, %d mixed ones between two renames, at most %v long, none after a run",
 		renewals, seen.good.Load(), seen.mixed.Load(), time.Duration(seen.longest.Load()).Round(time.Microsecond))
 	// One commit has one row of renames.

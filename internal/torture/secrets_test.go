@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/torture"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // TestSecretsInProc looks, at each call of an enrollment, at what other users
@@ -41,16 +42,16 @@ func TestSecretsInProc(t *testing.T) {
 	for _, secret := range secrets {
 		for _, raw := range seen {
 			if bytes.Contains(raw, []byte(secret)) {
-				tally.add("secrets", func(r *row) { r.leaks++ })
+				counted.add("secrets", func(r *tally.Row) { r.Leaks++ })
 				t.Fatal("a secret stands in /proc")
 			}
 		}
 		if strings.Contains(ended.Stdout+ended.Stderr, secret) {
-			tally.add("secrets", func(r *row) { r.leaks++ })
+			counted.add("secrets", func(r *tally.Row) { r.Leaks++ })
 			t.Fatal("a secret stands in the result")
 		}
 	}
-	tally.add("secrets", func(r *row) { r.points += looks; r.all += looks; r.runs++ })
+	counted.add("secrets", func(r *tally.Row) { r.Points += looks; r.All += looks; r.Runs++ })
 }
 
 // hanging starts a program that has its token and waits for the answer to a
@@ -110,7 +111,7 @@ func TestNoCoreAndNoSecretInATraceback(t *testing.T) {
 			t.Errorf("%v: no traceback, so this shows nothing", signal)
 		}
 		if strings.Contains(out.String(), canary) || strings.Contains(out.String(), "PRIVATE KEY") {
-			tally.add("secrets", func(r *row) { r.leaks++ })
+			counted.add("secrets", func(r *tally.Row) { r.Leaks++ })
 			t.Errorf("%v: a secret stands in the traceback", signal)
 		}
 		if !h.token() {
@@ -143,7 +144,7 @@ func TestFullDisk(t *testing.T) {
 		must(t, os.WriteFile(s.path("etc/whitelist.yaml"), []byte(s.whitelist), 0o644))
 		s.fill(free << 10)
 		r := s.run(s.commandOf(c))
-		tally.add("full disk", func(r *row) { r.points++; r.all++; r.runs++ })
+		counted.add("full disk", func(r *tally.Row) { r.Points++; r.All++; r.Runs++ })
 		posts, _, _ := s.lab.counts()
 		switch {
 		case !r.Failed:
@@ -155,7 +156,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		must(t, os.RemoveAll(s.path("ballast")))
 		if r := s.run(s.commandOf(c)); r.State != "enrolled" {
-			tally.add("full disk", func(r *row) { r.lost++ })
+			counted.add("full disk", func(r *tally.Row) { r.Lost++ })
 			t.Errorf("%d KiB free, and then enough: %s", free, r.raw)
 		}
 		for _, wrong := range s.checkEnd(c) {

@@ -12,6 +12,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 	"github.com/linux-patch/enroll/internal/torture"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
 // carry makes the command of a run that puts a carried bundle of ca in place,
@@ -53,15 +54,15 @@ func TestStateDirectoriesDoNotMixSets(t *testing.T) {
 			cmd := h.carry(t, ca, fmt.Sprintf("state%d", i))
 			all.Go(func() {
 				if r := h.run(cmd); r.Failed || r.State != "enrolled" {
-					tally.add(name, func(r *row) { r.lost++ })
+					counted.add(name, func(r *tally.Row) { r.Lost++ })
 					t.Errorf("round %d: %s", round, r.raw)
 				}
 			})
 		}
 		all.Wait()
-		tally.add(name, func(r *row) { r.runs += at })
+		counted.add(name, func(r *tally.Row) { r.Runs += at })
 		if set := h.set(); strings.HasPrefix(set, "mixture") {
-			tally.add(name, func(r *row) { r.mixed++ })
+			counted.add(name, func(r *tally.Row) { r.Mixed++ })
 			t.Errorf("round %d: %s", round, set)
 		}
 		if t.Failed() {

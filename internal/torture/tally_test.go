@@ -1,77 +1,52 @@
 package torture_test
 
 import (
-	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
-	"text/tabwriter"
 
 	"github.com/linux-patch/enroll/internal/torture"
+	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
-// row is what one attack came to.
-type row struct {
-	// points were hit, of all that there are.
-	points, all int
-	runs        int
-	// inWindow are points between the manager's act and the fsync of its
-	// answer, after which an administrator had to act.
-	inWindow           int
-	lost, mixed, leaks int
-	perCall            map[string]int
+// counter collects the rows of all tests of this package.
+type counter struct {
+	mu    sync.Mutex
+	table tally.Table
 }
 
-type table struct {
-	mu   sync.Mutex
-	rows map[string]*row
-}
-
-// tally collects the rows of all tests.
-var tally = table{rows: map[string]*row{}}
+var counted = counter{table: tally.Table{}}
 
 // add lets change do something to a row.
-func (t *table) add(name string, change func(*row)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.rows[name]
-	if r == nil {
-		r = &row{perCall: map[string]int{}}
-		t.rows[name] = r
-	}
-	change(r)
+func (c *counter) add(name string, change func(*tally.Row)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(c.table.Row(name))
 }
 
 // hit counts one point that was attacked.
-func (t *table) hit(name string, c *torture.Call) {
-	t.add(name, func(r *row) {
-		r.points++
-		r.perCall[c.Name]++
+func (c *counter) hit(name string, call *torture.Call) {
+	c.add(name, func(r *tally.Row) {
+		r.Points++
+		r.PerCall[call.Name]++
 	})
 }
 
-func (t *table) print(to io.Writer) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.rows) == 0 {
-		return
+// lostInWindow counts a point after which an administrator had to act.
+func (c *counter) lostInWindow(name string, call *torture.Call) {
+	c.add(name, func(r *tally.Row) {
+		r.InWindow++
+		r.Window[call.Name]++
+	})
+}
+
+// print prints the table, with what other packages counted in file, and tells
+// whether nothing was lost, mixed or leaked.
+func (c *counter) print(to io.Writer, file string) (good bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err = c.table.Load(file)
+	if len(c.table) > 0 {
+		c.table.Print(to)
 	}
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "attack\tpoints\tof\truns\tin the window\tlost\tmixed\tleaks\t")
-	total := map[string]int{}
-	for _, name := range slices.Sorted(maps.Keys(t.rows)) {
-		r := t.rows[name]
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name, r.points, r.all, r.runs, r.inWindow, r.lost, r.mixed, r.leaks)
-		for call, n := range r.perCall {
-			total[call] += n
-		}
-	}
-	_ = w.Flush()
-	var calls []string
-	for _, name := range slices.Sorted(maps.Keys(total)) {
-		calls = append(calls, fmt.Sprintf("%s %d", name, total[name]))
-	}
-	fmt.Fprintf(to, "points by system call: %s\n", strings.Join(calls, ", "))
+	return !c.table.Bad(), err
 }
