@@ -1,9 +1,13 @@
 package ansible
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io/fs"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -193,5 +197,50 @@ func FuzzArguments(f *testing.F) {
 			p.WaitTimeout < 0 || p.LockTimeout < 0 || p.CertMode != nil && *p.CertMode > 0o777 || p.KeyMode != nil && *p.KeyMode > 0o777 {
 			t.Errorf("accepted %q as %s", raw, dump(p))
 		}
+		// Templates make strings of booleans and numbers: they mean the same.
+		text, changed := asTemplated(t, raw)
+		if !changed {
+			return
+		}
+		again, err := split(text, ModuleEnrollment)
+		if err != nil {
+			t.Fatalf("%q, of %q: %v", text, raw, err)
+		}
+		same, err := testReader.Params(again)
+		if err != nil || dump(same) != dump(p) {
+			t.Errorf("%q is %s, and %q is %s, %v", raw, dump(p), text, dump(same), err)
+		}
 	})
+}
+
+var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})$`)
+
+// asTemplated makes strings of the booleans and plain numbers in arguments, but
+// of modes: a number is one by its value, a string is octal.
+func asTemplated(t *testing.T, raw []byte) (text []byte, changed bool) {
+	t.Helper()
+	all := map[string]any{}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&all); err != nil {
+		t.Fatalf("accepted %q, which is no object: %v", raw, err)
+	}
+	for name, value := range all {
+		if strings.HasPrefix(name, "_ansible_") || strings.HasSuffix(name, "_mode") {
+			continue
+		}
+		switch v := value.(type) {
+		case bool:
+			all[name], changed = strconv.FormatBool(v), true
+		case json.Number:
+			if plainNumber.MatchString(v.String()) {
+				all[name], changed = v.String(), true
+			}
+		}
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text, changed
 }

@@ -69,6 +69,8 @@ func (l *agentLog) String() string {
 // start runs the daemon until the test ends or it is stopped.
 func (h *host) start(t *testing.T, l *lab, status string) *agent {
 	t.Helper()
+	// A killed one has left its own, which would be taken for this one's.
+	must(t, os.RemoveAll(h.path("run/"+status)))
 	c := h.agentCommand(l, status)
 	a := &agent{host: h, cmd: exec.Command(c.Path, c.Args...), log: &agentLog{}, ended: make(chan struct{}), status: status}
 	a.cmd.Env, a.cmd.Stderr, a.cmd.Stdout = c.Env, a.log, a.log

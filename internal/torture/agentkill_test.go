@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -193,4 +194,53 @@ func TestCrowdOfDaemonsAndModules(t *testing.T) {
 	for _, wrong := range s.checkEnd(scenario{}) {
 		t.Error(wrong)
 	}
+}
+
+// TestDaemonSecrets looks, at each call of a daemon that enrolls, at what other
+// users can see of it, then at what it logged, and at what a listening one
+// leaves when a signal ends it that makes cores.
+func TestDaemonSecrets(t *testing.T) {
+	needTracing(t)
+	s := &site{host: newHost(t), lab: newLab(t, manager.Options{})}
+	s.agentConfig()
+	var seen []string
+	a := s.untilListening(torture.Attack{At: -1})
+	until := a.AtCall
+	a.AtCall = func(pid int, c torture.Call) {
+		for _, name := range []string{"cmdline", "environ", "comm"} {
+			if raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name)); err == nil {
+				seen = append(seen, string(raw))
+			}
+		}
+		until(pid, c)
+	}
+	ended := s.attack(s.agentCommand(s.lab, "status.json"), a)
+	running := s.start(t, s.lab, "status.json")
+	if !running.listening() {
+		t.Fatalf("it does not listen: %s", running.log)
+	}
+	must(t, running.cmd.Process.Signal(syscall.SIGABRT))
+	<-running.ended
+	if running.cmd.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
+		t.Error("a core was made")
+	}
+	seen = append(seen, ended.Stdout+ended.Stderr, running.log.String())
+	audit, err := os.ReadFile(s.path("log/audit.log"))
+	must(t, err)
+	status, err := os.ReadFile(s.path("run/status.json"))
+	must(t, err)
+	seen = append(seen, string(audit), string(status))
+	secrets := s.lab.canaries()
+	if len(secrets) < 3 || len(seen) < 300 || !strings.Contains(running.log.String(), "SIGABRT") {
+		t.Fatalf("%d secrets, %d texts: %s", len(secrets), len(seen), running.log)
+	}
+	for _, secret := range secrets {
+		for _, text := range seen {
+			if strings.Contains(text, secret) {
+				counted.add("secrets of the daemon", func(r *tally.Row) { r.Leaks++ })
+				t.Fatalf("a secret stands in %.300q", text)
+			}
+		}
+	}
+	counted.add("secrets of the daemon", func(r *tally.Row) { r.Points += len(seen); r.All += len(seen); r.Runs += 2 })
 }
