@@ -116,8 +116,20 @@ func TestTrustUsesTheClock(t *testing.T) {
 		if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), "clock says 1970-01-01T00:00:00Z") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if hint := contract.HintOf(err); !strings.Contains(hint, "clock") {
-			t.Errorf("%s: the hint %q does not name the clock", name, hint)
+	}
+}
+
+// TestExpiredCertificateHintsAtTheClock: where the certificate is only out of
+// its time, another CA would not help.
+func TestExpiredCertificateHintsAtTheClock(t *testing.T) {
+	ca := newAuthority(t, "CA", nil)
+	s := tlsServer(t, ca.serverCert(t, nil, ca.cert), nil)
+	for _, now := range []time.Time{time.Unix(0, 0), time.Now().AddDate(50, 0, 0)} {
+		_, _, err := clientFor(t, s.URL, func(o *Options) {
+			o.CAPEM, o.Now = pemOf(ca.cert), func() time.Time { return now }
+		}).Register(t.Context(), anyRequest)
+		if hint := contract.HintOf(err); contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(hint, "clock") || strings.Contains(hint, "manager_ca") {
+			t.Errorf("at %s: %v, hint %q", now, err, hint)
 		}
 	}
 }

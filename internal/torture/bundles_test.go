@@ -38,7 +38,7 @@ func lies() []lie {
 		return func(_ *testing.T, _ *pkitest.CA, b *contract.PkiBundle) { change(b) }
 	}
 	ago := pkitest.Valid(time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour))
-	template := func(change func(*x509.Certificate)) pkitest.Option { return pkitest.Template(change) }
+	template := pkitest.Template
 	return []lie{
 		{"nothing in it", text(func(b *contract.PkiBundle) { *b = contract.PkiBundle{} })},
 		{"text after the key", text(func(b *contract.PkiBundle) { b.ServerKey += "and more" })},

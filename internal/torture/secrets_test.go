@@ -168,6 +168,69 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestNoInodes enrolls on a real file system that has no inode left, and at
+// each number of them up to enough. statfs(2) tells of none before it is too
+// late for some, so a run may fail on its way; what came is kept.
+func TestNoInodes(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a tmpfs")
+	}
+	c := scenarios()[1]
+	s := newSite(t, c)
+	must(t, os.RemoveAll(s.dir))
+	must(t, os.Mkdir(s.dir, 0o755))
+	if err := unix.Mount("torture", s.dir, "tmpfs", 0, "size=32m,mode=0755,nr_inodes=64"); err != nil {
+		t.Skipf("no tmpfs can be mounted: %v", err)
+	}
+	defer func() { must(t, unix.Unmount(s.dir, unix.MNT_DETACH)) }()
+	refused, enrolled, onTheWay := 0, 0, 0
+	for free := 0; free <= 20; free++ {
+		s.lab.forget()
+		s.empty()
+		must(t, os.MkdirAll(s.path("etc"), 0o755))
+		must(t, os.WriteFile(s.path("etc/config.yaml"), []byte(s.config), 0o640))
+		must(t, os.WriteFile(s.path("etc/whitelist.yaml"), []byte(s.whitelist), 0o644))
+		must(t, os.Mkdir(s.path("ballast"), 0o755))
+		var st unix.Statfs_t
+		must(t, unix.Statfs(s.dir, &st))
+		for i := free; i < int(st.Ffree); i++ {
+			must(t, os.WriteFile(s.path(fmt.Sprintf("ballast/%d", i)), nil, 0o600))
+		}
+		r := s.run(s.commandOf(c))
+		posts, _, _ := s.lab.counts()
+		switch {
+		case !r.Failed:
+			enrolled++
+		case r.code() != "ENROLL_FILESYSTEM" || r.Error.Hint == "":
+			t.Errorf("%d free: %s", free, r.raw)
+		case posts == 0:
+			refused++
+		default:
+			onTheWay++
+		}
+		if set := s.set(); strings.HasPrefix(set, "mixture") && !s.holds("state/journal", "{") {
+			counted.add("no inodes", func(r *tally.Row) { r.Mixed++ })
+			t.Errorf("%d free: %s", free, set)
+		}
+		must(t, os.RemoveAll(s.path("ballast")))
+		if r := s.run(s.commandOf(c)); r.State != "enrolled" || r.Failed {
+			counted.add("no inodes", func(r *tally.Row) { r.Lost++ })
+			t.Errorf("%d free, and then enough: %s", free, r.raw)
+		}
+		if posts, _, handedOut := s.lab.counts(); posts != 1 || handedOut != 1 {
+			t.Errorf("%d free: %d registrations, %d bundles", free, posts, handedOut)
+		}
+		for _, wrong := range s.checkEnd(c) {
+			t.Errorf("%d free: %s", free, wrong)
+		}
+		counted.add("no inodes", func(r *tally.Row) { r.Points++; r.All++; r.Runs += 2 })
+	}
+	t.Logf("%d refused before any request, %d failed on their way, %d enrolled", refused, onTheWay, enrolled)
+	if refused == 0 || onTheWay == 0 || enrolled == 0 {
+		t.Error("one of them was not tried")
+	}
+}
+
 // empty removes all that is in the host's directory.
 func (h *host) empty() {
 	names, err := os.ReadDir(h.dir)
