@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/manager"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
@@ -38,6 +40,20 @@ var warned = []trouble{
 		h.real(manager.Options{})
 		h.write("/var/log/linux_patch_api", "not a directory", 0o644)
 		return runs(h, 1)
+	}},
+	{"held directory", "", func(t *testing.T, h *host) outcome {
+		s := h.real(manager.Options{})
+		runs(h, 1)
+		approve(t, s)
+		dir, err := os.Open(h.path("/etc/linux_patch_api/certs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dir.Close()
+		if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		return h.run(context.Background(), map[string]any{"lock_timeout": 0})
 	}},
 	{"older manager", "", func(t *testing.T, h *host) outcome {
 		s := h.real(manager.Options{LegacyCerts: true})
