@@ -16,7 +16,7 @@ import (
 )
 
 // untilListening kills a traced daemon at the call after the one that tells in
-// the status file that it listens: it would go on for ever.
+// the status file that it listens, with the last set: it would go on for ever.
 func (s *site) untilListening(a torture.Attack) torture.Attack {
 	told := false
 	a.AtCall = func(pid int, c torture.Call) {
@@ -25,7 +25,7 @@ func (s *site) untilListening(a torture.Attack) torture.Attack {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		case strings.HasPrefix(c.Name, "rename") && strings.HasSuffix(c.To, "/run/status.json"):
 			raw, _ := os.ReadFile(c.Path)
-			told = strings.Contains(string(raw), `"state":"listening"`)
+			told = strings.Contains(string(raw), `"state":"listening"`) && s.set() == s.lab.serial()
 		}
 	}
 	return a
@@ -40,6 +40,16 @@ func TestKillTheDaemonAtEverySystemCall(t *testing.T) {
 		{name: "enroll", conflict409: true, prepare: func(s *site) { s.lab.forget(); s.layOut(); s.agentConfig() }},
 		{name: "finish a killed run", setup: func(s *site) { s.enrollLongAgo(); s.killBetweenRenames() }, prepare: func(s *site) {
 			s.restore(s.template)
+		}},
+		{name: "renew while it serves", setup: func(s *site) { s.agentConfig(); s.enrollLongAgo() }, prepare: func(s *site) {
+			s.lab.forget()
+			s.restore(s.template)
+			s.lab.auto.Store(false)
+			if r := s.run(s.command(s.lab, options{"state": "registered"})); r.State != "registered" && r.State != "pending" {
+				s.t.Fatal(r.raw)
+			}
+			s.lab.auto.Store(true)
+			s.lab.approve()
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -119,6 +129,22 @@ func (s *site) restart(t *testing.T, c scenario, name string, at int, ended tort
 			lost("in the window, and the daemon says %s", a.log)
 		}
 		up = a.listening()
+	}
+	renewing := s.old != "" && s.old != "none" && !strings.HasPrefix(s.old, "mixture")
+	if up && renewing && s.acted(token, bundle, registered, handedOut) {
+		// It serves on with the old set, and tells of the renewal.
+		if !a.eventually(func() bool {
+			return strings.Contains(a.log.String(), "renewal: ") && strings.Contains(a.log.String(), "administrator")
+		}) {
+			lost("in the window, and the daemon says %s", a.log)
+		}
+		counted.lostInWindow(name, ended.Hit)
+		s.lab.removeHosts()
+		s.lab.deny()
+		if next := s.run(s.command(s.lab, nil)); next.State != "enrolled" {
+			lost("the next run: %s", next.raw)
+		}
+		runs++
 	}
 	counted.add(name, func(r *tally.Row) { r.Runs += 1 + runs })
 	if !up {
