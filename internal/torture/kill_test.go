@@ -11,7 +11,7 @@ import (
 )
 
 // sample is how many points of a scenario are attacked where not all are.
-const sample = 9
+const sample = 6
 
 // TestKillAtEverySystemCall kills the program at each system call in turn and
 // runs it again undisturbed. Inner and Looking calls are left out, but with

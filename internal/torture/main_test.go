@@ -44,6 +44,9 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
+	if !full {
+		fmt.Println("a sample; make torture injects every point")
+	}
 	good, err := counted.print(os.Stdout, os.Getenv("TORTURE_TABLE"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
