@@ -103,6 +103,8 @@ func (s *site) restart(t *testing.T, c scenario, name string, at int, ended tort
 			t.Errorf("at %d, %s: a secret in the log", at, ended.Hit)
 		}
 	}
+	renewing := s.old != "" && s.old != "none" && !strings.HasPrefix(s.old, "mixture")
+	lostRenewal := renewing && s.acted(token, bundle, registered, handedOut) && s.set() == s.old
 	a := s.start(t, s.lab, "status.json")
 	runs := 1
 	// Who finds a manager that knows the host already waits, and tells what an
@@ -130,8 +132,7 @@ func (s *site) restart(t *testing.T, c scenario, name string, at int, ended tort
 		}
 		up = a.listening()
 	}
-	renewing := s.old != "" && s.old != "none" && !strings.HasPrefix(s.old, "mixture")
-	if up && renewing && s.acted(token, bundle, registered, handedOut) {
+	if up && lostRenewal {
 		// It serves on with the old set, and tells of the renewal.
 		if !a.eventually(func() bool {
 			return strings.Contains(a.log.String(), "renewal: ") && strings.Contains(a.log.String(), "administrator")

@@ -184,7 +184,7 @@ func TestNoInodes(t *testing.T) {
 	}
 	defer func() { must(t, unix.Unmount(s.dir, unix.MNT_DETACH)) }()
 	refused, enrolled, onTheWay := 0, 0, 0
-	for free := 0; free <= 20; free++ {
+	for free := range 21 {
 		s.lab.forget()
 		s.empty()
 		must(t, os.MkdirAll(s.path("etc"), 0o755))
