@@ -28,10 +28,34 @@ func configKeys() []string {
 	return keys
 }
 
+// configDefaults are what holds where config.yaml has no such key.
+func configDefaults() map[string]string {
+	var none config.Config
+	paths := none.Paths()
+	bind, port := none.Listen()
+	return map[string]string{
+		"server.bind": bind, "server.port": fmt.Sprint(port),
+		"tls.enabled": "true", "tls.port": "server.port", "tls.ca_cert": paths.CACert, "tls.server_cert": paths.ServerCert,
+		"tls.server_key": paths.ServerKey, "tls.crl_path": paths.CRL, "whitelist.path": paths.Whitelist,
+		"logging.file_path": paths.AuditLog, "logging.level": "info",
+		"enrollment.polling_interval_seconds":    settled["polling_interval_seconds"],
+		"enrollment.max_poll_attempts":           settled["max_poll_attempts"],
+		"enrollment.cert_renewal_threshold_days": strings.TrimSuffix(settled["renew_before"], "d"),
+	}
+}
+
 func checkConfigKeys(t *testing.T) {
 	keys := configKeys()
 	docs := documents(t)
-	same(t, "docs/SPEC.md, config.yaml", first(docs["docs/SPEC.md"].under("config.yaml", "key")), keys)
+	table := docs["docs/SPEC.md"].under("config.yaml", "key")
+	same(t, "docs/SPEC.md, config.yaml", first(table), keys)
+	defaults := configDefaults()
+	for _, row := range table {
+		key := first([][]string{row})[0]
+		if def, has := defaults[key]; has != strings.HasPrefix(row[1], "`") || has && lastCode(row[1]) != def {
+			t.Errorf("docs/SPEC.md: the default of %s is %s, in the code %q", key, row[1], def)
+		}
+	}
 
 	// The enrollment section is commented out in the example.
 	var lines []string
@@ -49,8 +73,13 @@ func checkConfigKeys(t *testing.T) {
 	}
 	var shown []string
 	for section, values := range example {
-		for key := range values {
-			shown = append(shown, section+"."+key)
+		for key, value := range values {
+			name := section + "." + key
+			shown = append(shown, name)
+			// What has no default is shown empty, or with an example.
+			if def := defaults[name]; def != "" && fmt.Sprint(value) != def && def != "server.port" {
+				t.Errorf("configs/config.yaml.example: the default of %s is %v, in the code %q", name, value, def)
+			}
 		}
 	}
 	same(t, "configs/config.yaml.example", shown, keys)

@@ -3,6 +3,7 @@ package docs_test
 import (
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -176,6 +177,40 @@ func checkSidecars(t *testing.T) {
 		compare(t, "ansible/plugins/modules/"+module+".py", "", documented, options)
 	}
 	compare(t, "ansible/roles/enroll/meta/argument_specs.yml", "enroll_", roleOptions(t), enrollment)
+
+	// What documents call a variable of role or playbooks is one.
+	known := names(enrollment)
+	for name := range roleOptions(t) {
+		known = append(known, strings.TrimPrefix(name, "enroll_"))
+	}
+	variable := regexp.MustCompile(`\benroll_([a-z_]+)\b`)
+	playbooks, err := filepath.Glob(filepath.Join(top, "ansible/playbooks/*.yml"))
+	if err != nil || len(playbooks) == 0 {
+		t.Fatalf("no playbooks: %v", err)
+	}
+	for _, path := range playbooks {
+		// A playbook explains its own at its head.
+		for _, m := range regexp.MustCompile(`(?m)^# enroll_([a-z_]+) `).FindAllStringSubmatch(read(t, strings.TrimPrefix(path, top+"/")), -1) {
+			known = append(known, m[1])
+		}
+	}
+	tasksOf, err := filepath.Glob(filepath.Join(top, "ansible/roles/enroll/tasks/*.yml"))
+	if err != nil || len(tasksOf) == 0 {
+		t.Fatalf("no tasks: %v", err)
+	}
+	for _, path := range tasksOf {
+		// What the role leaves behind is registered by a task.
+		for _, m := range regexp.MustCompile(`register: enroll_([a-z_]+)`).FindAllStringSubmatch(read(t, strings.TrimPrefix(path, top+"/")), -1) {
+			known = append(known, m[1])
+		}
+	}
+	for path, d := range documents(t) {
+		for _, m := range variable.FindAllStringSubmatch(d.text, -1) {
+			if !contains(known, m[1]) {
+				t.Errorf("%s: %s is no variable of the role or of a playbook", path, m[0])
+			}
+		}
+	}
 
 	var tasks []map[string]any
 	unmarshal(t, "ansible/roles/enroll/tasks/enroll.yml", &tasks)

@@ -109,6 +109,7 @@ func TestPlaybooks(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"manager":  manager,
+			"readme":   readme,
 			"requests": requests,
 			"remember": remember,
 			"leaks":    leaks,
