@@ -132,9 +132,13 @@ func TestTheRolesDefaultsAreThoseThatItSpecifies(t *testing.T) {
 
 // The action plugin has codes of its own for what happens before the program runs.
 func TestTheActionPluginUsesKnownCodes(t *testing.T) {
-	found := regexp.MustCompile(`"(ENROLL_[A-Z_]+)"`).FindAllStringSubmatch(read(t, "../plugins/plugin_utils/program.py"), -1)
-	if len(found) == 0 {
-		t.Fatal("no code found")
+	var found [][]string
+	for _, name := range []string{"program", "detached"} {
+		codes := regexp.MustCompile(`"(ENROLL_[A-Z_]+)"`).FindAllStringSubmatch(read(t, "../plugins/plugin_utils/"+name+".py"), -1)
+		if len(codes) == 0 {
+			t.Fatalf("no code found in %s.py", name)
+		}
+		found = append(found, codes...)
 	}
 	for _, f := range found {
 		if string(contract.Code(f[1]).Info().Code) != f[1] {

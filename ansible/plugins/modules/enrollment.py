@@ -251,9 +251,10 @@ attributes:
       - Except with O(force=true).
   async:
     description: Can be run with the C(async) keyword.
-    support: none
+    support: partial
     details:
-      - Ansible's async needs Python on the host, and without it leaves the arguments there. Use O(wait=false).
+      - Ansible's async needs Python on the host. Where there is none, and for a C(become_user) who is neither root nor who logs in,
+        it is refused, and nothing is transferred.
   safe_file_operations:
     description: Replaces files so that no reader sees half of one, and no crash leaves one.
     support: full

@@ -81,9 +81,10 @@ attributes:
       - This module never changes anything.
   async:
     description: Can be run with the C(async) keyword.
-    support: none
+    support: partial
     details:
-      - Ansible's async needs Python on the host, and without it leaves the arguments there.
+      - Ansible's async needs Python on the host. Where there is none, and for a I(become_user) who is neither root nor who logs in,
+        it is refused, and nothing is transferred.
   platform:
     description: Where the module can be run.
     platforms: linux

@@ -27,7 +27,8 @@ import shlex
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.linux_patch.api.plugins.plugin_utils import cached
+from ansible_collections.linux_patch.api.plugins.plugin_utils import cached, detached
+from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 
 display = Display()
 
@@ -47,37 +48,29 @@ SECRET_OPTIONS = ("manager_ca_pem", "proxy_url")
 STEERING_KEYS = ("ansible_facts", "add_host", "add_group", "invocation", "exception", "__ansible_type")
 
 
-class ProgramError(Exception):
-    """A failure on the way to the program, with the error code of the result."""
-
-    def __init__(self, code, message, hint, **more):
-        super().__init__(message)
-        self.result = dict(
-            failed=True,
-            changed=False,
-            msg=message,
-            actions=[],
-            error=dict(code=code, retryable=False, hint=hint),
-            **more,
-        )
-
-
 class ProgramAction(ActionBase):
     """An action that runs the program as the module MODULE."""
 
     MODULE = ""
+    PROGRAM = PROGRAM
 
     _supports_check_mode = True
-    _supports_async = False
     # The temporary directory is made when it is needed, not for every task.
     TRANSFERS_FILES = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # ansible-core 2.14 sets it on each object.
+        self._supports_async = True
 
     def run(self, tmp=None, task_vars=None):
         result = {}
         try:
-            self._refuse_async()
             result = super().run(None, task_vars)
             arguments = self._arguments(task_vars or {})
+            if self._task.async_val:
+                result.update(detached.run(self, arguments, task_vars or {}))
+                return result
             environment = self._compute_environment_string()
             answer = cached.run(self, self._programs(), environment, arguments)
             if answer is None:
@@ -87,15 +80,6 @@ class ProgramAction(ActionBase):
             result.update(e.result)
         return result
 
-    def _refuse_async(self):
-        if self._task.async_val:
-            raise ProgramError(
-                "ENROLL_INVALID_ARGUMENT",
-                "async is not supported: Ansible's async needs Python on the host, and where there is none"
-                " it leaves the file with the arguments behind",
-                "use wait: false and run again after the approval, or serial and forks",
-            )
-
     def _arguments(self, task_vars):
         """The program's arguments as JSON text, vault-encrypted values decrypted."""
         arguments = dict(self._task.args)
@@ -103,7 +87,19 @@ class ProgramAction(ActionBase):
         return json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)
 
     def _run_transferred(self, arguments, environment):
-        """Copies program and arguments to the host and runs the one with the other."""
+        """Runs the program from a temporary directory."""
+        program, arguments_file, directory = self._place(arguments)
+        # For a become_user who is neither root nor the login user.
+        self._fixup_perms2([directory, program], execute=True)
+        self._fixup_perms2([arguments_file], execute=False)
+        return self._low_level_execute_command(
+            self._connection._shell.build_module_command(
+                environment, "", program, arg_path=shlex.quote(arguments_file)
+            ).strip()
+        )
+
+    def _place(self, arguments):
+        """Copies program and arguments into a temporary directory; returns where each is."""
         shell = self._connection._shell
         if shell.tmpdir is None:
             self._make_tmp_path()
@@ -115,12 +111,7 @@ class ProgramAction(ActionBase):
         display.vvv("running %s as %s.%s" % (local, COLLECTION, self.MODULE), host=self._play_context.remote_addr)
         self._transfer_file(local, program)
         self._transfer_data(arguments_file, arguments)
-        # For a become_user who is neither root nor the login user.
-        self._fixup_perms2([directory, program], execute=True)
-        self._fixup_perms2([arguments_file], execute=False)
-        return self._low_level_execute_command(
-            shell.build_module_command(environment, "", program, arg_path=shlex.quote(arguments_file)).strip()
-        )
+        return program, arguments_file, directory
 
     def _prepare(self, program, arguments_file):
         """Makes both files, empty and private, and returns the host's system and machine.
