@@ -104,19 +104,26 @@ func TestPlaybooks(t *testing.T) {
 				return os.Getuid() == 0, nil
 			case "sshd":
 				return canServe(), nil
+			case "roots":
+				return roots(), nil
+			case "engine":
+				return engine(), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"manager":  manager,
-			"readme":   readme,
-			"requests": requests,
-			"remember": remember,
-			"leaks":    leaks,
-			"snapshot": snapshot,
-			"sshd":     sshd,
-			"on":       on,
-			"ran":      ran,
+			"manager":   manager,
+			"requests":  requests,
+			"remember":  remember,
+			"leaks":     leaks,
+			"snapshot":  snapshot,
+			"sshd":      sshd,
+			"on":        on,
+			"ran":       ran,
+			"collect":   collect,
+			"busybox":   busyboxRoot,
+			"container": container,
+			"readme":    readme,
 		},
 	})
 }

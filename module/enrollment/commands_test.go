@@ -227,7 +227,7 @@ func secretCmd(ts *testscript.TestScript, neg bool, args []string) {
 // Its output becomes the file signal.out.
 func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
-	cmd := exec.Command(filepath.Join(bin, args[2]), args[3:]...)
+	cmd := exec.Command(filepath.Join(ts.Getenv("PROGRAMS"), args[2]), args[3:]...)
 	cmd.Dir = ts.Getenv("WORK")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,21 +27,48 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "validator_novalidatefn,nethttpomithttp2",
-		"-o", dir, ".", "../../internal/cmd/linux_patch_manager")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := build(runtime.GOARCH, dir, ".", "../../internal/cmd/linux_patch_manager").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
+func build(arch, to string, packages ...string) *exec.Cmd {
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w",
+		"-tags", "validator_novalidatefn,nethttpomithttp2", "-o", to}, packages...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	return cmd
+}
+
+func TestScripts(t *testing.T) { testscript.Run(t, scripts(bin)) }
+
+// TestScriptsOnArm64 runs the same with the program of the other architecture
+// that is shipped, emulated.
+func TestScriptsOnArm64(t *testing.T) {
+	const emulator = "qemu-aarch64-static"
+	if _, err := exec.LookPath(emulator); err != nil {
+		t.Skipf("no emulator: %v; it is in Debian's qemu-user-static", err)
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "enrollment-arm64")
+	if out, err := build("arm64", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s %s \"$@\"\n", emulator, program)
+	if err := os.WriteFile(filepath.Join(dir, "enrollment"), []byte(wrapper), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, scripts(dir))
+}
+
+// scripts runs the programs of a directory, and those that it has not from bin.
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Setenv("PATH", strings.Join([]string{dir, bin, os.Getenv("PATH")}, string(filepath.ListSeparator)))
+			env.Setenv("PROGRAMS", dir)
 			env.Setenv("HOST", filepath.Join(env.WorkDir, "host"))
 			return layOut(filepath.Join(env.WorkDir, "host"))
 		},
@@ -57,5 +86,5 @@ func TestScripts(t *testing.T) {
 			"until":    untilCmd,
 			"snapshot": snapshotCmd,
 		},
-	})
+	}
 }
