@@ -73,13 +73,13 @@ echo 0123456789abcdef0123456789abcdef >etc/machine-id
 `
 
 // busyboxRoot makes the root directory of a host, of this machine's
-// architecture or with another busybox: busybox DIR [BUSYBOX]
+// architecture or of arm64: busybox DIR [arm64]
 func busyboxRoot(ts *testscript.TestScript, neg bool, args []string) {
 	local, err := exec.LookPath("busybox")
 	ts.Check(err)
 	program := local
 	if len(args) > 1 {
-		program = ts.MkAbs(args[1])
+		program = arm64Busybox(ts)
 	}
 	if out, err := exec.Command("sh", "-c", rootScript, "root", ts.MkAbs(args[0]), program, local).CombinedOutput(); err != nil {
 		ts.Fatalf("%v: %s", err, out)

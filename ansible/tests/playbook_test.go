@@ -108,6 +108,8 @@ func TestPlaybooks(t *testing.T) {
 				return roots(), nil
 			case "engine":
 				return engine(), nil
+			case "arm64":
+				return canEmulate(), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
@@ -123,6 +125,7 @@ func TestPlaybooks(t *testing.T) {
 			"collect":   collect,
 			"busybox":   busyboxRoot,
 			"container": container,
+			"emulated":  emulated,
 			"readme":    readme,
 		},
 	})
