@@ -39,7 +39,7 @@ def run(action, arguments, task_vars):
             " the job could not remove the file with its arguments",
             "log in as that user, become root, or leave async out",
         )
-    interpreter, wrapper = _wrapper(action, task_vars)
+    interpreter, wrapper, takes_command = _wrapper(action, task_vars)
     answer = action._low_level_execute_command("%s -c 'print(\"linux_patch\" + \"_python\")'" % interpreter)
     if answer["rc"] != 0 or "linux_patch_python" not in answer["stdout"]:
         raise ProgramError(
@@ -50,7 +50,7 @@ def run(action, arguments, task_vars):
             module_stderr=answer["stderr"][-4000:],
         )
     try:
-        return _start(action, interpreter, wrapper, arguments)
+        return _start(action, interpreter, wrapper, takes_command, arguments)
     except BaseException:
         # Ansible leaves the clean-up of an async task to the job; there is none.
         action._remove_tmp_path(action._connection._shell.tmpdir, force=True)
@@ -58,16 +58,18 @@ def run(action, arguments, task_vars):
 
 
 def _wrapper(action, task_vars):
-    """The host's Python, and async_wrapper as it is to be run with it."""
+    """The host's Python, async_wrapper as it is to be run with it, and whether it takes a whole command."""
     built = action._configure_module("ansible.legacy.async_wrapper", {}, task_vars)
     if len(built) == 2:  # since 2.19
-        shebang, data = built[0].shebang, built[0].b_module_data
+        shebang, data, path = built[0].shebang, built[0].b_module_data, built[1]
     else:
-        _style, shebang, data, _path = built
-    return shebang.replace("#!", "", 1).strip(), data
+        _style, shebang, data, path = built
+    with open(path, encoding="utf-8") as f:
+        takes_command = "invocation_args" in f.read()  # 2.21 does, 2.19 does not
+    return shebang.replace("#!", "", 1).strip(), data, takes_command
 
 
-def _start(action, interpreter, wrapper, arguments):
+def _start(action, interpreter, wrapper, takes_command, arguments):
     shell = action._connection._shell
     program, arguments_file, directory = action._place(arguments)
     starter = shell.join_path(directory, "start")
@@ -79,9 +81,11 @@ def _start(action, interpreter, wrapper, arguments):
     action._fixup_perms2([arguments_file], execute=False)
 
     words = [interpreter, shlex.quote(script), "j%d" % secrets.randbelow(10**12), str(action._task.async_val)]
-    words += [shlex.quote(starter), shlex.quote(arguments_file)]
-    if keep:
-        words.append("-preserve_tmp")
+    job = [shlex.quote(starter), shlex.quote(arguments_file)]
+    if takes_command:
+        words += [str(keep), job[0], "/bin/sh"] + job
+    else:
+        words += job + ["-preserve_tmp"] * keep
     answer = action._low_level_execute_command(" ".join([_environment(action)] + words).strip())
     job = _job(answer["stdout"])
     if job is None:
