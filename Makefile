@@ -5,6 +5,9 @@ VERSION := $(shell sed -n 's/^version: *//p' galaxy.yml)
 
 GO       ?= go
 FUZZTIME ?= 30s
+# For `make versions`: some of the versions, such as 2.16 or debian, or --write
+# to put the table into the README.
+VERSIONS ?=
 # More flags for `go test`, such as -run, -v or -count=1.
 TESTFLAGS ?=
 
@@ -27,7 +30,7 @@ PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_pa
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help machine-id build demo test torture docs-check changelog lint verdict collection release reproduce bench fuzz clean
+.PHONY: help machine-id build demo test torture docs-check changelog lint verdict collection release reproduce bench fuzz clean versions
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +61,9 @@ test: machine-id build collection ## run all tests
 	@missing=$$(ansible/setup/missing | xargs); [ -z "$$missing" ] || \
 		echo "not installed here, so that the tests that need them are skipped: $$missing"
 	LINUX_PATCH_BUILT=1 $(GO) test -timeout 30m $(TESTFLAGS) ./...
+
+versions: build collection ## run the playbook tests with each supported ansible-core; print the table
+	@GO='$(GO)' ansible/tests/versions $(VERSIONS)
 
 torture: build ## attack the programs: kill, fail and lie at every point (long)
 	@rm -f $(TABLE)

@@ -33,10 +33,10 @@ def main(measured, readme, write=""):
     stated = without_counts(table)
     pinned = [row for row in rows if not row[2].startswith("Debian")]
     if pinned != [row for row in stated if not row[2].startswith("Debian")]:
-        print("the README states another table: make versions WRITE=--write", file=sys.stderr)
+        print("the README states another table: make versions VERSIONS=--write", file=sys.stderr)
         return 1
     if rows != stated:
-        print("Debian has another ansible-core than the README says; make versions WRITE=--write tells it")
+        print("Debian has another ansible-core than the README says; make versions VERSIONS=--write tells it")
     return 0
 
 
