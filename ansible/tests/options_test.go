@@ -3,6 +3,7 @@ package tests
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -158,4 +159,31 @@ func TestTheCollectionsReadmeListsEveryCode(t *testing.T) {
 		want = append(want, string(info.Code)+" "+retryable+" "+info.Meaning)
 	}
 	same(t, "codes of README.md", got, want)
+}
+
+// What the README says is supported is what `make versions` tests. It prints the
+// table; this holds the versions to the pins where that was not run.
+func TestTheReadmesVersionsAreThoseThatArePinned(t *testing.T) {
+	_, rest, found := strings.Cut(read(t, "../../README.md"), "<!-- ansible/tests/versions --write -->\n")
+	table, _, ended := strings.Cut(rest, "<!-- end -->")
+	if !found || !ended {
+		t.Fatal("the README has no table of versions")
+	}
+	var stated, pinned []string
+	for _, row := range regexp.MustCompile(`(?m)^\| (\S+) \| \S+ \| PyPI \| (all|core) \| passes \|$`).FindAllStringSubmatch(table, -1) {
+		stated = append(stated, row[1]+" "+row[2])
+	}
+	files, err := filepath.Glob("../setup/versions/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin := regexp.MustCompile(`^# Python 3\.\d+ to 3\.\d+; tests: (all|core)\nansible-core==(\S+)\n`)
+	for _, file := range files {
+		row := pin.FindStringSubmatch(read(t, file))
+		if row == nil {
+			t.Fatalf("%s does not begin with what it is for and its ansible-core", file)
+		}
+		pinned = append(pinned, row[2]+" "+row[1])
+	}
+	same(t, "the README's table of versions", stated, pinned)
 }
