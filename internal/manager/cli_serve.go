@@ -21,7 +21,8 @@ type serveFlags struct {
 	tls, rateLimit                        string
 	approve, approveFQDN                  string
 	conflict, denyStyle, notFound         string
-	handout, pendingHours, certDays       int
+	handout, certDays                     int
+	pendingHours                          float64
 	lab                                   bool
 	opt                                   Options
 }
@@ -35,7 +36,7 @@ func (v *serveFlags) define(f *flag.FlagSet) {
 	f.IntVar(&v.opt.Dialect, "dialect", 2, "1: the HTTP code tells the state; 2: the body's status does")
 	f.StringVar(&v.rateLimit, "rate-limit", "on", "on, or off for labs: 1 request per 12 s, burst 3, per source address")
 	f.IntVar(&v.handout, "handout-seconds", int(DefaultHandout.Seconds()), "how long an approved bundle can be fetched")
-	f.IntVar(&v.pendingHours, "pending-hours", int(DefaultPendingFor.Hours()), "how long a request waits")
+	f.Float64Var(&v.pendingHours, "pending-hours", DefaultPendingFor.Hours(), "how long a request waits; a lab may take a fraction")
 	f.IntVar(&v.certDays, "cert-days", int(DefaultCertFor.Hours()/24), "lifetime of issued certificates")
 	f.StringVar(&v.approve, "auto-approve", "", "networks, comma separated: approve requests whose connection comes\nfrom there, whatever address they claim")
 	f.StringVar(&v.approveFQDN, "auto-approve-fqdn", "", "approve requests that claim an FQDN of this pattern, which anyone\ncan; needs --lab")
@@ -84,15 +85,17 @@ func (v *serveFlags) options() (opt Options, plain bool, err error) {
 		value, most int
 	}{
 		{"handout-seconds", v.handout, 86_400},
-		{"pending-hours", v.pendingHours, 8_760},
 		{"cert-days", v.certDays, 3_650},
 	} {
 		if n.value < 1 || n.value > n.most {
 			return opt, false, exitf(exitUsage, "serve: --%s must be 1 to %d", n.name, n.most)
 		}
 	}
+	if !(v.pendingHours > 0 && v.pendingHours <= 8_760) {
+		return opt, false, exitf(exitUsage, "serve: --pending-hours must be more than 0, and 8760 at most")
+	}
 	opt.Handout = time.Duration(v.handout) * time.Second
-	opt.PendingFor = time.Duration(v.pendingHours) * time.Hour
+	opt.PendingFor = time.Duration(v.pendingHours * float64(time.Hour))
 	opt.CertFor = time.Duration(v.certDays) * 24 * time.Hour
 	for _, text := range list(v.approve) {
 		p, err := parseNetwork(text)
