@@ -25,6 +25,7 @@ func (d *daemon) params() enroll.Params {
 	p.ManagerCAPath = enroll.Path(d.opt.caFile)
 	p.ManagerCAFingerprint = d.opt.fingerprint
 	p.Insecure = d.opt.insecure
+	p.TokenStorage = d.opt.token
 	return p
 }
 

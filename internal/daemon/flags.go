@@ -12,6 +12,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -20,6 +21,7 @@ type options struct {
 	config      string
 	configGiven bool
 	stateDir    string
+	token       string
 	statusFile  string
 	listen      string
 
@@ -51,6 +53,8 @@ Usage: linux_patch_api [options]
   --enroll-only                 enroll, do not listen
   --listen ADDRESS:PORT         listen here, whatever the configuration says
   --state-dir DIR               token, spool and journal (%s)
+  --token-storage WHERE         config (the default): while the request waits, the token is in the
+                                configuration too; state_dir: it is not
   --status-file FILE            what is served is written there (%s)
   --check-config                check configuration, files, permissions, certificates and
                                 whitelist, print all that is found, and exit
@@ -90,6 +94,7 @@ func parseFlags(args []string) (options, error) {
 	f.BoolVar(&o.only, "enroll-only", false, "")
 	f.StringVar(&o.listen, "listen", "", "")
 	f.StringVar(&o.stateDir, "state-dir", contract.DefaultStateDir, "")
+	f.StringVar(&o.token, "token-storage", enroll.TokenInConfig, "")
 	f.StringVar(&o.statusFile, "status-file", contract.DefaultStatusPath, "")
 	f.BoolVar(&o.check, "check-config", false, "")
 	f.BoolVar(&o.verbose, "verbose", false, "")
@@ -125,6 +130,9 @@ func (o *options) settle() error {
 		if _, err := pki.NormalizeFingerprint(o.fingerprint); err != nil {
 			return usageError("--enroll-fingerprint: %w", err)
 		}
+	}
+	if o.token != enroll.TokenInConfig && o.token != enroll.TokenInStateDir {
+		return usageError("--token-storage must be %s or %s, not %q", enroll.TokenInConfig, enroll.TokenInStateDir, o.token)
 	}
 	if o.listen != "" {
 		host, port, err := net.SplitHostPort(o.listen)
