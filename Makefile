@@ -10,6 +10,8 @@ FUZZTIME ?= 30s
 VERSIONS ?=
 # More flags for `go test`, such as -run, -v or -count=1.
 TESTFLAGS ?=
+# Some of molecule's scenarios, in place of all.
+SCENARIO ?=
 
 B := build
 TABLE := $(CURDIR)/$(B)/torture.jsonl
@@ -30,7 +32,7 @@ PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_pa
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help machine-id build demo test torture docs-check changelog lint verdict collection release reproduce bench fuzz clean versions
+.PHONY: help machine-id build demo test torture docs-check changelog lint verdict collection release reproduce bench fuzz clean versions molecule
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +67,9 @@ test: machine-id build collection ## run all tests
 versions: build collection ## run the playbook tests with each supported ansible-core; print the table
 	@GO='$(GO)' ansible/tests/versions $(VERSIONS)
 
+molecule: build collection ## enroll hosts with systemd, in Docker, one story a scenario (SCENARIO="denied renew")
+	@molecule/setup/run $(SCENARIO)
+
 torture: build ## attack the programs: kill, fail and lie at every point (long)
 	@rm -f $(TABLE)
 	@status=0; export TORTURE_FULL=1 LINUX_PATCH_TORTURE=1 TORTURE_TABLE='$(TABLE)'; \
@@ -98,4 +103,4 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 clean: ## remove what was built, but not the tools and .venv
-	rm -rf $(B)/bin $(B)/collection $(B)/release $(B)/demo $(B)/bench $(B)/*.tar.gz
+	rm -rf $(B)/bin $(B)/collection $(B)/release $(B)/demo $(B)/bench $(B)/lint $(B)/molecule $(B)/*.tar.gz
