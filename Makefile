@@ -91,8 +91,8 @@ lint: collection ## check format, Go, YAML, Ansible, shell, workflow and changel
 verdict: collection ## lint, and what Ansible's and Galaxy's own tools say (minutes)
 	@ansible/setup/lint $(TARBALL)
 
-bench: build ## measure what a converged run costs
-	@ansible/bench/bench
+bench: build collection ## measure, and write the tables of docs/PERFORMANCE.md and README.md (PARTS="process bytes ssh delay hosts many limit")
+	@GO='$(GO)' PARTS='$(PARTS)' ansible/bench/bench
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; $(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \

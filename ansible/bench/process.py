@@ -1,0 +1,120 @@
+"""Parts process and bytes: what a run of the program costs the host."""
+
+import gzip
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import lab
+import report
+
+# The kernel counts to a program's peak what the process that started it had, so
+# the one that measures memory is as small as a Python can be.
+PEAK = """
+import posix, sys
+null = posix.open("/dev/null", posix.O_WRONLY)
+child = posix.posix_spawn(sys.argv[1], sys.argv[1:], posix.environ, file_actions=[(posix.POSIX_SPAWN_DUP2, null, 1)])
+print(posix.wait4(child, 0)[2].ru_maxrss)
+"""
+
+TRIVIAL = 'package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("{}\\n") }\n'
+
+
+def peak(*command):
+    """Runs a program once and returns its peak memory in MB."""
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", PEAK, *command], stdout=subprocess.PIPE, check=True)
+    return int(done.stdout) / 1024
+
+
+def measure(*command):
+    """Runs a program once and returns wall and CPU time in ms."""
+    with open(os.devnull, "wb") as nowhere:
+        start = time.perf_counter()
+        child = os.posix_spawn(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, nowhere.fileno(), 1)])
+        _, status, usage = os.wait4(child, 0)
+        wall = time.perf_counter() - start
+    if status:
+        sys.exit("%s ended with status %d" % (command[0], status))
+    return wall * 1e3, (usage.ru_utime + usage.ru_stime) * 1e3
+
+
+def traced(*command):
+    """Runs a program once and returns how many system calls it made, and how many bytes it read."""
+    done = subprocess.run(["strace", "-f", "-qq", "-e", "signal=none", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True, text=True)
+    lines = done.stderr.splitlines()
+    # What waits for another thread is the runtime's own, and differs in each run.
+    calls = [line for line in lines if re.search(r"\w+\(", line) and not re.search(r"(futex|nanosleep|sched_yield|epoll_pwait|tgkill|rt_sig\w+)\(", line)]
+    read = sum(int(n) for line in lines for n in re.findall(r"\bp?read(?:64)?(?:\(| resumed).*= (\d+)$", line))
+    return len(calls), read / 1024
+
+
+def process():
+    with lab.Lab() as here:
+        url, ca = here.manager("--auto-approve", "127.0.0.1")
+        program, trivial = str(lab.BIN / "enrollment"), str(here.work / "trivial")
+        (here.work / "trivial.go").write_text(TRIVIAL)
+        env = dict(os.environ, CGO_ENABLED="0")
+        subprocess.run([os.environ.get("GO", "go"), "build", "-ldflags", "-s -w", "-o", trivial, here.work / "trivial.go"], env=env, check=True)
+
+        def host(number):
+            """A new host's arguments file."""
+            directory = here.work / ("host%d" % number)
+            directory.mkdir()
+            paths = ("ca.pem", "server.pem", "server.key.pem", "crl.pem", "whitelist.yaml", "audit.log")
+            lines = "tls:\n  ca_cert: %s\n  server_cert: %s\n  server_key: %s\n  crl_path: %s\nwhitelist:\n  path: %s\nlogging:\n  file_path: %s\n"
+            (directory / "config.yaml").write_text(lines % tuple(directory / path for path in paths))
+            file = directory / "args.json"
+            address = "10.4.%d.%d" % (number >> 8, number & 255)
+            file.write_text(json.dumps(lab.options(directory, url, ca, fqdn="host%d.example.com" % number, report_ip=address)))
+            return str(file)
+
+        converged = host(0)
+        for expected in (True, False):
+            result = json.loads(subprocess.run([program, converged], stdout=subprocess.PIPE, check=True).stdout)
+            if result["state"] != "enrolled" or result["changed"] != expected:
+                sys.exit("the run was not as it should be: " + result["msg"])
+        samples = {"converged": [], "first": [], "trivial": []}
+        for number in range(1, report.count("RUNS", 100) + 1):
+            samples["trivial"].append(measure(trivial))
+            samples["converged"].append(measure(program, converged))
+            samples["first"].append(measure(program, host(number)))
+        last = number
+        memory = {
+            "converged": statistics.median(peak(program, converged) for _ in range(10)),
+            "first": statistics.median(peak(program, host(last + n)) for n in range(1, 11)),
+        }
+        calls = {"trivial": traced(trivial), "converged": traced(program, converged), "first": traced(program, host(last + 11))}
+
+    kinds = ("converged", "first", "trivial")
+    cpu, wall = ({kind: [sample[i] for sample in samples[kind]] for kind in kinds} for i in (1, 0))
+    bars = {"converged": (report.verdict(statistics.median(cpu["converged"]), 6), report.verdict(memory["converged"], 12))}
+    rows = [
+        ["CPU time, median"] + ["%.1f ms" % statistics.median(cpu[k]) for k in kinds] + [bars["converged"][0]],
+        ["CPU time, 10th to 90th percentile"] + ["%.1f to %.1f ms" % report.percentiles(cpu[k]) for k in kinds] + [""],
+        ["CPU time / trivial Go program"] + ["%.1f" % statistics.median(a / b for a, b in zip(cpu[k], cpu["trivial"])) for k in kinds] + [""],
+        ["Wall time, median"] + ["%.1f ms" % statistics.median(wall[k]) for k in kinds] + [""],
+        ["Peak memory"] + ["%.1f MB" % memory[k] for k in ("converged", "first")] + ["", bars["converged"][1]],
+        ["System calls"] + [calls[k][0] for k in kinds] + [""],
+        ["Read"] + ["%.0f KB" % calls[k][1] for k in kinds] + [""],
+    ]
+    text = report.table(("", "Converged", "First enrollment", "Trivial Go program", "Bar, converged"), rows)
+    text += "\n%d runs of each in turn; the manager is on loopback. The trivial program prints `{}`: what any Go program costs here.\n" % len(cpu["first"])
+    readme = [["CPU time", rows[0][1]], ["wall time", rows[3][1]], ["peak memory", rows[4][1]], ["system calls", rows[5][1]]]
+    return {"process": text, "readme": report.table(("converged run", "figure"), readme)}
+
+
+def size(arch):
+    content = (lab.COLLECTION / "ansible_collections/linux_patch/api/artifacts" / ("linux-" + arch) / "enrollment").read_bytes()
+    return len(content), len(gzip.compress(content, 9)), len(gzip.compress(content, 6))
+
+
+def bytes_():
+    rows = []
+    for arch in ("amd64", "arm64"):
+        plain, packed, sent = size(arch)
+        rows.append((arch, "%.2f MB" % (plain / 1e6), "%.2f MB" % (packed / 1e6), "%.2f MB" % (sent / 1e6), report.verdict(packed / 1e6, 3.2)))
+    return {"bytes": report.table(("Program", "By Ansible's transfer", "gzip -9", "By the fast path, once (gzip -6)", "Bar, gzip -9, MB"), rows)}

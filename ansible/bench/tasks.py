@@ -1,0 +1,104 @@
+"""Parts ssh and delay: what a task costs over ssh, beside Ansible's own."""
+
+import lab
+import report
+
+CONFIG = "tls:\\n  ca_cert: {0}/ca.pem\\n  server_cert: {0}/server.pem\\n  server_key: {0}/server.key.pem\\n  crl_path: {0}/crl.pem\\nwhitelist:\\n  path: {0}/whitelist.yaml\\nlogging:\\n  file_path: {0}/audit.log\\n"
+OURS, PEERS = "/var/lib/bench", "/var/lib/bench_peer"
+
+ROWS = (
+    ("ssh", "`ssh HOST true`, without Ansible"),
+    ("raw", "`raw: true`"),
+    ("cached", "ours, converged"),
+    ("ping", "`ping` with pipelining"),
+    ("role", "role of built-in modules, converged, with pipelining"),
+    ("first", "ours, first use on a host (upload and run)"),
+    ("transfer", "ours, by Ansible's transfer"),
+    ("enroll", "ours, first enrollment"),
+    ("role enrolls", "role of built-in modules, first enrollment, with pipelining"),
+)
+
+
+def clean(directory):
+    """A task that makes a host's directory anew."""
+    script = "rm -rf {0}; mkdir {0}; printf '{1}' >{0}/config.yaml".format(directory, CONFIG.format(directory))
+    return {"name": "clean", "ansible.builtin.raw": script}
+
+
+def enroll(name, url, ca, number, **keywords):
+    arguments = lab.options(OURS, url, ca, fqdn="ours%d.example.com" % number, report_ip="10.1.0.%d" % number)
+    return dict({"name": name, "linux_patch.api.enrollment": arguments, "vars": {"bench": name}}, **keywords)
+
+
+def role(name, url, ca, number):
+    settings = {"bench": name, "b_dir": PEERS, "b_url": url, "b_ca": ca, "b_fqdn": "peer%d.example.com" % number,
+                "b_ip": "10.2.0.%d" % number, "b_machine_id": "%032x" % (1 << 64 | number), "ansible_pipelining": True}  # fmt: skip
+    return {"name": name, "ansible.builtin.import_role": {"name": "builtin"}, "vars": settings}
+
+
+def rounds(count, url, ca):
+    listed = [clean(OURS), {"name": "clean", "ansible.builtin.raw": "rm -rf %s" % PEERS}]
+    listed += [enroll("warm", url, ca, 1), role("warm role", url, ca, 1), enroll("warm", url, ca, 1, vars={"ansible_connection": "plain"})]
+    for number in range(2, count + 2):
+        previous = number - 1
+        ping = {"name": "ping", "ansible.builtin.ping": None, "vars": {"ansible_pipelining": True}}
+        transfer = enroll("transfer", url, ca, previous)
+        transfer["vars"] = dict(transfer["vars"], ansible_connection="plain")
+        listed += [
+            {"name": "raw", "ansible.builtin.raw": "true"},
+            enroll("cached", url, ca, previous),
+            ping,
+            role("role", url, ca, previous),
+            transfer,
+            {"name": "forget", "ansible.builtin.raw": "rm -rf /var/lib/linux_patch_modules"},
+            enroll("first", url, ca, previous),
+            clean(OURS),
+            enroll("enroll", url, ca, number),
+            {"name": "clean", "ansible.builtin.raw": "rm -rf %s" % PEERS},
+            role("role enrolls", url, ca, number),
+        ]
+    return listed
+
+
+def measure(count, delay):
+    with lab.Lab() as here:
+        url, ca = here.manager("--auto-approve", "127.0.0.0/8", "--conflict", "500")
+        here.serve(1)
+        here.plain()
+        (name, host), = here.hosts.items()
+        if delay:
+            here.hosts[name] = here.delayed(host, delay / 2)
+        times, _wall, _cpu = here.play(rounds(count, url, ca))
+    return times
+
+
+def show(times, bars, note):
+    rows = [(title, *report.spread(times[name], "ms")) for name, title in ROWS]
+    text = report.table(("Task", "Median", "10th to 90th percentile"), rows)
+    ratios = [report.ratio(times[one], times[other], title, bar) for one, other, title, bar in bars]
+    text += "\n" + report.table(("Ratio, of each round by itself", "Median", "10th to 90th percentile", "Bar"), ratios)
+    return text + "\n%d rounds, each with all the tasks in turn. %s\n" % (len(times["raw"]), note)
+
+
+def ssh():
+    times = measure(report.count("ROUNDS", 12), 0)
+    bars = (
+        ("cached", "ping", "converged / `ping` with pipelining", 0.25),
+        ("cached", "raw", "converged / `raw: true`", 1.5),
+        ("cached", "role", "converged / role of built-in modules", None),
+        ("first", "transfer", "first use / transfer of the same program", 0.5),
+        ("enroll", "role enrolls", "first enrollment / role of built-in modules", 0.125),
+    )
+    return {"ssh": show(times, bars, "sshd on loopback, with multiplexing.")}
+
+
+def delay():
+    times = measure(report.count("DELAY_ROUNDS", 6), 0.02)
+    bars = (
+        ("cached", "raw", "converged / `raw: true`", 1.6),
+        ("cached", "ping", "converged / `ping` with pipelining", None),
+        ("first", "transfer", "first use / transfer of the same program", None),
+        ("enroll", "role enrolls", "first enrollment / role of built-in modules", None),
+    )
+    note = "Between controller and host stands `ansible/bench/relay.py`, which holds each packet 10 ms: this kernel may have no `tc netem`."
+    return {"delay": show(times, bars, note)}
