@@ -34,7 +34,7 @@ class CallbackModule(CallbackBase):
             f.write(json.dumps(what) + "\\n")
 
     def v2_playbook_on_task_start(self, task, is_conditional):
-        self.group, self.start = task.vars.get("bench", task.name), time.perf_counter()
+        self.group, self.start = task.get_vars().get("bench", task.name), time.perf_counter()
 
     def done(self, result, **_kwargs):
         self.note(self.group, self.start, time.perf_counter())
@@ -189,6 +189,7 @@ class Lab:
         (self.work / "callbacks/times.py").write_text(CALLBACK)
         (self.work / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
         (self.work / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+        (self.work / "ansible.cfg").write_text("[defaults]\n")
         times = self.work / "times"
         times.unlink(missing_ok=True)
         environment = dict(
@@ -200,7 +201,7 @@ class Lab:
             ANSIBLE_CALLBACK_PLUGINS=str(self.work / "callbacks"),
             ANSIBLE_CONNECTION_PLUGINS=str(self.work / "connections"),
             ANSIBLE_FORKS=str(forks),
-            ANSIBLE_CONFIG="/dev/null",
+            ANSIBLE_CONFIG=str(self.work / "ansible.cfg"),
             BENCH_TIMES=str(times),
         )
         if len(hosts) == 1:

@@ -14,7 +14,7 @@ func jittered(d time.Duration, u float64) time.Duration {
 // firstWait spreads the first wait over the whole interval, so that a fleet
 // that was registered at once does not poll at once ever after.
 func firstWait(interval time.Duration, u float64) time.Duration {
-	return interval/4 + time.Duration(float64(interval)*0.75*u)
+	return time.Duration(float64(interval) * (0.05 + 0.95*u))
 }
 
 // grace is what an answer on its way gets when a signal comes: it may be the

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
 // No two polls may be 300 s or more apart, whatever the interval and the dice
@@ -55,4 +57,49 @@ func TestLingerOutlivesItsContextBriefly(t *testing.T) {
 			t.Error("did not end")
 		}
 	})
+}
+
+// After a failure a waiting run comes back sooner than the interval, then ever
+// later; on 429 never earlier than it was told; and never past its deadline.
+func TestWaitsBackOff(t *testing.T) {
+	const told = 40 * time.Second
+	for _, c := range []struct {
+		name        string
+		verdict     managerclient.Verdict
+		failures    int
+		retryAfter  time.Duration
+		deadline    time.Duration
+		least, most time.Duration
+	}{
+		{"pending", managerclient.Pending, 0, 0, 0, 54 * time.Second, 66 * time.Second},
+		{"first failure", managerclient.ManagerError, 1, 0, 0, 9 * time.Second, 11 * time.Second},
+		{"second failure", managerclient.ManagerError, 2, 0, 0, 18 * time.Second, 22 * time.Second},
+		{"third failure", managerclient.ManagerError, 3, 0, 0, 36 * time.Second, 44 * time.Second},
+		{"fourth failure", managerclient.ManagerError, 4, 0, 0, 54 * time.Second, 66 * time.Second},
+		{"429", managerclient.RateLimited, 0, told, 0, told, told + told/10},
+		{"429, untold", managerclient.RateLimited, 0, 0, 0, rateLimitPause, rateLimitPause + rateLimitPause/10},
+		{"429, told an hour", managerclient.RateLimited, 0, time.Hour, 0, MaxInterval, 299 * time.Second},
+		{"429, no time left", managerclient.RateLimited, 0, told, 5 * time.Second, 5 * time.Second, 5 * time.Second},
+	} {
+		for _, u := range []float64{0, 0.5, 0.999999} {
+			synctest.Test(t, func(t *testing.T) {
+				r := &run{
+					Enroller: &Enroller{Now: time.Now, Rand: func() float64 { return u }, Progress: func(Progress) {}},
+					settings: &settings{interval: DefaultInterval},
+					res:      newResult(),
+				}
+				start := time.Now()
+				if c.deadline > 0 {
+					r.deadline = start.Add(c.deadline)
+				}
+				answer := &spooledAnswer{retryAfter: c.retryAfter}
+				if err := r.waitForNext(t.Context(), 1, c.failures, c.verdict, answer); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(start); took < c.least || took > c.most {
+					t.Errorf("%s, %v: waited %s, want %s to %s", c.name, u, took, c.least, c.most)
+				}
+			})
+		}
+	}
 }

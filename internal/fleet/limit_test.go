@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,6 +24,10 @@ type clocked struct {
 	now      atomic.Int64
 	requests atomic.Int64
 	refused  atomic.Int64
+
+	mu sync.Mutex
+	// at is when each request came that was not refused.
+	at []time.Time
 }
 
 // Write counts the requests by the manager's access log.
@@ -33,16 +38,19 @@ func (c *clocked) Write(line []byte) (int, error) {
 		c.refused.Add(1)
 	default:
 		c.requests.Add(1)
+		c.mu.Lock()
+		c.at = append(c.at, time.Unix(0, c.now.Load()))
+		c.mu.Unlock()
 	}
 	return len(line), nil
 }
 
-func newClocked(t *testing.T) *clocked {
+func newClocked(t *testing.T, limited bool) *clocked {
 	t.Helper()
 	c := &clocked{}
 	c.now.Store(today.UnixNano())
 	server, err := manager.New(manager.Options{
-		Dir: fleetDir(t) + "/manager", AccessLog: c,
+		Dir: fleetDir(t) + "/manager", AccessLog: c, NoRateLimit: !limited,
 		Now: func() time.Time { return time.Unix(0, c.now.Load()) },
 	})
 	if err != nil {
@@ -117,7 +125,7 @@ func TestFleetBehindOneAddress(t *testing.T) {
 	if os.Getenv("LINUX_PATCH_BENCH") != "" {
 		hosts = 5 * batch
 	}
-	c, dir := newClocked(t), fleetDir(t)
+	c, dir := newClocked(t, true), fleetDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(today))
 		ctx, done := context.WithCancel(t.Context())
@@ -155,7 +163,7 @@ func TestFleetBehindOneAddress(t *testing.T) {
 // fleet is handed no more bundles than the limit lets through.
 func TestFleetBehindOneAddressAtOnce(t *testing.T) {
 	const hosts = 120
-	c, dir := newClocked(t), fleetDir(t)
+	c, dir := newClocked(t, true), fleetDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(today))
 		ctx, done := context.WithCancel(t.Context())
@@ -176,6 +184,47 @@ func TestFleetBehindOneAddressAtOnce(t *testing.T) {
 		report(t, "behind one address, at once", map[string]any{"hosts": hosts, "lost": lost})
 		if lost < hosts-54 {
 			t.Errorf("only %d of %d bundles were lost: the manager's limit is not that of deployed ones", lost, hosts)
+		}
+	})
+}
+
+// TestPollsSpread: a fleet that was started at one moment asks evenly over the
+// interval from the second poll on, and never again all at once.
+func TestPollsSpread(t *testing.T) {
+	const hosts, interval, window = 120, 60, 10 * time.Second
+	c, dir := newClocked(t, false), fleetDir(t)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(today))
+		ctx, done := context.WithCancel(t.Context())
+		go c.follow(ctx)
+		defer done()
+		f := newFleet(t, dir, c.url, "", interval)
+		results := make(chan *enroll.Result, hosts)
+		limit := func(p *enroll.Params) { p.WaitTimeout = enroll.Span(5 * interval * time.Second) }
+		start := time.Now()
+		for n := range hosts {
+			go func() { results <- f.enroll(ctx, simulated(n), limit) }()
+		}
+		for range hosts {
+			if res := <-results; res.State != contract.StatePending {
+				t.Errorf("%s: %s: %s", res.FQDN, res.State, res.Msg)
+			}
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		var windows [5 * interval * time.Second / window]int
+		for _, at := range c.at {
+			if i := int(at.Sub(start) / window); i >= 0 && i < len(windows) {
+				windows[i]++
+			}
+		}
+		t.Logf("requests in each %s: %v", window, windows)
+		// The first two windows are the start and the pause that follows it.
+		even := hosts * int(window/time.Second) / interval
+		for i, n := range windows[2 : len(windows)-1] {
+			if n == 0 || n > 3*even {
+				t.Errorf("%d requests in the %s after %s, %d would be even", n, window, time.Duration(i+2)*window, even)
+			}
 		}
 	})
 }
