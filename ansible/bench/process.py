@@ -103,7 +103,8 @@ def process():
     ]
     text = report.table(("", "Converged", "First enrollment", "Trivial Go program", "Bar, converged"), rows)
     text += "\n%d runs of each in turn; the manager is on loopback. The trivial program prints `{}`: what any Go program costs here.\n" % len(cpu["first"])
-    readme = [["CPU time", rows[0][1]], ["wall time", rows[3][1]], ["peak memory", rows[4][1]], ["system calls", rows[5][1]]]
+    readme = [["CPU time", rows[0][1]], ["wall time", rows[3][1]], ["peak memory", rows[4][1]]]
+    readme.append(["stripped binary size", "%.1f MB, in gzip %.1f MB" % tuple(n / 1e6 for n in size("amd64")[:2])])
     return {"process": text, "readme": report.table(("converged run", "figure"), readme)}
 
 
