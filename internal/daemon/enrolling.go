@@ -24,6 +24,7 @@ func (d *daemon) params() enroll.Params {
 	p.ManagerURL = d.opt.url
 	p.ManagerCAPath = enroll.Path(d.opt.caFile)
 	p.ManagerCAFingerprint = d.opt.fingerprint
+	p.ManagerIP = d.opt.managerIP
 	p.Insecure = d.opt.insecure
 	p.TokenStorage = d.opt.token
 	return p

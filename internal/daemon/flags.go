@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ type options struct {
 	insecure    bool
 	caFile      string
 	fingerprint string
+	managerIP   string
 	only        bool
 
 	check   bool
@@ -50,6 +52,8 @@ Usage: linux_patch_api [options]
   --enroll-fingerprint SHA256   trust the manager's HTTPS by the fingerprint of its certificate or CA
   --enroll-insecure             do not verify the manager's HTTPS; whoever answers in its place can
                                 give this host keys of their own
+  --enroll-manager-ip IP        the address that the manager calls from, for the whitelist, in place of
+                                the one that it is reached at; needed through a proxy
   --enroll-only                 enroll, do not listen
   --listen ADDRESS:PORT         listen here, whatever the configuration says
   --state-dir DIR               token, spool and journal (%s)
@@ -91,6 +95,7 @@ func parseFlags(args []string) (options, error) {
 	f.StringVar(&o.caFile, "enroll-ca", "", "")
 	f.StringVar(&o.fingerprint, "enroll-fingerprint", "", "")
 	f.BoolVar(&o.insecure, "enroll-insecure", false, "")
+	f.StringVar(&o.managerIP, "enroll-manager-ip", "", "")
 	f.BoolVar(&o.only, "enroll-only", false, "")
 	f.StringVar(&o.listen, "listen", "", "")
 	f.StringVar(&o.stateDir, "state-dir", contract.DefaultStateDir, "")
@@ -129,6 +134,11 @@ func (o *options) settle() error {
 	if o.fingerprint != "" {
 		if _, err := pki.NormalizeFingerprint(o.fingerprint); err != nil {
 			return usageError("--enroll-fingerprint: %w", err)
+		}
+	}
+	if o.managerIP != "" {
+		if _, err := netip.ParseAddr(o.managerIP); err != nil {
+			return usageError("--enroll-manager-ip %q is not an IP address", o.managerIP)
 		}
 	}
 	if o.token != enroll.TokenInConfig && o.token != enroll.TokenInStateDir {

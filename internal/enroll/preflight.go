@@ -28,7 +28,7 @@ func (r *run) preflight(client ManagerClient) error {
 	}
 	if r.WhitelistManager && !r.managerIP.IsValid() && client.UsesProxy() {
 		return contract.Errorf(contract.CodeInvalidArgument, "missing required arguments: manager_ip").
-			WithHint("requests go through a proxy, so the connection does not show the manager's address; set manager_ip, or whitelist_manager to false")
+			WithHint("requests go through a proxy, so the connection does not show the manager's address; set manager_ip (of the daemon --enroll-manager-ip), or whitelist_manager to false")
 	}
 	if err := r.preflightFiles(); err != nil {
 		return err
