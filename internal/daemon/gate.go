@@ -13,9 +13,9 @@ import (
 
 const (
 	// maxConnections are open at once, maxPerSource of them from one address,
-	// so that one client cannot keep the others out.
+	// so that a few clients cannot keep the others out.
 	maxConnections = 256
-	maxPerSource   = 128
+	maxPerSource   = 64
 	// lingerFor is how long a refused client gets to read why.
 	lingerFor = time.Second
 )

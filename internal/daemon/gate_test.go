@@ -15,26 +15,29 @@ import (
 
 func TestGateCountsWhatIsOpen(t *testing.T) {
 	g := newGate(nil, nil, nil)
-	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	for range maxPerSource {
-		if !g.enter(one) {
-			t.Fatal("refused too early")
+	var sources []netip.Addr
+	for len(sources)*maxPerSource < maxConnections {
+		source := netip.AddrFrom4([4]byte{192, 0, 2, byte(len(sources))})
+		for range maxPerSource {
+			if !g.enter(source) {
+				t.Fatalf("%s was refused too early", source)
+			}
 		}
-	}
-	if g.enter(one) {
-		t.Error("one source got more than its share")
-	}
-	for range maxConnections - maxPerSource {
-		if !g.enter(two) {
-			t.Fatal("one source kept the other out")
+		if g.enter(source) {
+			t.Errorf("%s got more than its share", source)
 		}
+		sources = append(sources, source)
 	}
-	if g.enter(netip.MustParseAddr("192.0.2.3")) {
+	if len(sources) < 4 {
+		t.Errorf("%d sources keep all others out", len(sources))
+	}
+	if g.enter(netip.MustParseAddr("192.0.2.200")) {
 		t.Error("too many are open")
 	}
-	for range maxPerSource {
-		g.leave(one)
-		g.leave(two)
+	for _, source := range sources {
+		for range maxPerSource {
+			g.leave(source)
+		}
 	}
 	if g.all != 0 || len(g.open) != 0 {
 		t.Errorf("%d left, %v", g.all, g.open)
