@@ -18,7 +18,7 @@ def count(name, default):
 
 
 def table(head, rows):
-    lines = ["| %s |" % " | ".join(head), "|%s" % ("---|" * len(head))]
+    lines = ["| %s |" % " | ".join(map(str, head)), "|%s" % ("---|" * len(head))]
     return "\n".join(lines + ["| %s |" % " | ".join(map(str, row)) for row in rows]) + "\n"
 
 

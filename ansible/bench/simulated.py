@@ -24,6 +24,7 @@ def run(test, **environment):
 def many():
     found = [run("TestManyHosts", LINUX_PATCH_FLEET=number) for number in os.environ.get("FLEETS", "1000 10000").split()]
     rows = [
+        ["Each polls every"] + ["%d s" % f["interval"] for f in found],
         ["Lost bundles"] + [f["lost"] for f in found],
         ["Registrations per second, 50 at a time"] + ["%.0f" % f["registrations per second"] for f in found],
         ["Approvals per second, by the manager's command line"] + ["%.0f" % f["approvals per second"] for f in found],
@@ -36,7 +37,7 @@ def many():
         ["Memory of the manager, peak"] + ["%.0f MB" % f["manager MB"] for f in found],
     ]
     text = report.table(["Hosts"] + [f["hosts"] for f in found], rows)
-    return {"many": text + "\nThe hosts poll every %d s, so a host waits half of that by its own choice.\n" % found[0]["interval"]}
+    return {"many": text + "\nA host waits half its interval by its own choice.\n"}
 
 
 def limit():

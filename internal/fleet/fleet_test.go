@@ -39,21 +39,21 @@ type fleet struct {
 	url      string
 	ca       string
 	interval int
-	real     *enroll.Enroller
+	whole    *enroll.Enroller
 }
 
 func newFleet(t *testing.T, dir, url, ca string, interval int) *fleet {
 	t.Helper()
-	real, err := enroll.OnThisHost("enrollment/fleet", func(string) {})
+	whole, err := enroll.OnThisHost("enrollment/fleet", func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fleet{dir: dir, url: url, ca: ca, interval: interval, real: real}
+	return &fleet{dir: dir, url: url, ca: ca, interval: interval, whole: whole}
 }
 
 // host makes the directory of one host and returns what enrolls it.
 func (f *fleet) host(n simulated) (*enroll.Enroller, enroll.Params, error) {
-	e := *f.real
+	e := *f.whole
 	e.Identity = n
 	dir := filepath.Join(f.dir, n.fqdn())
 	at := func(name string) enroll.Path { return enroll.Path(filepath.Join(dir, name)) }
