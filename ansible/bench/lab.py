@@ -178,7 +178,8 @@ class Lab:
         """The same host, behind a line that takes so long each way."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        self.start(sys.executable, pathlib.Path(__file__).with_name("relay.py"), str(port), str(host["ansible_port"]), str(seconds))
+        relay = pathlib.Path(__file__).with_name("relay.py")
+        self.start(sys.executable, relay, str(port), host["ansible_host"], str(host["ansible_port"]), str(seconds))
         wait_for(lambda: listens("127.0.0.1", port))
         return dict(host, ansible_host="127.0.0.1", ansible_port=port)
 

@@ -1,7 +1,7 @@
 """A TCP relay that holds back what it carries, DELAY seconds each way.
 
 It stands in for a long line where the kernel has no `tc netem`. Usage:
-relay.py PORT TO DELAY. Everything that was read at one moment is written one
+relay.py PORT ADDRESS TO DELAY. Everything that was read at one moment is written one
 DELAY later, in its order; nothing is lost, and the width of the line is that of
 loopback.
 """
@@ -35,9 +35,9 @@ async def carry(reader, writer, delay):
     await task
 
 
-async def main(port, to, delay):
+async def main(port, address, to, delay):
     async def accept(reader, writer):
-        there, back = await asyncio.open_connection("127.0.0.1", to)
+        there, back = await asyncio.open_connection(address, to)
         try:
             await asyncio.gather(carry(reader, back, delay), carry(there, writer, delay))
         except ConnectionError:
@@ -51,4 +51,4 @@ async def main(port, to, delay):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
