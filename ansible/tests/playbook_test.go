@@ -108,7 +108,7 @@ func TestPlaybooks(t *testing.T) {
 				return roots(), nil
 			case "engine":
 				return engine(), nil
-			case "arm64":
+			case "emulation":
 				return canEmulate(), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
