@@ -117,3 +117,11 @@ func TestInitScriptIsShell(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// Debian's /bin/kill is in procps, which small hosts lack.
+func TestUnitReloadsWithTheShellAlone(t *testing.T) {
+	reload := setting(shipped(t, "linux-patch-api.service"), "ExecReload")
+	if len(reload) == 0 || reload[0] != "/bin/sh" {
+		t.Errorf("ExecReload is %q", reload)
+	}
+}
