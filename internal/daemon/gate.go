@@ -14,8 +14,8 @@ import (
 const (
 	// maxConnections are open at once, maxPerSource of them from one address,
 	// so that a few clients cannot keep the others out.
-	maxConnections = 256
-	maxPerSource   = 64
+	maxConnections = 512
+	maxPerSource   = 128
 	// lingerFor is how long a refused client gets to read why.
 	lingerFor = time.Second
 )
