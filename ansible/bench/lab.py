@@ -68,6 +68,9 @@ Subsystem sftp internal-sftp
 # A host: /var/lib and the machine-id are its own.
 HOST = (
     "mount -t tmpfs -o mode=0755 tmpfs /var/lib && mount --bind %(id)s /etc/machine-id"
+    # What this machine's user has in there, version managers say, would be in
+    # every figure, since a shell that ssh starts reads it.
+    " && for f in .bashrc .bash_profile .profile .zshenv; do [ ! -e ~/$f ] || mount --bind /dev/null ~/$f; done"
     " && exec /usr/sbin/sshd -D -f %(work)s/sshd -o ListenAddress=%(address)s:%(port)d"
 )
 
