@@ -27,24 +27,27 @@ func (r *run) settled(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	repairs, admit, err := r.planRepairs()
-	if err != nil || len(repairs) > 0 || admit {
+	if err != nil || len(repairs) > 0 || admit != nil {
 		return false, err
 	}
 	return true, r.converge(ctx)
 }
 
 // planRepairs compares the attributes of a good set and the whitelist with
-// what they shall be.
-func (r *run) planRepairs() (attributes []plan.Change, admit bool, err error) {
+// what they shall be. admit is nil where the manager is let in.
+func (r *run) planRepairs() (attributes []plan.Change, admit *plan.Change, err error) {
 	for _, d := range r.desired(nil) {
 		if c, changed := plan.Compare(d.before, d.after); changed {
 			attributes = append(attributes, c)
 		}
 	}
 	if r.State == string(contract.StateRegistered) {
-		return attributes, false, nil
+		return attributes, nil, nil
 	}
-	_, admit, err = r.planWhitelist(r.knownManagerIP())
+	change, changed, err := r.planWhitelist(r.knownManagerIP())
+	if changed {
+		admit = &change
+	}
 	return attributes, admit, err
 }
 
@@ -53,7 +56,7 @@ func (r *run) converge(ctx context.Context) error {
 	r.res.State = contract.StateEnrolled
 	r.res.warn(r.o.warnings...)
 	r.warnOtherManager()
-	repairs, _, err := r.planRepairs()
+	repairs, admit, err := r.planRepairs()
 	if err != nil {
 		return err
 	}
@@ -66,9 +69,12 @@ func (r *run) converge(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.State != string(contract.StateRegistered) {
-		if err := r.letManagerIn(ctx, r.knownManagerIP()); err != nil {
-			return err
+	if admit != nil {
+		r.show(*admit)
+		if !r.Check {
+			if err := r.applyWhitelist(ctx, r.knownManagerIP()); err != nil {
+				return err
+			}
 		}
 	}
 	if err := r.observeAgain(); err != nil {
@@ -76,20 +82,6 @@ func (r *run) converge(ctx context.Context) error {
 	}
 	r.res.Msg = fmt.Sprintf("this host is enrolled; its certificate is valid until %s", r.o.set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
 	return nil
-}
-
-// letManagerIn plans the whitelist, shows the change, and applies it in a real
-// run.
-func (r *run) letManagerIn(ctx context.Context, ip netip.Addr) error {
-	change, changed, err := r.planWhitelist(ip)
-	if err != nil || !changed {
-		return err
-	}
-	r.show(change)
-	if r.Check {
-		return nil
-	}
-	return r.applyWhitelist(ctx, ip)
 }
 
 // observeAgain looks at the disk after a real run changed it.

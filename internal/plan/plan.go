@@ -58,12 +58,16 @@ func Compare(before, after File) (Change, bool) {
 		c.Op = Remove
 	case !bytes.Equal(before.Content, after.Content):
 		c.Op = Replace
-	case before.attributes() != after.attributes():
+	case !sameAttributes(before, after):
 		c.Op = Attributes
 	default:
 		return Change{}, false
 	}
 	return c, true
+}
+
+func sameAttributes(a, b File) bool {
+	return a.Mode.Perm() == b.Mode.Perm() && a.UID == b.UID && a.GID == b.GID
 }
 
 func (f File) attributes() string {
@@ -94,12 +98,12 @@ type Diff struct {
 // Diff shows the change. Ansible prints nothing for an entry whose two texts
 // are equal, so the attributes stand in the text where they differ.
 func (c Change) Diff() Diff {
-	sameAttributes := c.Before.Exists && c.After.Exists && c.Before.attributes() == c.After.attributes()
+	same := c.Before.Exists && c.After.Exists && sameAttributes(c.Before, c.After)
 	return Diff{
 		BeforeHeader: header(c.Before, c.After.Path),
 		AfterHeader:  header(c.After, c.Before.Path),
-		Before:       text(c.Before, sameAttributes),
-		After:        text(c.After, sameAttributes),
+		Before:       text(c.Before, same),
+		After:        text(c.After, same),
 	}
 }
 
