@@ -54,6 +54,11 @@ class CallbackModule(CallbackBase):
     v2_runner_on_ok = v2_runner_on_skipped = done
 """
 
+# Ansible's own, but for this machine's files: it lets ssh compress.
+SSH_ARGS = "-C -o ControlMaster=auto -o ControlPersist=60s -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no"
+# A connection of its own, by the other path of its socket.
+UNCOMPRESSED = {"ansible_ssh_args": SSH_ARGS.replace("-C ", ""), "ansible_control_path": "%(directory)s/u%%C"}
+
 SSHD = """HostKey %(work)s/key
 AuthorizedKeysFile %(work)s/authorized
 StrictModes no
@@ -166,8 +171,7 @@ class Lab:
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(self.work / "identity"),
             "ansible_control_path_dir": str(self.work / "control"),
-            "ansible_ssh_args": "-F none -o ControlMaster=auto -o ControlPersist=120s"
-            " -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no",
+            "ansible_ssh_args": SSH_ARGS,
             "ansible_python_interpreter": python(),
         }
 

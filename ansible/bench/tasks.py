@@ -14,6 +14,8 @@ ROWS = (
     ("role", "role of built-in modules, converged, with pipelining"),
     ("first", "ours, first use on a host (upload and run)"),
     ("transfer", "ours, by Ansible's transfer"),
+    ("first uncompressed", "ours, first use, without ssh's compression"),
+    ("transfer uncompressed", "ours, by Ansible's transfer, without ssh's compression"),
     ("enroll", "ours, first enrollment"),
     ("role enrolls", "role of built-in modules, first enrollment, with pipelining"),
 )
@@ -25,9 +27,9 @@ def clean(directory):
     return {"name": "clean", "ansible.builtin.raw": script}
 
 
-def enroll(name, url, ca, number, **keywords):
+def enroll(name, url, ca, number, **settings):
     arguments = lab.options(OURS, url, ca, fqdn="ours%d.example.com" % number, report_ip="10.1.0.%d" % number)
-    return dict({"name": name, "linux_patch.api.enrollment": arguments, "vars": {"bench": name}}, **keywords)
+    return {"name": name, "linux_patch.api.enrollment": arguments, "vars": dict(settings, bench=name)}
 
 
 def role(name, url, ca, number):
@@ -38,20 +40,23 @@ def role(name, url, ca, number):
 
 def rounds(count, url, ca):
     listed = [clean(OURS), {"name": "clean", "ansible.builtin.raw": "rm -rf %s" % PEERS}]
-    listed += [enroll("warm", url, ca, 1), role("warm role", url, ca, 1), enroll("warm", url, ca, 1, vars={"ansible_connection": "plain"})]
+    listed += [enroll("warm", url, ca, 1), role("warm role", url, ca, 1), enroll("warm", url, ca, 1, ansible_connection="plain")]
+    listed += [enroll("warm", url, ca, 1, **lab.UNCOMPRESSED)]
     for number in range(2, count + 2):
         previous = number - 1
         ping = {"name": "ping", "ansible.builtin.ping": None, "vars": {"ansible_pipelining": True}}
-        transfer = enroll("transfer", url, ca, previous)
-        transfer["vars"] = dict(transfer["vars"], ansible_connection="plain")
+        forget = {"name": "forget", "ansible.builtin.raw": "rm -rf /var/lib/linux_patch_modules"}
         listed += [
             {"name": "raw", "ansible.builtin.raw": "true"},
             enroll("cached", url, ca, previous),
             ping,
             role("role", url, ca, previous),
-            transfer,
-            {"name": "forget", "ansible.builtin.raw": "rm -rf /var/lib/linux_patch_modules"},
+            enroll("transfer", url, ca, previous, ansible_connection="plain"),
+            forget,
             enroll("first", url, ca, previous),
+            enroll("transfer uncompressed", url, ca, previous, ansible_connection="plain", **lab.UNCOMPRESSED),
+            forget,
+            enroll("first uncompressed", url, ca, previous, **lab.UNCOMPRESSED),
             clean(OURS),
             enroll("enroll", url, ca, number),
             {"name": "clean", "ansible.builtin.raw": "rm -rf %s" % PEERS},
@@ -87,9 +92,10 @@ def ssh():
         ("cached", "raw", "converged / `raw: true`", 1.5),
         ("cached", "role", "converged / role of built-in modules", None),
         ("first", "transfer", "first use / transfer of the same program", 0.5),
+        ("first uncompressed", "transfer uncompressed", "the same, without ssh's compression", None),
         ("enroll", "role enrolls", "first enrollment / role of built-in modules", 0.125),
     )
-    return {"ssh": show(times, bars, "sshd on loopback, with multiplexing.")}
+    return {"ssh": show(times, bars, "sshd on loopback; ssh with Ansible's own arguments, which compress and multiplex.")}
 
 
 def delay():
@@ -98,6 +104,7 @@ def delay():
         ("cached", "raw", "converged / `raw: true`", 1.6),
         ("cached", "ping", "converged / `ping` with pipelining", None),
         ("first", "transfer", "first use / transfer of the same program", None),
+        ("first uncompressed", "transfer uncompressed", "the same, without ssh's compression", None),
         ("enroll", "role enrolls", "first enrollment / role of built-in modules", None),
     )
     note = "Between controller and host stands `ansible/bench/relay.py`, which holds each packet 10 ms: this kernel may have no `tc netem`."
