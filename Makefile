@@ -92,7 +92,7 @@ verdict: collection ## lint, and what Ansible's and Galaxy's own tools say (minu
 	@ansible/setup/lint $(TARBALL)
 
 bench: build collection ## measure, and write the tables of docs/PERFORMANCE.md and README.md (PARTS="process bytes ssh delay hosts many limit")
-	@GO='$(GO)' PARTS='$(PARTS)' ansible/bench/bench
+	@GO='$(GO)' TAGS='$(TAGS)' GCFLAGS='$(GCFLAGS)' LDFLAGS='$(LDFLAGS)' PARTS='$(PARTS)' ansible/bench/bench
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; $(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \

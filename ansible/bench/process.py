@@ -21,7 +21,32 @@ child = posix.posix_spawn(sys.argv[1], sys.argv[1:], posix.environ, file_actions
 print(posix.wait4(child, 0)[2].ru_maxrss)
 """
 
+KINDS = ("converged", "first", "libraries", "trivial")
+
 TRIVIAL = 'package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("{}\\n") }\n'
+
+# What stands before the program's first line: it links all of these, and they
+# make their tables at each start.
+LIBRARIES = """package main
+
+import (
+	"os"
+
+	"github.com/go-playground/validator/v10"
+	"github.com/hashicorp/go-retryablehttp"
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/afero"
+	"go.yaml.in/yaml/v3"
+)
+
+var linked = []any{validator.New, retryablehttp.NewClient, logrus.New, afero.NewOsFs, yaml.Unmarshal}
+
+func main() {
+	if linked != nil {
+		os.Stdout.WriteString("{}\\n")
+	}
+}
+"""
 
 
 def peak(*command):
@@ -52,13 +77,21 @@ def traced(*command):
     return len(calls), read / 1024
 
 
+def build(directory, name, source):
+    """Builds a program as the shipped ones are, and returns its path."""
+    (directory / (name + ".go")).write_text(source)
+    go, tags, gcflags, ldflags = (os.environ[name] for name in ("GO", "TAGS", "GCFLAGS", "LDFLAGS"))
+    command = [go, "build", "-trimpath", "-buildvcs=false", *gcflags.split(), "-tags", tags, "-ldflags", ldflags]
+    command += ["-o", directory / name, directory / (name + ".go")]
+    subprocess.run(command, env=dict(os.environ, CGO_ENABLED="0"), cwd=lab.TOP, check=True)
+    return str(directory / name)
+
+
 def process():
     with lab.Lab() as here:
         url, ca = here.manager("--auto-approve", "127.0.0.1")
-        program, trivial = str(lab.BIN / "enrollment"), str(here.work / "trivial")
-        (here.work / "trivial.go").write_text(TRIVIAL)
-        env = dict(os.environ, CGO_ENABLED="0")
-        subprocess.run([os.environ.get("GO", "go"), "build", "-ldflags", "-s -w", "-o", trivial, here.work / "trivial.go"], env=env, check=True)
+        program = str(lab.BIN / "enrollment")
+        trivial, libraries = build(here.work, "trivial", TRIVIAL), build(here.work, "libraries", LIBRARIES)
 
         def host(number):
             """A new host's arguments file."""
@@ -77,9 +110,10 @@ def process():
             result = json.loads(subprocess.run([program, converged], stdout=subprocess.PIPE, check=True).stdout)
             if result["state"] != "enrolled" or result["changed"] != expected:
                 sys.exit("the run was not as it should be: " + result["msg"])
-        samples = {"converged": [], "first": [], "trivial": []}
+        samples = {kind: [] for kind in KINDS}
         for number in range(1, report.count("RUNS", 100) + 1):
             samples["trivial"].append(measure(trivial))
+            samples["libraries"].append(measure(libraries))
             samples["converged"].append(measure(program, converged))
             samples["first"].append(measure(program, host(number)))
         last = number
@@ -87,22 +121,22 @@ def process():
             "converged": statistics.median(peak(program, converged) for _ in range(10)),
             "first": statistics.median(peak(program, host(last + n)) for n in range(1, 11)),
         }
-        calls = {"trivial": traced(trivial), "converged": traced(program, converged), "first": traced(program, host(last + 11))}
+        calls = {"trivial": traced(trivial), "libraries": traced(libraries), "converged": traced(program, converged), "first": traced(program, host(last + 11))}
 
-    kinds = ("converged", "first", "trivial")
-    cpu, wall = ({kind: [sample[i] for sample in samples[kind]] for kind in kinds} for i in (1, 0))
+    cpu, wall = ({kind: [sample[i] for sample in samples[kind]] for kind in KINDS} for i in (1, 0))
     bars = {"converged": (report.verdict(statistics.median(cpu["converged"]), 6), report.verdict(memory["converged"], 12))}
     rows = [
-        ["CPU time, median"] + ["%.1f ms" % statistics.median(cpu[k]) for k in kinds] + [bars["converged"][0]],
-        ["CPU time, 10th to 90th percentile"] + ["%.1f to %.1f ms" % report.percentiles(cpu[k]) for k in kinds] + [""],
-        ["CPU time / trivial Go program"] + ["%.1f" % statistics.median(a / b for a, b in zip(cpu[k], cpu["trivial"])) for k in kinds] + [""],
-        ["Wall time, median"] + ["%.1f ms" % statistics.median(wall[k]) for k in kinds] + [""],
-        ["Peak memory"] + ["%.1f MB" % memory[k] for k in ("converged", "first")] + ["", bars["converged"][1]],
-        ["System calls"] + [calls[k][0] for k in kinds] + [""],
-        ["Read"] + ["%.0f KB" % calls[k][1] for k in kinds] + [""],
+        ["CPU time, median"] + ["%.1f ms" % statistics.median(cpu[k]) for k in KINDS] + [bars["converged"][0]],
+        ["CPU time, 10th to 90th percentile"] + ["%.1f to %.1f ms" % report.percentiles(cpu[k]) for k in KINDS] + [""],
+        ["CPU time / trivial Go program"] + ["%.1f" % statistics.median(a / b for a, b in zip(cpu[k], cpu["trivial"])) for k in KINDS] + [""],
+        ["Wall time, median"] + ["%.1f ms" % statistics.median(wall[k]) for k in KINDS] + [""],
+        ["Peak memory"] + ["%.1f MB" % memory[k] for k in ("converged", "first")] + ["", "", bars["converged"][1]],
+        ["System calls"] + [calls[k][0] for k in KINDS] + [""],
+        ["Read"] + ["%.0f KB" % calls[k][1] for k in KINDS] + [""],
     ]
-    text = report.table(("", "Converged", "First enrollment", "Trivial Go program", "Bar, converged"), rows)
-    text += "\n%d runs of each in turn; the manager is on loopback. The trivial program prints `{}`: what any Go program costs here.\n" % len(cpu["first"])
+    text = report.table(("", "Converged", "First enrollment", "Its libraries alone", "Trivial Go program", "Bar, converged"), rows)
+    text += "\n%d runs of each in turn; the manager is on loopback. The trivial program prints `{}`: what any Go program costs here. So does the other,\n" % len(cpu["first"])
+    text += "which links what `enrollment` links, built in the same way: what is there before its first line.\n"
     readme = [["CPU time", rows[0][1]], ["wall time", rows[3][1]], ["peak memory", rows[4][1]]]
     readme.append(["stripped binary size", "%.1f MB, in gzip %.1f MB" % tuple(n / 1e6 for n in size("amd64")[:2])])
     return {"process": text, "readme": report.table(("converged run", "figure"), readme)}
