@@ -54,5 +54,7 @@ func DefaultInfoParams() InfoParams {
 		ConfigPath: contract.DefaultConfigPath,
 		StateDir:   contract.DefaultStateDir,
 		StatusPath: contract.DefaultStatusPath,
+
+		WhitelistManager: true,
 	}
 }

@@ -39,6 +39,13 @@ func (r *run) desired(set *pki.Set) []desire {
 			after.Content = f.content(set)
 			after.Exists = after.Content != nil
 		}
+		check := checkCertMode
+		if f.isKey {
+			check = checkKeyMode
+		}
+		if r.KeepModes && f.file.Exists && check(f.file.Mode.Perm()) == nil {
+			f.mode = f.file.Mode.Perm()
+		}
 		a := r.attributes(f.file, f.mode)
 		after.Mode, after.UID, after.GID = a.Mode, a.UID, a.GID
 		out = append(out, desire{before: shown(f.file, f.describe), after: shown(after, f.describe), isKey: f.isKey})

@@ -53,6 +53,8 @@ func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
 	full.ConfigPath, full.StateDir = p.ConfigPath, p.StateDir
 	full.CACertPath, full.ServerCertPath, full.ServerKeyPath = p.CACertPath, p.ServerCertPath, p.ServerKeyPath
 	full.CRLPath, full.WhitelistPath, full.RenewBefore = p.CRLPath, p.WhitelistPath, p.RenewBefore
+	full.ManagerIP, full.WhitelistManager = p.ManagerIP, p.WhitelistManager
+	full.Owner, full.Group, full.CertMode, full.KeyMode = p.Owner, p.Group, p.CertMode, p.KeyMode
 
 	info := &Info{Problems: []string{}, Warnings: []string{}, State: contract.StateAbsent}
 	if err := e.inform(ctx, full, p, info); err != nil {

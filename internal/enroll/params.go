@@ -62,6 +62,9 @@ type Params struct {
 
 	// Check is Ansible's check mode: everything up to apply, and no request.
 	Check bool
+	// KeepModes leaves a mode that cert_mode or key_mode could be as it is: the
+	// daemon, which nobody tells them, must not undo what a playbook has set.
+	KeepModes bool
 }
 
 // InfoParams are the options of enrollment_info.
@@ -75,4 +78,12 @@ type InfoParams struct {
 	StateDir       Path  `arg:"state_dir" validate:"abspath"`
 	StatusPath     Path  `arg:"status_path" validate:"abspath"`
 	RenewBefore    *Span `arg:"renew_before" validate:"omitempty,gte=0"`
+
+	// What enrollment was told to make of the files, so that it is no problem here.
+	ManagerIP        string       `arg:"manager_ip" validate:"omitempty,ip"`
+	WhitelistManager bool         `arg:"whitelist_manager"`
+	Owner            string       `arg:"owner"`
+	Group            string       `arg:"group"`
+	CertMode         *fs.FileMode `arg:"cert_mode"`
+	KeyMode          *fs.FileMode `arg:"key_mode"`
 }

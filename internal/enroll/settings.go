@@ -167,17 +167,30 @@ func (s *settings) settleModes() error {
 	if s.KeyMode != nil {
 		s.keyMode = s.KeyMode.Perm()
 	}
+	if err := checkKeyMode(s.keyMode); err != nil {
+		return err
+	}
+	return checkCertMode(s.certMode)
+}
+
+func checkKeyMode(mode fs.FileMode) error {
 	switch {
-	case s.keyMode&0o007 != 0:
-		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o lets everybody reach the private key", s.keyMode)
-	case s.keyMode&0o400 == 0:
-		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o does not let the owner read the private key", s.keyMode)
-	case s.keyMode&0o030 != 0:
-		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o lets the group write or execute the private key", s.keyMode)
-	case s.certMode&0o400 == 0:
-		return contract.Errorf(contract.CodeInvalidArgument, "cert_mode %04o does not let the owner read the certificates", s.certMode)
-	case s.certMode&0o022 != 0:
-		return contract.Errorf(contract.CodeInvalidArgument, "cert_mode %04o lets others than the owner write the certificates", s.certMode)
+	case mode&0o007 != 0:
+		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o lets everybody reach the private key", mode)
+	case mode&0o400 == 0:
+		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o does not let the owner read the private key", mode)
+	case mode&0o030 != 0:
+		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o lets the group write or execute the private key", mode)
+	}
+	return nil
+}
+
+func checkCertMode(mode fs.FileMode) error {
+	switch {
+	case mode&0o400 == 0:
+		return contract.Errorf(contract.CodeInvalidArgument, "cert_mode %04o does not let the owner read the certificates", mode)
+	case mode&0o022 != 0:
+		return contract.Errorf(contract.CodeInvalidArgument, "cert_mode %04o lets others than the owner write the certificates", mode)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ description:
   - Reports whether a host is enrolled, whether what is on its disk is whole, when its certificate expires, and what the
     C(linux_patch_api) daemon says that it serves.
   - It changes nothing and asks neither the manager nor the daemon.
+  - What M(linux_patch.api.enrollment) was given on this host, such as O(key_mode), is given here too. A difference is a problem.
   - The host needs no Python.
 requirements:
   - Linux on x86_64 or aarch64, on the host.
@@ -63,6 +64,34 @@ options:
         units V(s), V(m), V(h), V(d), V(w).
       - The default is C(enrollment.cert_renewal_threshold_days) of O(config_path), else V(7d).
     type: str
+  manager_ip:
+    description:
+      - The manager's address that the whitelist is to let in, as given to M(linux_patch.api.enrollment).
+      - By default the address that the certificates came from, or that of the manager's URL.
+    type: str
+  whitelist_manager:
+    description:
+      - Whether the whitelist is to let the manager in. Where it is not, its absence there is no problem.
+    type: bool
+    default: true
+  owner:
+    description:
+      - The owner that the files are to have. By default any.
+    type: str
+  group:
+    description:
+      - The group that the files are to have. By default any.
+    type: str
+  cert_mode:
+    description:
+      - The mode that the certificates and the CRL are to have, as V('0644') or V(u=rw,g=r,o=r).
+    type: raw
+    default: "0644"
+  key_mode:
+    description:
+      - The mode that the key is to have.
+    type: raw
+    default: "0600"
 attributes:
   check_mode:
     description: Can run in check mode and say what it would change, without changing it.
