@@ -100,6 +100,18 @@ var onTheHost = []trouble{
 		}
 		return runs(h, 1)
 	}},
+	{"certificates of an older config", contract.CodeFilesystem, func(t *testing.T, h *host) outcome {
+		enrolled(t, h, pkitest.NewCA(t))
+		config, err := os.ReadFile(h.path("/etc/linux_patch_api/config.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.write("/etc/linux_patch_api/config.yaml", strings.ReplaceAll(string(config), "/certs/", "/pki/"), 0o640)
+		if err := os.Chmod(h.path("/etc/linux_patch_api/certs"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		return h.run(context.Background(), map[string]any{"state": "absent"})
+	}},
 	{"no whitelist", contract.CodeWhitelist, func(t *testing.T, h *host) outcome {
 		h.scripted(goodToken)
 		h.write("/etc/linux_patch_api/whitelist.yaml", "- 192.0.2.10\n", 0o644)

@@ -40,7 +40,7 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit bool, from source) 
 		if oldKey.Exists && p.owns(r.serverKey, digest(oldKey.Content)) {
 			p.KeyBackup = r.newestKeyBackup()
 		}
-		p.settleFiles(r.installedDigests())
+		p.settleFiles(r.installedDigests(), r.gone)
 	}); err != nil {
 		return err
 	}
@@ -147,11 +147,18 @@ func (r *run) newestKeyBackup() string {
 func (r *run) installedDigests() map[string]string {
 	digests := map[string]string{}
 	for _, f := range r.o.files() {
+		digests[f.Path] = ""
 		if f.Exists {
 			digests[f.Path] = digest(f.Content)
 		}
 	}
 	return digests
+}
+
+// gone tells whether there surely is no file.
+func (r *run) gone(path string) bool {
+	file, err := r.Files.Stat(path)
+	return err == nil && !file.Exists
 }
 
 // endRequest drops the secrets of a request that is fulfilled. The spool goes

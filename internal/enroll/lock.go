@@ -74,11 +74,10 @@ func (r *run) busy(err error) error {
 // alone keeps runs with other state directories, and so with other run locks,
 // away from the certificates for as long as this one changes them. Where
 // somebody does not let go of them it goes on after lock_timeout: everybody who
-// may read the directories can lock them.
-func (r *run) alone(ctx context.Context) (*hostfs.Lock, error) {
+// may read the directories can lock them. dirs are locked too.
+func (r *run) alone(ctx context.Context, dirs ...string) (*hostfs.Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.LockTimeout))
 	defer cancel()
-	var dirs []string
 	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl} {
 		dirs = append(dirs, filepath.Dir(path))
 	}

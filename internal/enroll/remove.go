@@ -10,6 +10,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
@@ -19,7 +20,10 @@ import (
 func (r *run) remove(ctx context.Context) error {
 	r.res.State = contract.StateAbsent
 	r.res.Msg = "this host is not enrolled"
-	ours := r.removable()
+	ours, err := r.removable()
+	if err != nil {
+		return err
+	}
 	secrets, err := r.leftSecrets()
 	if err != nil {
 		return err
@@ -55,10 +59,14 @@ func (r *run) leftAnything() bool {
 		o.token != nil || o.newToken != nil || o.requestAt != nil || o.spool != nil || o.pollAt != nil
 }
 
-// removable are the installed files that enrollment wrote.
-func (r *run) removable() []desire {
+// removable are the files that enrollment wrote, wherever it wrote them.
+func (r *run) removable() ([]desire, error) {
+	all, err := r.elsewhere()
+	if err != nil {
+		return nil, err
+	}
 	var ours []desire
-	for _, d := range r.desired(nil) {
+	for _, d := range append(all, r.desired(nil)...) {
 		switch {
 		case !d.before.Exists:
 		case r.o.provenance.owns(d.before.Path, digest(d.before.Content)):
@@ -68,7 +76,59 @@ func (r *run) removable() []desire {
 			r.res.warn(fmt.Sprintf("%s stays: enrollment did not write what is in it", d.before.Path))
 		}
 	}
-	return ours
+	return ours, nil
+}
+
+// elsewhere are the files at paths that enrollment wrote to and that are none
+// of today's: config.yaml named others then.
+func (r *run) elsewhere() ([]desire, error) {
+	var all []desire
+	for _, f := range r.o.provenance.Files {
+		if r.installs(f.Path) {
+			continue
+		}
+		file, err := r.readElsewhere(f.Path)
+		if err != nil {
+			return nil, contract.Errorf(contract.CodeFilesystem, "%s, which enrollment wrote, cannot be taken back: %w", f.Path, err).
+				WithHint("mend that, or remove %s by hand, and run again; nothing was taken back yet", f.Path)
+		}
+		describe, isKey := kindOf(file.Content)
+		all = append(all, desire{before: shown(file, describe), isKey: isKey})
+	}
+	return all, nil
+}
+
+// readElsewhere reads a file, and refuses one of ours that could not be removed
+// safely. In check mode it is read as a killed run's journal will leave it.
+func (r *run) readElsewhere(path string) (hostfs.File, error) {
+	if r.Check && r.o.journal != nil {
+		end, err := r.o.journal.EndState()
+		if file, ok := end[path]; ok || err != nil {
+			return file, err
+		}
+	}
+	file, err := r.Files.Read(path)
+	if err == nil && file.Exists && r.o.provenance.owns(path, digest(file.Content)) {
+		err = r.Files.CheckPath(path)
+	}
+	return file, err
+}
+
+// installs tells whether path is one of the four that this run replaces.
+func (r *run) installs(path string) bool {
+	return slices.ContainsFunc(r.o.files(), func(f *hostfs.File) bool { return f.Path == path })
+}
+
+// kindOf tells what a file of enrollment is, by its content.
+func kindOf(content []byte) (describe func([]byte) string, isKey bool) {
+	switch {
+	case bytes.Contains(content, []byte("PRIVATE KEY-----")):
+		return pki.DescribeKey, true
+	case bytes.Contains(content, []byte("X509 CRL-----")):
+		return pki.DescribeCRL, false
+	default:
+		return pki.DescribeCertificate, false
+	}
 }
 
 // leftSecrets are the files of the state directory that hold a token or a key.
@@ -162,11 +222,20 @@ func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string,
 // removeFiles removes the installed files, but none that a run with another
 // state directory has replaced meanwhile.
 func (r *run) removeFiles(ctx context.Context, ours []desire) error {
-	lock, err := r.alone(ctx)
+	var dirs []string
+	for _, d := range ours {
+		dirs = append(dirs, filepath.Dir(d.before.Path))
+	}
+	lock, err := r.alone(ctx, dirs...)
 	if err != nil {
 		return err
 	}
 	defer lock.Unlock()
+	// What a killed removal staged where certificates no longer are is found by
+	// no other run.
+	if _, err := r.Files.SweepTemps(dirs, nil); err != nil {
+		return err
+	}
 	var changes []hostfs.Change
 	for _, d := range ours {
 		now, err := r.Files.Read(d.before.Path)

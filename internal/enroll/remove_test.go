@@ -1,6 +1,7 @@
 package enroll_test
 
 import (
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,5 +31,44 @@ func TestRemovalKilledAtItsEndForgetsWhatWasOurs(t *testing.T) {
 	r.write("/etc/linux_patch_api/whitelist.yaml", admittedText, 0o644)
 	if res := r.run(nil, absent); res.Failed || res.Changed || r.read("/etc/linux_patch_api/whitelist.yaml") != admittedText {
 		t.Errorf("an administrator's entry was taken for ours: %s", res.Msg)
+	}
+}
+
+// moveConfig makes config.yaml name another directory for the certificates.
+func (r *rig) moveConfig() {
+	r.write("/etc/linux_patch_api/config.yaml", configText+`tls:
+  ca_cert: /etc/linux_patch_api/pki/ca.pem
+  server_cert: /etc/linux_patch_api/pki/server.pem
+  server_key: /etc/linux_patch_api/pki/server.key.pem
+  crl_path: /etc/linux_patch_api/pki/crl.pem
+`, 0o640)
+}
+
+// A removal that fails between two files of a directory that config.yaml no
+// longer names is finished, check mode knows that it will be, and what was
+// staged there goes too.
+func TestRemovalBrokenOffWhereCertificatesWere(t *testing.T) {
+	r := newRig(t)
+	if res := r.run(nil, nil); res.Failed {
+		t.Fatal(res.Msg)
+	}
+	r.moveConfig()
+	const staged = "/etc/linux_patch_api/certs/.server.pem.0123456789abcdef.enroll~tmp"
+	r.write(staged, "of a killed run", 0o600)
+	absent := func(p *enroll.Params) { p.State = "absent" }
+	res := r.run(&faultfs.Fs{At: 1, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
+		return o.Name == "remove" && strings.HasSuffix(o.Path, "/server.key.pem")
+	}}, absent)
+	if !res.Failed || r.read(certFile) != "" || r.read(keyFile) == "" || r.read("/var/lib/linux_patch_enroll/journal") == "" {
+		t.Fatalf("the fault was not met: %s", res.Msg)
+	}
+	foreseen := r.run(nil, func(p *enroll.Params) { absent(p); p.Check = true })
+	if res := r.run(nil, absent); res.Failed || !slices.Equal(res.Actions, foreseen.Actions) {
+		t.Errorf("did %q, foresaw %q: %s", res.Actions, foreseen.Actions, res.Msg)
+	}
+	for _, path := range []string{keyFile, staged, "/etc/linux_patch_api/certs/ca.pem"} {
+		if r.read(path) != "" {
+			t.Errorf("left behind: %s", path)
+		}
 	}
 }

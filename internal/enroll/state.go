@@ -118,11 +118,20 @@ func (p *provenance) place(path, digest string) {
 	p.Files = append(p.Files, placed{Path: path, SHA256: []string{digest}})
 }
 
-// settleFiles forgets older contents once the new set stands.
-func (p *provenance) settleFiles(current map[string]string) {
-	p.Files = slices.DeleteFunc(slices.Clone(p.Files), func(f placed) bool { return current[f.Path] == "" })
+// settleFiles forgets older contents once the new set stands. current is the
+// digest of each file of the set, empty where there is none. A file elsewhere,
+// of an older config.yaml, is ours until it is gone.
+func (p *provenance) settleFiles(current map[string]string, gone func(path string) bool) {
+	p.Files = slices.DeleteFunc(slices.Clone(p.Files), func(f placed) bool {
+		if now, ok := current[f.Path]; ok {
+			return now == ""
+		}
+		return gone(f.Path)
+	})
 	for i, f := range p.Files {
-		p.Files[i].SHA256 = []string{current[f.Path]}
+		if now, ok := current[f.Path]; ok {
+			p.Files[i].SHA256 = []string{now}
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ func TestProvenanceOwnsWhatIsBeingPlacedAndWhatWas(t *testing.T) {
 	var p provenance
 	p.place("/a", "old")
 	p.place("/gone", "x")
+	p.place("/elsewhere", "y")
+	p.place("/elsewhere/gone", "z")
 	before := p
 	p.place("/a", "new")
 	for _, d := range []string{"old", "new"} {
@@ -19,8 +21,8 @@ func TestProvenanceOwnsWhatIsBeingPlacedAndWhatWas(t *testing.T) {
 	if p.owns("/a", "by hand") || p.owns("/b", "old") {
 		t.Error("claims what it did not write")
 	}
-	p.settleFiles(map[string]string{"/a": "new"})
-	if p.owns("/a", "old") || !p.owns("/a", "new") || p.owns("/gone", "x") {
+	p.settleFiles(map[string]string{"/a": "new", "/gone": ""}, func(path string) bool { return path == "/elsewhere/gone" })
+	if p.owns("/a", "old") || !p.owns("/a", "new") || p.owns("/gone", "x") || !p.owns("/elsewhere", "y") || p.owns("/elsewhere/gone", "z") {
 		t.Errorf("after the set stands: %+v", p.Files)
 	}
 	if !before.owns("/a", "old") || before.owns("/a", "new") {

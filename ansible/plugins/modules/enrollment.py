@@ -32,8 +32,8 @@ options:
         what was approved.
       - With V(enrolled) the host goes as far as it can. Where an approval is missing, O(wait) decides whether it is waited for.
       - With V(absent) is taken back what enrollment put on the host, which is certificates, key, CRL, token, spooled
-        bundle, and the whitelist entry if enrollment added it. Nothing is asked of the manager, where the host is
-        to be removed by an administrator.
+        bundle, and the whitelist entry if enrollment added it. Certificates, key and CRL go also from paths that config.yaml
+        no longer names. Nothing is asked of the manager, where the host is to be removed by an administrator.
     type: str
     choices:
       - registered
