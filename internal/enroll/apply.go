@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
-	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -22,7 +21,7 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit bool, from source) 
 	if err := r.remember(func(p *provenance) { r.claim(p, set, from) }); err != nil {
 		return err
 	}
-	oldKey, changed, err := r.swap(ctx, set)
+	changed, err := r.swap(ctx, set)
 	if err != nil {
 		return err
 	}
@@ -36,10 +35,12 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit bool, from source) 
 			return err
 		}
 	}
+	standing, err := r.withKeyBackups(r.o.provenance)
+	if err != nil {
+		return err
+	}
 	if err := r.remember(func(p *provenance) {
-		if oldKey.Exists && p.owns(r.serverKey, digest(oldKey.Content)) {
-			p.KeyBackup = r.newestKeyBackup()
-		}
+		*p = standing
 		p.settleFiles(r.installedDigests(), r.gone)
 	}); err != nil {
 		return err
@@ -75,24 +76,23 @@ func (r *run) claim(p *provenance, set *pki.Set, from source) {
 	p.MachineID, p.FQDN, p.Removed = r.res.MachineID, r.res.FQDN, nil
 }
 
-// swap puts a set in place, where it is not, and tells which key was there.
-// What is there is looked at again: a run with another state directory may have
-// replaced it since this one planned.
-func (r *run) swap(ctx context.Context, set *pki.Set) (oldKey hostfs.File, changed bool, err error) {
+// swap puts a set in place, where it is not. What is there is looked at again:
+// a run with another state directory may have replaced it since this one
+// planned.
+func (r *run) swap(ctx context.Context, set *pki.Set) (changed bool, err error) {
 	lock, err := r.alone(ctx)
 	if err != nil {
-		return oldKey, false, err
+		return false, err
 	}
 	defer lock.Unlock()
 	if err := r.observeSet(r.settings, r.o); err != nil {
-		return oldKey, false, err
+		return false, err
 	}
-	oldKey = r.o.key
 	changes := r.changes(set)
 	if err := r.commit(changes); err != nil {
-		return oldKey, false, err
+		return false, err
 	}
-	return oldKey, len(changes) > 0, r.readBack(set)
+	return len(changes) > 0, r.readBack(set)
 }
 
 // commit replaces the files as one set.
@@ -134,14 +134,24 @@ func (r *run) readBack(set *pki.Set) error {
 	return nil
 }
 
-// newestKeyBackup is the backup that this run made of the key, if it did.
-func (r *run) newestKeyBackup() string {
-	for _, path := range r.res.BackupFiles {
-		if strings.HasPrefix(path, r.serverKey+".") {
-			return path
+// withKeyBackups adds the backups of a key that enrollment itself had written:
+// they are ours too, as one of what was there before enrollment is not. The
+// disk tells them, since the run that made one may have been killed.
+func (r *run) withKeyBackups(p provenance) (provenance, error) {
+	backups, err := r.Files.Backups(r.serverKey)
+	if err != nil {
+		return p, err
+	}
+	for _, path := range backups {
+		file, err := r.Files.Read(path)
+		if err != nil {
+			return p, err
+		}
+		if file.Exists && p.owns(r.serverKey, digest(file.Content)) {
+			p.place(path, digest(file.Content))
 		}
 	}
-	return r.o.provenance.KeyBackup
+	return p, nil
 }
 
 func (r *run) installedDigests() map[string]string {

@@ -61,6 +61,10 @@ func (r *run) leftAnything() bool {
 
 // removable are the files that enrollment wrote, wherever it wrote them.
 func (r *run) removable() ([]desire, error) {
+	var err error
+	if r.o.provenance, err = r.withKeyBackups(r.o.provenance); err != nil {
+		return nil, err
+	}
 	all, err := r.elsewhere()
 	if err != nil {
 		return nil, err
@@ -80,7 +84,7 @@ func (r *run) removable() ([]desire, error) {
 }
 
 // elsewhere are the files at paths that enrollment wrote to and that are none
-// of today's: config.yaml named others then.
+// of today's: backups of its keys, and what config.yaml named then.
 func (r *run) elsewhere() ([]desire, error) {
 	var all []desire
 	for _, f := range r.o.provenance.Files {
@@ -248,9 +252,6 @@ func (r *run) removeFiles(ctx context.Context, ours []desire) error {
 		change := r.hostfsChange(d)
 		change.Backup = change.Backup && !d.isKey
 		changes = append(changes, change)
-	}
-	if old := r.o.provenance.KeyBackup; old != "" {
-		changes = append(changes, hostfs.Change{Path: old, Remove: true})
 	}
 	// From the end: without the certificate nobody takes the rest for a set.
 	slices.Reverse(changes)

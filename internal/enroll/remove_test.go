@@ -1,6 +1,7 @@
 package enroll_test
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -71,4 +72,47 @@ func TestRemovalBrokenOffWhereCertificatesWere(t *testing.T) {
 			t.Errorf("left behind: %s", path)
 		}
 	}
+}
+
+// A renewal makes a backup of the key that enrollment had written. A run that
+// ends before it notes so does not leave that key for ever: the next run finds
+// it, or the removal does.
+func TestKeyBackupOfABrokenOffRenewalIsOurs(t *testing.T) {
+	absent := func(p *enroll.Params) { p.State = "absent" }
+	for _, c := range []struct {
+		name string
+		then []func(*enroll.Params)
+	}{
+		{"the next run converges", []func(*enroll.Params){nil, absent}},
+		{"it is taken back at once", []func(*enroll.Params){absent}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			if res := r.run(nil, nil); res.Failed {
+				t.Fatal(res.Msg)
+			}
+			r.manager.forget()
+			// The first rename says what is about to be written, the second what stands.
+			res := r.run(&faultfs.Fs{At: 2, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
+				return o.Name == "rename" && strings.HasSuffix(o.Path, "/provenance.json")
+			}}, force)
+			if !res.Failed || r.read(keyFile) != r.manager.keys[1] || len(r.keyBackups()) != 1 {
+				t.Fatalf("the fault was not met: %s", res.Msg)
+			}
+			for _, change := range c.then {
+				if res := r.run(nil, change); res.Failed {
+					t.Fatal(res.Msg)
+				}
+			}
+			if left := r.keyBackups(); len(left) > 0 {
+				t.Errorf("left behind: %s", left)
+			}
+		})
+	}
+}
+
+func (r *rig) keyBackups() []string {
+	found, err := filepath.Glob(r.path(keyFile) + ".*~")
+	must(r.t, err)
+	return found
 }

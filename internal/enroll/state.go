@@ -76,11 +76,9 @@ type provenance struct {
 	// CAFingerprint is the CA that this host is enrolled under.
 	CAFingerprint string `json:"ca_fingerprint,omitempty"`
 	// Files are written before the files themselves are, so that a run that
-	// was killed in between leaves none unaccounted for.
+	// was killed in between leaves none unaccounted for. A backup of a key that
+	// enrollment itself had written is one of them.
 	Files []placed `json:"files,omitempty"`
-	// KeyBackup is the backup of a key that enrollment itself had written. A
-	// backup of what was there before enrollment is not ours to remove.
-	KeyBackup string `json:"key_backup,omitempty"`
 	// WhitelistPath and WhitelistEntries are the entries that enrollment added.
 	WhitelistPath    string   `json:"whitelist_path,omitempty"`
 	WhitelistEntries []string `json:"whitelist_entries,omitempty"`
