@@ -3,6 +3,7 @@ package enroll
 import (
 	"bytes"
 	"context"
+	"errors"
 	"path/filepath"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -14,7 +15,9 @@ import (
 // apply puts a verified set in place. Its order is what makes it safe to kill
 // at any point: what was stored of the manager's answer goes last, so that
 // until then the next run does all of this again and finds less and less to do.
-func (r *run) apply(ctx context.Context, set *pki.Set, admit bool, from source) error {
+// It shows what it has done: a run that fails claims no more. admit is nil where
+// the manager is let in.
+func (r *run) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from source) error {
 	if err := r.ensureDirs(); err != nil {
 		return err
 	}
@@ -30,10 +33,11 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit bool, from source) 
 			"serial": set.Server.SerialNumber.Text(16), "ca_sha256": pki.Fingerprint(set.CA.Raw),
 		})
 	}
-	if admit {
+	if admit != nil {
 		if err := r.applyWhitelist(ctx, from.ip); err != nil {
 			return err
 		}
+		r.show(*admit)
 	}
 	standing, err := r.withKeyBackups(r.o.provenance)
 	if err != nil {
@@ -92,6 +96,7 @@ func (r *run) swap(ctx context.Context, set *pki.Set) (changed bool, err error) 
 	if err := r.commit(changes); err != nil {
 		return false, err
 	}
+	r.showFiles(changes)
 	return len(changes) > 0, r.readBack(set)
 }
 
@@ -107,6 +112,7 @@ func (r *run) commit(changes []desire) error {
 		if err := r.Files.SetAttributes(c.After.Path, attributesOf(c.After)); err != nil {
 			return err
 		}
+		r.res.Changed = true
 	}
 	return r.replace(replaced)
 }
@@ -119,6 +125,9 @@ func (r *run) replace(changes []hostfs.Change) error {
 	out, err := r.Files.Commit(r.settings.state.journal, changes)
 	r.res.BackupFiles = append(r.res.BackupFiles, out.Backups...)
 	r.res.warn(out.Left...)
+	if errors.Is(err, hostfs.ErrCommitUnfinished) {
+		r.res.Changed = true
+	}
 	return err
 }
 

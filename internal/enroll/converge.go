@@ -61,21 +61,20 @@ func (r *run) converge(ctx context.Context) error {
 		return err
 	}
 	for _, c := range repairs {
+		if !r.Check {
+			if err := r.Files.SetAttributes(c.After.Path, attributesOf(c.After)); err != nil {
+				return err
+			}
+		}
 		r.show(c)
-		if r.Check {
-			continue
-		}
-		if err := r.Files.SetAttributes(c.After.Path, attributesOf(c.After)); err != nil {
-			return err
-		}
 	}
 	if admit != nil {
-		r.show(*admit)
 		if !r.Check {
 			if err := r.applyWhitelist(ctx, r.knownManagerIP()); err != nil {
 				return err
 			}
 		}
+		r.show(*admit)
 	}
 	if err := r.observeAgain(); err != nil {
 		return err

@@ -85,3 +85,11 @@ func (r *run) show(c plan.Change) {
 	r.res.act(c.Action())
 	r.res.Diff = append(r.res.Diff, c.Diff())
 }
+
+// showFiles shows the changes of files.
+func (r *run) showFiles(changes []desire) {
+	for _, d := range changes {
+		c, _ := plan.Compare(d.before, d.after)
+		r.show(c)
+	}
+}

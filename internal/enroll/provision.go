@@ -53,7 +53,6 @@ func (r *run) underWay(bundle *contract.PkiBundle) bool {
 // provisionSpool puts an answer in place that an earlier run received. It asks
 // nobody.
 func (r *run) provisionSpool(ctx context.Context) error {
-	r.res.act("put the bundle in place that an earlier run received (" + r.settings.state.spool + ")")
 	verdict, bundle, err := managerclient.Judge(r.o.spool.HTTPStatus, r.o.spool.Body)
 	switch {
 	case verdict == managerclient.Approved:
@@ -67,11 +66,15 @@ func (r *run) provisionSpool(ctx context.Context) error {
 		if err := r.dropSpool(); err != nil {
 			return err
 		}
-		r.res.Actions = r.res.Actions[:len(r.res.Actions)-1]
 		return r.take(ctx, r.decide())
 	}
 	r.identify(ctx)
-	return r.settleBundle(r.provision(ctx, bundle, r.o.spool.source()))
+	first := len(r.res.Actions)
+	err = r.settleBundle(r.provision(ctx, bundle, r.o.spool.source()))
+	if r.Check || err == nil || len(r.res.Actions) > first {
+		r.res.Actions = slices.Insert(r.res.Actions, first, "put the bundle in place that an earlier run received ("+r.settings.state.spool+")")
+	}
+	return err
 }
 
 func (s spooled) source() source {
@@ -118,24 +121,28 @@ func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from so
 	if r.managerIP.IsValid() {
 		ip = r.managerIP
 	}
-	admit, admitNeeded, err := r.planWhitelist(ip)
+	change, needed, err := r.planWhitelist(ip)
 	if err != nil {
 		return err
 	}
-	for _, d := range changes {
-		c, _ := plan.Compare(d.before, d.after)
-		r.show(c)
+	var admit *plan.Change
+	if needed {
+		admit = &change
 	}
-	if admitNeeded {
-		r.show(admit)
+	if r.Check {
+		r.showFiles(changes)
+		if admit != nil {
+			r.show(*admit)
+		}
+		r.res.State, r.res.Msg = contract.StateEnrolled, "would be enrolled"
+		return nil
+	}
+	if err := r.apply(ctx, set, admit, source{url: from.url, ip: ip}); err != nil {
+		return err
 	}
 	r.res.State = contract.StateEnrolled
 	r.res.Msg = fmt.Sprintf("enrolled; the certificate is valid until %s", set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
-	if r.Check {
-		r.res.Msg = "would be enrolled"
-		return nil
-	}
-	return r.apply(ctx, set, admitNeeded, source{url: from.url, ip: ip})
+	return nil
 }
 
 // changes are the files that a set replaces.

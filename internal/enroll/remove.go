@@ -32,10 +32,7 @@ func (r *run) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range ours {
-		c, _ := plan.Compare(d.before, d.after)
-		r.show(c)
-	}
+	r.showFiles(ours)
 	for _, path := range secrets {
 		r.res.Changed = true
 		r.res.act("remove " + path)
