@@ -22,6 +22,9 @@ const (
 func (r *run) resume(ctx context.Context) error {
 	token := r.liveToken()
 	if r.State == string(contract.StateRegistered) && token != nil && r.Check {
+		if r.o.newToken != nil {
+			r.foreseeMirror()
+		}
 		return r.registered(token)
 	}
 	client, err := r.prepare()

@@ -15,6 +15,7 @@ func (r *run) foreseeApproval() error {
 	if t := r.liveToken(); t != nil {
 		r.notePending(t)
 	}
+	copied := r.tokenComes() && r.foreseeMirror()
 	if r.State == string(contract.StateRegistered) {
 		r.res.State = contract.StateRegistered
 		r.res.Msg = fmt.Sprintf("would be registered at %s", r.url)
@@ -30,6 +31,20 @@ func (r *run) foreseeApproval() error {
 		r.res.act(c.Action())
 		r.res.Diff = append(r.res.Diff, c.Diff())
 	}
+	if err := r.foreseeWhitelist(); err != nil {
+		return err
+	}
+	return r.foreseeClear(copied)
+}
+
+// tokenComes tells whether this run would make a token that of the host: one of
+// a new request, or one that a killed run was given. One that it would take over
+// from config.yaml stands there already.
+func (r *run) tokenComes() bool {
+	return r.o.newToken != nil || r.liveToken() == nil && !r.adoptable()
+}
+
+func (r *run) foreseeWhitelist() error {
 	if !r.WhitelistManager {
 		return nil
 	}

@@ -135,7 +135,7 @@ func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from so
 			r.show(*admit)
 		}
 		r.res.State, r.res.Msg = contract.StateEnrolled, "would be enrolled"
-		return nil
+		return r.foreseeClear(false)
 	}
 	if err := r.apply(ctx, set, admit, source{url: from.url, ip: ip}); err != nil {
 		return err

@@ -40,6 +40,9 @@ func (r *run) remove(ctx context.Context) error {
 	if listed {
 		r.show(unlisted)
 	}
+	if r.Check && r.mirrored() {
+		return r.foreseeClear(false)
+	}
 	// With nothing to remove, the record of a removal that was killed at its
 	// end may still have to go.
 	if r.Check || !r.res.Changed && !r.mirrored() && !r.leftAnything() {

@@ -14,22 +14,47 @@ import (
 // deployed kind would resume too. The copy is a courtesy: where it cannot be
 // made safely, a warning says why, and the token in state_dir stands.
 func (r *run) mirrorToken(ctx context.Context, token string) error {
-	path := string(r.ConfigPath)
-	if r.TokenStorage != TokenInConfig || !r.configFile.Exists {
+	if !r.mirrors() {
 		return nil
 	}
-	if r.configFile.Mode.Perm()&0o007 != 0 {
-		r.res.warn(fmt.Sprintf("the polling token was not copied to %s: everybody may reach that file (mode %04o); chmod it to 0640 or set token_storage to state_dir",
-			path, r.configFile.Mode.Perm()))
-		return nil
-	}
-	_, err := r.edit(ctx, path, false, func(old []byte) ([]byte, error) { return config.SetPollingToken(old, token) })
-	if err != nil {
-		r.res.warn(fmt.Sprintf("the polling token was not copied to %s: %v", path, err))
-		return nil
-	}
-	r.res.act("copy the polling token to " + path)
+	_, err := r.edit(ctx, string(r.ConfigPath), false, func(old []byte) ([]byte, error) { return config.SetPollingToken(old, token) })
+	r.actMirror(err)
 	return nil
+}
+
+// foreseeMirror says in check mode what mirrorToken will do, and tells whether
+// the token will stand in config.yaml.
+func (r *run) foreseeMirror() bool {
+	if !r.mirrors() {
+		return false
+	}
+	err := r.Files.CheckPath(string(r.ConfigPath))
+	if err == nil {
+		_, err = config.SetPollingToken(r.configFile.Content, "a token that only the manager knows")
+	}
+	return r.actMirror(err)
+}
+
+// mirrors tells whether config.yaml may hold a copy of the token.
+func (r *run) mirrors() bool {
+	if r.TokenStorage != TokenInConfig || !r.configFile.Exists {
+		return false
+	}
+	if mode := r.configFile.Mode.Perm(); mode&0o007 != 0 {
+		r.res.warn(fmt.Sprintf("the polling token was not copied to %s: everybody may reach that file (mode %04o); chmod it to 0640 or set token_storage to state_dir",
+			r.ConfigPath, mode))
+		return false
+	}
+	return true
+}
+
+func (r *run) actMirror(err error) bool {
+	if err != nil {
+		r.res.warn(fmt.Sprintf("the polling token was not copied to %s: %v", r.ConfigPath, err))
+		return false
+	}
+	r.res.act("copy the polling token to " + string(r.ConfigPath))
+	return true
 }
 
 // clearMirror takes the token out of config.yaml again.
@@ -39,15 +64,33 @@ func (r *run) clearMirror(ctx context.Context) error {
 	if err != nil || !file.Exists || cfg.Enrollment.PollingToken == "" {
 		return err
 	}
-	if _, err := r.edit(ctx, path, false, config.ClearPollingToken); err != nil {
-		failed := contract.Errorf(contract.CodeConfig, "the polling token could not be taken out of %s: %w", path, err)
+	_, err = r.edit(ctx, path, false, config.ClearPollingToken)
+	return r.actClear(err)
+}
+
+// foreseeClear says in check mode what clearMirror will do. copied tells that
+// this run would have brought the token there.
+func (r *run) foreseeClear(copied bool) error {
+	if !copied && r.o.configToken == "" {
+		return nil
+	}
+	var err error
+	if !copied {
+		_, err = config.ClearPollingToken(r.configFile.Content)
+	}
+	return r.actClear(err)
+}
+
+func (r *run) actClear(err error) error {
+	if err != nil {
+		failed := contract.Errorf(contract.CodeConfig, "the polling token could not be taken out of %s: %w", r.ConfigPath, err)
 		if known := (*contract.Error)(nil); errors.As(err, &known) {
 			// The disk's trouble, or a lock's, not the file's.
 			failed.Code, failed.Hint = known.Code, contract.HintOf(err)
 		}
 		return failed
 	}
-	r.res.act("take the polling token out of " + path)
+	r.res.act("take the polling token out of " + string(r.ConfigPath))
 	return nil
 }
 
