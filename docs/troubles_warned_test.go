@@ -22,6 +22,15 @@ var warned = []trouble{
 		}
 		return runs(h, 1)
 	}},
+	{"config of another", "", func(t *testing.T, h *host) outcome {
+		if os.Geteuid() == 0 {
+			if err := os.Chown(h.path("/etc/linux_patch_api/config.yaml"), 1000, -1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.change = func(e *enroll.Enroller) { e.Accounts = rootAccounts{} }
+		return h.run(context.Background(), map[string]any{"state": "absent"})
+	}},
 	{"insecure", "", func(t *testing.T, h *host) outcome {
 		h.real(manager.Options{})
 		return h.run(context.Background(), map[string]any{"insecure": true, "manager_ca_pem": nil})
@@ -70,3 +79,8 @@ var warned = []trouble{
 		return h.run(context.Background(), map[string]any{"state": "absent"})
 	}},
 }
+
+// rootAccounts are those of a run as root.
+type rootAccounts struct{ enroll.HostAccounts }
+
+func (rootAccounts) Self() (uid, gid int) { return 0, 0 }

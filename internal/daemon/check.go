@@ -81,6 +81,9 @@ func (d *daemon) checkFiles(f *findings) {
 	case key.Exists:
 		f.ok("%s has mode %04o", key.Path, key.Mode.Perm())
 	}
+	for _, w := range d.configWarnings() {
+		f.warn("%s", w)
+	}
 	cfg, err := files.Stat(d.opt.config)
 	if err == nil && cfg.Exists && d.cfg.Enrollment.PollingToken != "" && cfg.Mode.Perm()&0o007 != 0 {
 		f.warn("%s holds the polling token and everybody may reach it (mode %04o); chmod it to 0640", cfg.Path, cfg.Mode.Perm())

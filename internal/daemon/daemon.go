@@ -92,6 +92,9 @@ func Run(ctx context.Context, env Env) int {
 	if opt.only {
 		return d.enrollOnly(ctx)
 	}
+	for _, w := range d.configWarnings() {
+		log.Warn(w)
+	}
 	return fail(log, d.run(ctx))
 }
 
@@ -130,6 +133,12 @@ func (d *daemon) readConfig() (*config.Config, error) {
 		d.con.Hide(token)
 	}
 	return cfg, nil
+}
+
+func (d *daemon) configWarnings() []string {
+	// One that cannot be looked at is an error of the reading.
+	file, _ := d.enroller.Files.Stat(d.opt.config)
+	return d.enroller.ConfigWarnings(file)
 }
 
 func (d *daemon) setLevel(cfg *config.Config) {

@@ -70,6 +70,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 	if err != nil {
 		return err
 	}
+	info.Warnings = append(info.Warnings, e.ConfigWarnings(s.configFile)...)
 	r := &run{Enroller: e, settings: s, res: newResult()}
 	if r.o, err = r.observe(s); err != nil {
 		return err

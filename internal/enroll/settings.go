@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/config"
@@ -45,6 +46,7 @@ func (e *Enroller) settle(p Params) (*settings, error) {
 		return nil, err
 	}
 	s.configFile, s.config = file, cfg
+	s.warnings = append(s.warnings, e.ConfigWarnings(file)...)
 
 	if err := s.settlePaths(); err != nil {
 		return nil, err
@@ -72,6 +74,34 @@ func (e *Enroller) readConfig(path string) (hostfs.File, *config.Config, error) 
 		return file, nil, contract.Errorf(contract.CodeConfig, "%s: %w", path, err)
 	}
 	return file, cfg, nil
+}
+
+// ConfigWarnings tells root of a config.yaml that somebody else may write: its
+// paths say which files are replaced.
+func (e *Enroller) ConfigWarnings(file hostfs.File) []string {
+	if self, _ := e.Accounts.Self(); self != 0 || !file.Exists {
+		return nil
+	}
+	var who, mend []string
+	if file.UID != 0 {
+		who = append(who, fmt.Sprintf("user %d", file.UID))
+		mend = append(mend, "chown root "+file.Path)
+	}
+	group, others := file.Mode&0o020 != 0 && file.GID != 0, file.Mode&0o002 != 0
+	if group {
+		who = append(who, fmt.Sprintf("group %d", file.GID))
+	}
+	if others {
+		who = append(who, "everybody")
+	}
+	if group || others {
+		mend = append(mend, "chmod go-w "+file.Path)
+	}
+	if who == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s may be written by %s (mode %04o): whoever that is decides which files root replaces; run %s",
+		file.Path, strings.Join(who, " and "), file.Mode.Perm(), strings.Join(mend, " && "))}
 }
 
 // settlePaths refuses a path that differs from what an existing config.yaml
