@@ -2,7 +2,6 @@ package enroll
 
 import (
 	"crypto/rand"
-	"fmt"
 	mathrand "math/rand/v2"
 	"os"
 	"time"
@@ -23,14 +22,10 @@ func OnThisHost(program string, secret func(string)) (*Enroller, error) {
 	if err != nil {
 		return nil, contract.Errorf(contract.CodeFilesystem, "the file system's root cannot be opened: %w", err)
 	}
-	groups, err := os.Getgroups()
-	if err != nil {
-		return nil, fmt.Errorf("this process's groups: %w", err)
-	}
 	plain := afero.NewOsFs()
 	return &Enroller{
 		Files: hostfs.New(root, hostfs.Options{
-			UID: os.Geteuid(), GID: os.Getegid(), Groups: groups, Now: time.Now, Random: rand.Reader,
+			UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader,
 		}),
 		Given:    plain,
 		Identity: identity.System(plain),

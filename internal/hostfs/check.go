@@ -174,17 +174,3 @@ func unescape(s string) string {
 	}
 	return b.String()
 }
-
-// CheckOwner says whether this process can give files to uid and gid.
-func (h *Host) CheckOwner(uid, gid int) error {
-	if h.opt.UID == 0 {
-		return nil
-	}
-	if uid != Keep && uid != h.opt.UID {
-		return refuse("run as root, or leave owner out", "only root can give a file to user %d", uid)
-	}
-	if gid != Keep && gid != h.opt.GID && !slices.Contains(h.opt.Groups, gid) {
-		return refuse("run as root, or name a group of this user", "only root can give a file to group %d", gid)
-	}
-	return nil
-}

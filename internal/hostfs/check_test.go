@@ -108,22 +108,6 @@ func TestCheckPathOwners(t *testing.T) {
 	wantCode(t, check("/closed/f", other), contract.CodeFilesystem, "belongs to user")
 }
 
-func TestCheckOwner(t *testing.T) {
-	root := New(nil, Options{UID: 0})
-	if err := root.CheckOwner(5, 5); err != nil {
-		t.Error(err)
-	}
-	user := New(nil, Options{UID: 10, GID: 20, Groups: []int{20, 30}})
-	for _, ok := range [][2]int{{10, 20}, {10, 30}, {Keep, Keep}, {Keep, 30}} {
-		if err := user.CheckOwner(ok[0], ok[1]); err != nil {
-			t.Errorf("%v: %v", ok, err)
-		}
-	}
-	for _, bad := range [][2]int{{0, 20}, {11, Keep}, {10, 0}, {Keep, 40}} {
-		wantCode(t, user.CheckOwner(bad[0], bad[1]), contract.CodeFilesystem, "only root")
-	}
-}
-
 func TestImmutable(t *testing.T) {
 	for _, flag := range []int{unix.STATX_ATTR_IMMUTABLE, unix.STATX_ATTR_APPEND} {
 		for _, path := range []string{"/d/f", "/d"} {

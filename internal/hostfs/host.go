@@ -59,9 +59,7 @@ const Keep = -1
 type Options struct {
 	// UID and GID are the effective ids of the process.
 	UID, GID int
-	// Groups are its supplementary groups; CheckOwner alone reads them.
-	Groups []int
-	Now    func() time.Time
+	Now      func() time.Time
 	// Random makes the names of temp files unique.
 	Random io.Reader
 }

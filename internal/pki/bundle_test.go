@@ -70,8 +70,8 @@ func TestAcceptedBundles(t *testing.T) {
 			if _, err := tls.X509KeyPair(s.ServerPEM, s.KeyPEM); err != nil {
 				t.Errorf("a listener can't load it: %v", err)
 			}
-			if got, want := pki.DescribeKey(s.KeyPEM), s.KeyFingerprint(); !strings.Contains(got, want) {
-				t.Errorf("DescribeKey = %q, but KeyFingerprint = %s", got, want)
+			if got, want := pki.DescribeKey(s.KeyPEM), pki.Fingerprint(s.Server.RawSubjectPublicKeyInfo); !strings.Contains(got, want) {
+				t.Errorf("DescribeKey = %q, want the fingerprint %s", got, want)
 			}
 		})
 	}

@@ -87,18 +87,6 @@ func TestParseFilesRefuses(t *testing.T) {
 	}
 }
 
-func TestSameCA(t *testing.T) {
-	ca := pkitest.NewCA(t)
-	one, two := mustParse(t, ca.Issue(t).Bundle(t)), mustParse(t, ca.Issue(t).Bundle(t))
-	renewed := mustParse(t, pkitest.NewCA(t, pkitest.WithKey(ca.Key)).Issue(t).Bundle(t))
-	if !one.SameCA(two) {
-		t.Error("two certificates of one CA: SameCA = false")
-	}
-	if one.SameCA(renewed) {
-		t.Error("another CA certificate with the same name and key: SameCA = true")
-	}
-}
-
 func TestExpiresWithin(t *testing.T) {
 	end := time.Now().AddDate(0, 1, 0).UTC().Truncate(time.Second)
 	s := mustParse(t, pkitest.NewCA(t).Issue(t, pkitest.Valid(end.AddDate(0, -2, 0), end)).Bundle(t))

@@ -185,12 +185,6 @@ func checkSignatureAlgorithm(a x509.SignatureAlgorithm) error {
 	}
 }
 
-// KeyFingerprint returns the SHA-256 of the public key's SubjectPublicKeyInfo,
-// in lower-case hex.
-func (s *Set) KeyFingerprint() string {
-	return Fingerprint(s.Server.RawSubjectPublicKeyInfo)
-}
-
 // Fingerprint returns the SHA-256 of der in lower-case hex.
 func Fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)

@@ -11,7 +11,6 @@
 package pki
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -160,9 +159,6 @@ next:
 		s.Intermediates = append(s.Intermediates, c)
 	}
 }
-
-// SameCA says whether both sets have the very same CA certificate.
-func (s *Set) SameCA(o *Set) bool { return bytes.Equal(s.CA.Raw, o.CA.Raw) }
 
 // ExpiresWithin says whether the server certificate's time ends before d from
 // now has passed. The CA's end does not count: a new certificate would not
