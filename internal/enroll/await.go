@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,12 +59,17 @@ func (r *run) registered(t *tokenRecord) error {
 	return nil
 }
 
+// errStillDead says that the manager does not honour a doubted token either.
+var errStillDead = errors.New("the token is dead")
+
 // await polls until the manager has decided or a limit is reached.
 func (r *run) await(ctx context.Context, client ManagerClient, t *tokenRecord) error {
 	if r.State == string(contract.StateRegistered) {
 		return r.registered(t)
 	}
-	r.notePending(t)
+	if !r.doubted {
+		r.notePending(t)
+	}
 	failures := 0
 	for round := 0; ; round++ {
 		r.Progress(Progress{Phase: PhasePoll, Attempts: r.res.Attempts})
@@ -74,6 +80,13 @@ func (r *run) await(ctx context.Context, client ManagerClient, t *tokenRecord) e
 		case managerclient.Pending:
 			failures = 0
 			r.res.Attempts++
+			if r.doubted {
+				r.doubted = false
+				r.notePending(t)
+				if err := r.revive(t); err != nil {
+					return err
+				}
+			}
 		case managerclient.RateLimited:
 			failures = 0
 		case managerclient.ManagerError:

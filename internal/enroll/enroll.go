@@ -106,8 +106,8 @@ type run struct {
 	*settings
 	o   *observed
 	res *Result
-	// revived says that a token is asked once more that seemed to be dead.
-	revived bool
+	// doubted says that a dead token is asked once more, and was not answered yet.
+	doubted bool
 	// addresses are this host's, for comparing with a certificate.
 	addresses []netip.Addr
 	// deadline is when wait_timeout ends; zero where it does not.
@@ -200,6 +200,8 @@ func (r *run) kept() string {
 	switch {
 	case r.o != nil && r.o.spool != nil:
 		return "the bundle is kept, the next run puts it in place"
+	case r.doubted:
+		return "the token of the earlier request is kept, the next run asks with it once more"
 	case r.o != nil && r.liveToken() != nil:
 		return "the request and its token are kept, the next run goes on with them"
 	default:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -76,19 +77,26 @@ func (r *run) heard(verdict managerclient.Verdict, a *spooledAnswer, unanswered 
 		r.o.pollAt = &now
 		return why
 	case managerclient.Denied, managerclient.Unknown:
-		return r.turnedDown(verdict, unanswered)
+		return r.turnedDown(verdict, a.HTTPStatus, unanswered)
 	default:
 		return r.nonsense(a, unanswered, why)
 	}
 }
 
 // turnedDown ends a request that the manager no longer honours.
-func (r *run) turnedDown(verdict managerclient.Verdict, unanswered *time.Time) error {
+func (r *run) turnedDown(verdict managerclient.Verdict, status int, unanswered *time.Time) error {
 	state := contract.StateDenied
 	if verdict == managerclient.Unknown {
 		state = contract.StateExpired
 	}
-	if err := r.bury(state); err != nil {
+	if r.doubted && unanswered == nil {
+		if err := r.dropSpool(); err != nil {
+			return err
+		}
+		return errStillDead
+	}
+	// A firewall answers 403 too, but no dialect's denial.
+	if err := r.bury(state, state == contract.StateDenied && status != http.StatusForbidden); err != nil {
 		return err
 	}
 	if err := r.dropSpool(); err != nil {
@@ -99,9 +107,6 @@ func (r *run) turnedDown(verdict managerclient.Verdict, unanswered *time.Time) e
 	switch {
 	case state == contract.StateDenied:
 		return contract.Errorf(contract.CodeDenied, "%s denied the enrollment of %s", r.url, r.res.FQDN)
-	case r.revived:
-		return contract.Errorf(contract.CodeConflict, "%s already knows this machine, but not the token of its request", r.url).
-			WithHint("on the manager, an administrator denies the pending request of machine_id %s or removes that host; then run again", r.res.MachineID)
 	case unanswered != nil:
 		return contract.Errorf(contract.CodeBundleLost,
 			"%s no longer knows the request, and a poll of %s was sent whose answer was lost: it may have been the bundle, which is handed out once",

@@ -103,7 +103,7 @@ func (r *run) reject(why error) error {
 	}
 	r.o.spool, r.o.pollAt = nil, nil
 	r.res.State = contract.StateExpired
-	if err := r.bury(contract.StateExpired); err != nil {
+	if err := r.bury(contract.StateExpired, true); err != nil {
 		return errors.Join(why, err)
 	}
 	return contract.Errorf(contract.CodeBundleInvalid, "the manager's bundle cannot be used: %w; it was moved to %s", why, aside).

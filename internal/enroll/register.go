@@ -27,9 +27,25 @@ func (r *run) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	old := r.doubtful()
+	if r.State == string(contract.StateRegistered) {
+		old = nil // this state asks for nothing
+	}
 	if r.Check {
+		if old != nil {
+			r.res.act(fmt.Sprintf("ask %s once more for the state of the request of %s; where it is not known any more:", r.url, old.Since.Format(time.RFC3339)))
+		}
 		r.actRegister()
 		return r.foreseeApproval()
+	}
+	if old != nil {
+		// A firewall may have answered for the manager, and a new request would
+		// replace one that is approved.
+		r.doubted = true
+		if err := r.await(ctx, client, old); !errors.Is(err, errStillDead) {
+			return err
+		}
+		r.doubted, r.res.State = false, contract.StateAbsent
 	}
 	r.Progress(Progress{Phase: PhaseRegister})
 	token, err := r.request(ctx, client, host)
@@ -136,25 +152,23 @@ func (r *run) keepElsewhere(t *tokenRecord, why error) error {
 // refused deals with a registration that brought no token.
 func (r *run) refused(err error, unanswered *time.Time) (*tokenRecord, error) {
 	code := contract.CodeOf(err)
-	if code == contract.CodeConflict {
-		// A 403 or 404 that ended the old token may have come from a firewall:
-		// the manager knows this machine, so the token is asked once more.
-		if old := r.o.token; old != nil && old.ManagerURL == r.url.String() {
-			r.forgetRequest()
-			revived := *old
-			revived.Dead = ""
-			r.revived = true
-			return &revived, r.saveToken(&revived)
-		}
-	}
 	var failed *managerclient.RequestError
 	mayHaveActed := !errors.As(err, &failed) || failed.MaybeDelivered
 	known := code == contract.CodeConflict || (code == contract.CodeManagerError && failed != nil && failed.HTTPStatus == 500)
-	switch {
+	const atManager = "on the manager, an administrator denies the pending request of machine_id %s or removes that host; then run again"
+	switch old := r.doubtful(); {
+	case known && old != nil && r.State == string(contract.StateRegistered):
+		// This state did not ask with the old token before.
+		r.res.warn(fmt.Sprintf("%v; the request of %s is taken up again, and a run with state enrolled asks for it", err, old.Since.Format(time.RFC3339)))
+		return old, r.revive(old)
 	case known && unanswered != nil:
 		return nil, contract.Errorf(contract.CodeConflict,
 			"a request of %s was sent and its answer lost, and the manager now says: %w", unanswered.UTC().Format(time.RFC3339), err).
-			WithHint("on the manager, an administrator denies the pending request of machine_id %s or removes that host; then run again", r.res.MachineID)
+			WithHint(atManager, r.res.MachineID)
+	case code == contract.CodeConflict && old != nil:
+		r.forgetRequest()
+		return nil, contract.Errorf(contract.CodeConflict, "%w; it does not know the token of the request of %s", err, old.Since.Format(time.RFC3339)).
+			WithHint(atManager, r.res.MachineID)
 	case !mayHaveActed, code == contract.CodeConflict, code == contract.CodeRejected, code == contract.CodeRateLimited:
 		if unanswered == nil {
 			r.forgetRequest()

@@ -55,6 +55,9 @@ type tokenRecord struct {
 	LostRequest *time.Time `json:"lost_request,omitempty"`
 	// Dead says why the manager no longer honours the token; empty while it lives.
 	Dead contract.State `json:"dead,omitempty"`
+	// Final says that nothing but the manager can have ended it: it is not asked
+	// once more.
+	Final bool `json:"final,omitempty"`
 }
 
 // spooled is a raw answer of the manager as it is kept on disk.

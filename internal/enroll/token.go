@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
@@ -125,12 +126,34 @@ func (r *run) private() hostfs.Attributes {
 }
 
 // bury marks the token as one that the manager no longer honours. It is kept
-// until a new one replaces it: what said so may have been a firewall.
-func (r *run) bury(state contract.State) error {
+// until a new one replaces it: unless this is final, what said so may have been
+// a firewall.
+func (r *run) bury(state contract.State, final bool) error {
 	if r.o.token == nil {
 		return nil
 	}
 	dead := *r.o.token
-	dead.Dead = state
+	dead.Dead, dead.Final = state, final
 	return r.saveToken(&dead)
+}
+
+// doubtful is the dead token that this manager may honour all the same, as it
+// is while it lives; nil where there is none.
+func (r *run) doubtful() *tokenRecord {
+	old := r.o.token
+	if old == nil || old.Dead == "" || old.Final || old.ManagerURL != r.url.String() {
+		return nil
+	}
+	alive := *old
+	alive.Dead = ""
+	return &alive
+}
+
+// revive makes a token that seemed to be dead this host's again. The mark of a
+// later registration goes: the manager kept the request before it.
+func (r *run) revive(t *tokenRecord) error {
+	r.forgetRequest()
+	r.res.Changed = true
+	r.res.act(fmt.Sprintf("go on with the request of %s, which seemed to be over", t.Since.Format(time.RFC3339)))
+	return r.saveToken(t)
 }
