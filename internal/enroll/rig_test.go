@@ -142,7 +142,7 @@ func (m *fakeManager) Register(context.Context, contract.EnrollmentRequest) (str
 	m.posts++
 	if m.token != "" && !m.taken {
 		err := contract.Errorf(contract.CodeManagerError, "the manager answered HTTP 500")
-		return "", managerclient.Meta{}, &managerclient.RequestError{MaybeDelivered: true, HTTPStatus: 500, Err: err}
+		return "", managerclient.Meta{}, &managerclient.RequestError{HTTPStatus: 500, Err: err}
 	}
 	m.token, m.taken = canary[:len(canary)-2]+string(rune('a'+m.posts/26%26))+string(rune('a'+m.posts%26)), false
 	if m.lose {

@@ -24,9 +24,10 @@ type RequestError struct {
 	// MaybeDelivered says that the manager may have acted on the request, so
 	// that it may hold a request, or have handed out a bundle, that this host
 	// knows nothing of. It is true from the moment that a connection stood
-	// until an answer came that rules it out: not after a 5xx (a gateway may
-	// have passed the request on), an answer that was cut off, or an
-	// acceptance without a usable token. One such attempt marks the whole call.
+	// until an answer came that rules it out. These do not: a 5xx other than
+	// 500 (a gateway may have passed the request on), an answer that was cut
+	// off, an acceptance without a usable token. One such attempt marks the
+	// whole call.
 	MaybeDelivered bool
 	// HTTPStatus is that of the last attempt's answer, 0 without one.
 	HTTPStatus int

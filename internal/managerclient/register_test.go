@@ -87,8 +87,10 @@ func TestRegisterAnswers(t *testing.T) {
 		{"409", 409, [2]string{}, `{"message":"known"}`, contract.CodeConflict, "known", 1, false},
 		{"422", 422, [2]string{}, "missing field", contract.CodeRejected, "missing field", 1, false},
 		{"429", 429, [2]string{"Retry-After", "7"}, "Too Many Requests! Wait for 7s", contract.CodeRateLimited, "Wait for 7s", 1, false},
-		{"500", 500, [2]string{}, `{"error":"Database error"}`, contract.CodeManagerError, "Database error; either it is in trouble, or a request of this machine_id is already pending", 3, true},
+		{"500", 500, [2]string{}, `{"error":"Database error"}`, contract.CodeManagerError, "Database error; either it is in trouble, or a request of this machine_id is already pending", 3, false},
 		{"501", 501, [2]string{}, "", contract.CodeManagerError, "501", 1, false},
+		{"502", 502, [2]string{}, "", contract.CodeManagerError, "502", 3, true},
+		{"504", 504, [2]string{}, "", contract.CodeManagerError, "504", 3, true},
 		{"503", 503, [2]string{"Retry-After", "99999"}, "", contract.CodeManagerError, "503", 3, true},
 		{"302", 302, [2]string{"Location", "https://login.example/?CANARY"}, "", contract.CodeBadAnswer, "redirect to login.example;", 1, false},
 		{"307", 307, [2]string{"Location", "/CANARY"}, "", contract.CodeBadAnswer, "redirect to the same host;", 1, false},
@@ -144,11 +146,12 @@ func TestRegisterRepeats(t *testing.T) {
 		want    contract.Code
 		maybe   bool
 	}{
-		{"500 passes", []int{500, 202}, false, "", true},
-		{"500, then known", []int{500, 409}, false, contract.CodeConflict, true},
+		{"500 passes", []int{500, 202}, false, "", false},
+		{"500, then known", []int{500, 409}, false, contract.CodeConflict, false},
+		{"502, then 500", []int{502, 500, 500}, false, contract.CodeManagerError, true},
 		{"429 without leave", []int{429, 202}, false, contract.CodeRateLimited, false},
 		{"429 is waited out and not counted", []int{429, 429, 429, 429, 503, 429, 202}, true, "", true},
-		{"500 to the end", []int{500, 500, 500, 202}, true, contract.CodeManagerError, true},
+		{"500 to the end", []int{500, 500, 500, 202}, true, contract.CodeManagerError, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := 0
@@ -203,7 +206,7 @@ func TestRegisterKeepsTheDeadline(t *testing.T) {
 // TestRegisterStops: a cancelled context ends a wait at once.
 func TestRegisterStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) }))
 	defer s.Close()
 	c := clientFor(t, s.URL, func(o *Options) {
 		o.Retry.Jitter = func(time.Duration) time.Duration { time.AfterFunc(time.Millisecond, cancel); return time.Hour }
@@ -224,12 +227,24 @@ func TestRegisterUnanswered(t *testing.T) {
 	}
 }
 
+// TestRegisterCutOff: a 500 that is cut off may be a gateway's.
+func TestRegisterCutOff(t *testing.T) {
+	url, _ := rawServer(t, func(c net.Conn, _ *http.Request) {
+		io.WriteString(c, "HTTP/1.1 500 X\r\nContent-Length: 99\r\n\r\n{")
+		c.Close()
+	})
+	_, meta, err := clientFor(t, url, nil).Register(t.Context(), anyRequest)
+	if contract.CodeOf(err) != contract.CodeUnreachable || !meta.MaybeDelivered {
+		t.Errorf("%v, %+v", err, meta)
+	}
+}
+
 // TestRegisterLosesTheManager: each attempt is judged by itself, and what one
 // may have done is not forgotten.
 func TestRegisterLosesTheManager(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "9")
-		w.WriteHeader(500)
+		w.WriteHeader(503)
 	}))
 	tries := 0
 	c := clientFor(t, s.URL, func(o *Options) {

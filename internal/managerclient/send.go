@@ -107,8 +107,9 @@ func (f *flight) checkRetry(ctx context.Context, resp *http.Response, err error)
 	} else {
 		o.hopeless = isHopeless(err)
 	}
-	// A 5xx may come from a gateway behind which the manager has acted.
-	if o.status == 0 && o.delivered || isServerTrouble(o.status) {
+	// A 5xx may come from a gateway behind which the manager has acted. A plain
+	// 500 is the manager's own: it did not take the registration.
+	if o.status == 0 && o.delivered || isServerTrouble(o.status) && o.status != http.StatusInternalServerError {
 		f.mayHaveActed = true
 	}
 	wait, again, counted := f.client.retry.next(f.attempts+1, o)
