@@ -11,6 +11,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -162,6 +163,10 @@ func (e *Enroller) decodeToken(path string, raw []byte) (*tokenRecord, error) {
 		return nil, err
 	}
 	e.Secret(t.Token)
+	if !managerclient.ValidToken(t.Token) {
+		// Nobody can be asked with it, and it must not lock this host for ever.
+		t.Dead, t.Final = contract.StateExpired, true
+	}
 	return t, nil
 }
 

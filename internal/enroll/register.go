@@ -19,6 +19,7 @@ const recordSpace = 4 << 10
 
 // register makes an enrollment request and goes on to wait for its approval.
 func (r *run) register(ctx context.Context) error {
+	r.warnNoTokens()
 	client, err := r.prepare()
 	if err != nil {
 		return err

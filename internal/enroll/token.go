@@ -9,6 +9,7 @@ import (
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
 // mirrorToken copies the token to config.yaml, so that a daemon of the
@@ -104,6 +105,17 @@ func (r *run) takeOver() (*tokenRecord, error) {
 	r.res.act("take over the polling token from " + string(r.ConfigPath))
 	r.res.Changed = true
 	return t, nil
+}
+
+// warnNoTokens names what stands in a token's place and cannot be one, before
+// this host registers in spite of it.
+func (r *run) warnNoTokens() {
+	if t := r.o.configToken; t != "" && !managerclient.ValidToken(t) {
+		r.res.warn(fmt.Sprintf("enrollment.polling_token in %s is no polling token and is not used; remove that line", r.ConfigPath))
+	}
+	if t := r.o.token; t != nil && !managerclient.ValidToken(t.Token) {
+		r.res.warn(fmt.Sprintf("what %s holds is no polling token; a new request replaces it", r.settings.state.token))
+	}
 }
 
 // saveToken writes the token, alive or dead.
