@@ -115,7 +115,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 		return nil, err
 	}
 	defer slot.Close()
-	asking, cancel := r.lingerUntilDeadline(ctx)
+	asking, cancel := linger(ctx)
 	defer cancel()
 	token, _, err := client.Register(asking, host.Request())
 	if err != nil {
@@ -209,6 +209,7 @@ func (r *run) dial() (ManagerClient, error) {
 		URL: r.url, Insecure: r.Insecure, ProxyURL: r.ProxyURL, UserAgent: r.Program, Now: r.Now,
 		Retry: managerclient.Retry{
 			Wait429: r.Wait && r.State == string(contract.StateEnrolled),
+			Until:   r.deadline,
 			Jitter:  func(d time.Duration) time.Duration { return jittered(d, r.Rand()) },
 		},
 	}

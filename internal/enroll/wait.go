@@ -33,17 +33,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// lingerUntilDeadline is for a request that may be sent again: it ends with
-// wait_timeout too.
-func (r *run) lingerUntilDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	late, cancel := linger(ctx)
-	if r.deadline.IsZero() {
-		return late, cancel
-	}
-	timed, stop := context.WithTimeout(late, r.deadline.Sub(r.Now()))
-	return timed, func() { stop(); cancel() }
-}
-
 // linger is ctx, ending a moment later: an answer on its way is still taken.
 func linger(ctx context.Context) (context.Context, context.CancelFunc) {
 	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -14,8 +14,11 @@ type Retry struct {
 	// Wait stands between the first two attempts and doubles; 0 means 2 s.
 	Wait time.Duration
 	// Wait429 lets a registration wait out the rate limit, as often as it is
-	// told to and the context's deadline leaves time. Without it, 429 fails.
+	// told to and Until leaves time. Without it, 429 fails.
 	Wait429 bool
+	// Until, where set, is when no request is sent again. One that is on its
+	// way is not cut off: its answer may be the token.
+	Until time.Time
 	// Jitter, where set, changes each wait, so that a fleet behind one address
 	// does not come back in step.
 	Jitter func(time.Duration) time.Duration

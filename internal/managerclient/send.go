@@ -117,7 +117,7 @@ func (f *flight) checkRetry(ctx context.Context, resp *http.Response, err error)
 		f.attempts++
 	}
 	f.wait = wait
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
+	if until := f.client.retry.Until; !until.IsZero() && until.Sub(f.client.now()) <= wait {
 		again = false
 	}
 	return again && ctx.Err() == nil, nil

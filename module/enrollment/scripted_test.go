@@ -34,7 +34,8 @@ const scriptedToken = "TokenCanary0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ
 //
 // Each line is METHOD CODE [Header=Value…] [BODY]. Lines of one method are
 // answered in turn, the last again and again. CODE drop closes the connection
-// after the request was read, and hang never answers. In BODY, @token is a
+// after the request was read, and hang never answers. The header Delay also
+// says how long the answer takes. In BODY, @token is a
 // token, @bundle a good bundle, and @bundle:KIND one that is not.
 // It sets MANAGER_URL and MANAGER_CA and logs to requests.log.
 func scriptedCmd(ts *testscript.TestScript, neg bool, args []string) {
@@ -86,6 +87,9 @@ func (m *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_ = conn.Close()
 		}
 		return
+	}
+	if delay, err := time.ParseDuration(a.headers["Delay"]); err == nil {
+		time.Sleep(delay)
 	}
 	for name, value := range a.headers {
 		w.Header().Set(name, value)

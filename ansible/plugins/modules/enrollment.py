@@ -97,6 +97,7 @@ options:
     description:
       - How long to wait for the approval, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w). V(0) is without an end.
       - When it has passed, the task fails with V(ENROLL_TIMEOUT). The request and its token stay, and the next run goes on with them.
+        An answer on its way is still waited for, at most 30 seconds.
     type: str
     default: "0"
   polling_interval_seconds:
