@@ -124,6 +124,7 @@ func (r *run) limit(t *tokenRecord) (bool, error) {
 // knows this host already: deployed managers refuse to approve it (contract,
 // admin API). It may know it from a request whose answer was lost: approved
 // meanwhile, it made a host, and the manager took the next request all the same.
+// So it does where an approved request was not fetched in time.
 func (r *run) approverHint(t *tokenRecord) string {
 	switch {
 	case r.o.enrolled():
@@ -131,6 +132,9 @@ func (r *run) approverHint(t *tokenRecord) string {
 	case t.LostRequest != nil:
 		return fmt.Sprintf("; the answer to a request of %s was lost: if the manager knows this host from it, an administrator removes the host there first, then approves",
 			t.LostRequest.UTC().Format(time.RFC3339))
+	case t.Replaces != nil:
+		return fmt.Sprintf("; the manager no longer knew the request of %s, which may have been approved and not fetched in time: if the manager lists this host, an administrator removes the host there first, then approves",
+			t.Replaces.UTC().Format(time.RFC3339))
 	}
 	return ""
 }

@@ -113,7 +113,7 @@ func (r *run) turnedDown(verdict managerclient.Verdict, status int, unanswered *
 			r.url, unanswered.UTC().Format(time.RFC3339)).
 			WithHint("on the manager, an administrator removes the host with machine_id %s if it is there; then run again", r.res.MachineID)
 	default:
-		return contract.Errorf(contract.CodeTokenUnknown, "%s no longer knows the request of %s: expired, denied or purged", r.url, r.res.PendingSince)
+		return contract.Errorf(contract.CodeTokenUnknown, "%s no longer knows the request of %s: expired, denied, purged, or approved and not fetched in time", r.url, r.res.PendingSince)
 	}
 }
 

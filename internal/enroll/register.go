@@ -122,7 +122,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 		return r.refused(err, unanswered)
 	}
 	r.Secret(token)
-	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(), LostRequest: unanswered}
+	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(), LostRequest: unanswered, Replaces: r.forgotten()}
 	raw, err := encodeRecord(t)
 	if err != nil {
 		return nil, err
@@ -136,6 +136,20 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	r.actRegister()
 	r.audit(contract.EventRequestSent, nil)
 	return t, r.adopt(ctx)
+}
+
+// forgotten is since when the request was pending that the manager no longer
+// knows, whose token a new one replaces; nil where there is none.
+func (r *run) forgotten() *time.Time {
+	old := r.o.token
+	switch {
+	case old == nil || old.ManagerURL != r.url.String():
+		return nil
+	case old.Dead == contract.StateExpired && managerclient.ValidToken(old.Token):
+		return &old.Since
+	default:
+		return old.Replaces
+	}
 }
 
 // keepElsewhere stores a token that its slot did not take: it is handed out

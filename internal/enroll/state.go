@@ -53,6 +53,9 @@ type tokenRecord struct {
 	// LostRequest is when a request was sent before this one whose answer never
 	// reached the disk; nil where there was none.
 	LostRequest *time.Time `json:"lost_request,omitempty"`
+	// Replaces is since when the request before this one was pending that the
+	// manager no longer knew; nil where there was none. It may have been approved.
+	Replaces *time.Time `json:"replaces,omitempty"`
 	// Dead says why the manager no longer honours the token; empty while it lives.
 	Dead contract.State `json:"dead,omitempty"`
 	// Final says that nothing but the manager can have ended it: it is not asked
