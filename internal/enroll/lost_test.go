@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 )
 
@@ -49,5 +50,25 @@ func TestTokenIsKeptElsewhereWhenItsSlotFails(t *testing.T) {
 				t.Errorf("%s: %d registrations, and the next run says %s", op, r.manager.posts, res.Msg)
 			}
 		}
+	}
+}
+
+// A registration that was answered and not yet made the token, and then another
+// manager: each run failed on the slot that holds the answer.
+func TestAnsweredRegistrationAndThenAnotherManager(t *testing.T) {
+	r := newRig(t)
+	res := r.run(&faultfs.Fs{At: 1, Err: syscall.ENOSPC, Match: func(o faultfs.Op) bool {
+		return o.Name == "rename" && strings.HasSuffix(o.Path, "/token")
+	}}, nil)
+	if !res.Failed || res.Error.Code != contract.CodeFilesystem || r.read("/var/lib/linux_patch_enroll/request") == "" {
+		t.Fatalf("the fault was not met: %s", res.Msg)
+	}
+	r.manager.forget() // the other one has no request of this host
+	res = r.run(nil, func(p *enroll.Params) { p.ManagerURL = "https://other.example.com" })
+	if res.Failed || res.State != contract.StateEnrolled {
+		t.Errorf("%+v %s", res.Error, res.Msg)
+	}
+	for _, wrong := range r.end() {
+		t.Error(wrong)
 	}
 }

@@ -41,7 +41,7 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *tokenRecord) (*
 		return nil, noAnswer(err), r.unanswered(err, unanswered)
 	}
 	a := &spooledAnswer{retryAfter: raw.RetryAfter, spooled: spooled{
-		HTTPStatus: raw.HTTPStatus, URL: r.url.String(), At: r.Now().UTC(), Body: raw.Body,
+		HTTPStatus: raw.HTTPStatus, URL: r.url.String(), At: r.Now().UTC(), Body: raw.Body, LostPoll: unanswered,
 	}}
 	if raw.PeerIP.IsValid() {
 		a.PeerIP = raw.PeerIP.String()
@@ -150,14 +150,14 @@ func (r *run) unanswered(err error, before *time.Time) error {
 
 // restoreSpool leaves the mark of an earlier unanswered poll, and else none.
 func (r *run) restoreSpool(before *time.Time) error {
-	if before == nil {
+	if before == nil || r.Check {
 		return r.dropSpool()
 	}
-	slot, err := r.Files.PrepareSlot(r.settings.state.spool, 0)
-	if err != nil {
+	if err := r.Files.ResetSlot(r.settings.state.spool); err != nil {
 		return err
 	}
-	return slot.Close()
+	r.o.spool, r.o.pollAt = nil, before
+	return nil
 }
 
 func (r *run) dropSpool() error {

@@ -59,11 +59,15 @@ func (r *run) provisionSpool(ctx context.Context) error {
 	case verdict == managerclient.Bad && r.Check:
 		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.settings.state.spool, err)
 	case verdict == managerclient.Bad:
-		return r.nonsense(&spooledAnswer{spooled: *r.o.spool, stored: true}, nil, err)
+		return r.nonsense(&spooledAnswer{spooled: *r.o.spool, stored: true}, r.o.spool.LostPoll, err)
 	default:
-		// The run was killed between the storing of a pending answer and its
-		// dropping: there is no bundle in it.
-		if err := r.dropSpool(); err != nil {
+		// The run was killed between the storing of an answer and its dropping:
+		// there is no bundle in it. A pending one says that none was lost before.
+		lost := r.o.spool.LostPoll
+		if verdict == managerclient.Pending {
+			lost = nil
+		}
+		if err := r.restoreSpool(lost); err != nil {
 			return err
 		}
 		return r.take(ctx, r.decide())

@@ -109,6 +109,11 @@ func (r *run) identify(ctx context.Context) {
 // request sends the registration and returns once its token is on disk. Space
 // for the token is reserved before, so that a full disk cannot lose it.
 func (r *run) request(ctx context.Context, client ManagerClient, host identity.Host) (*tokenRecord, error) {
+	// Another manager's token may still be where the new one is to come. It stays
+	// this host's until there is another.
+	if err := r.adopt(ctx); err != nil {
+		return nil, err
+	}
 	unanswered := r.o.requestAt
 	slot, err := r.Files.PrepareSlot(r.settings.state.request, recordSpace)
 	if err != nil {
@@ -214,6 +219,9 @@ func (r *run) adopt(ctx context.Context) error {
 		return err
 	}
 	r.o.newToken = nil
+	if t.Dead != "" || t.ManagerURL != r.url.String() {
+		return nil // not for a daemon that asks the manager of this run
+	}
 	return r.mirrorToken(ctx, t.Token)
 }
 

@@ -2,8 +2,10 @@ package enroll_test
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
@@ -19,12 +21,7 @@ func TestCheckModePassesOverASpooledPendingAnswer(t *testing.T) {
 	if res := r.run(nil, nil); res.State != contract.StatePending {
 		t.Fatal(res.Msg)
 	}
-	h := hostfs.New(r.root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: r.now, Random: rand.Reader})
-	slot, err := h.PrepareSlot("/var/lib/linux_patch_enroll/spool", 4096)
-	must(t, err)
-	// The body is {"status":"pending"}, in base64 as JSON has it.
-	must(t, slot.Store([]byte(`{"http_status":200,"url":"https://manager.example.com","body":"eyJzdGF0dXMiOiJwZW5kaW5nIn0="}`)))
-	must(t, slot.Close())
+	r.spool(`{"status":"pending"}`, nil)
 	polls := r.manager.polls
 	res := r.run(nil, func(p *enroll.Params) { p.Check = true })
 	if res.Failed || !res.Changed || r.manager.polls != polls || r.read("/var/lib/linux_patch_enroll/spool") == "" {
@@ -34,4 +31,39 @@ func TestCheckModePassesOverASpooledPendingAnswer(t *testing.T) {
 	if res := r.run(nil, nil); res.State != contract.StateEnrolled {
 		t.Errorf("the real run: %s", res.Msg)
 	}
+}
+
+// A poll is lost, the next one meets a login page, and its run is killed before
+// it has dropped the page: the lost poll is not forgotten.
+func TestLostPollIsRememberedBesideASpooledPage(t *testing.T) {
+	for _, body := range []string{"<html>", `{"status":"notfound"}`} {
+		r := newRig(t)
+		r.manager.approved = false
+		if res := r.run(nil, nil); res.State != contract.StatePending {
+			t.Fatal(res.Msg)
+		}
+		r.manager.forget()
+		lost := r.now()
+		r.spool(body, &lost)
+		res := r.run(nil, nil)
+		if res.Error.Code == contract.CodeBadAnswer {
+			res = r.run(nil, nil)
+		}
+		if !res.Failed || res.Error.Code != contract.CodeBundleLost {
+			t.Errorf("after %s: %+v %s", body, res.Error, res.Msg)
+		}
+	}
+}
+
+// spool leaves an answer on disk, as a run that is killed does.
+func (r *rig) spool(body string, lost *time.Time) {
+	r.t.Helper()
+	h := hostfs.New(r.root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: r.now, Random: rand.Reader})
+	slot, err := h.PrepareSlot("/var/lib/linux_patch_enroll/spool", 4096)
+	must(r.t, err)
+	record, err := json.Marshal(map[string]any{
+		"http_status": 200, "url": "https://manager.example.com", "body": []byte(body), "lost_poll": lost})
+	must(r.t, err)
+	must(r.t, slot.Store(record))
+	must(r.t, slot.Close())
 }

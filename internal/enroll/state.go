@@ -70,6 +70,9 @@ type spooled struct {
 	URL        string    `json:"url"`
 	At         time.Time `json:"at"`
 	Body       []byte    `json:"body"`
+	// LostPoll is when a poll was sent before this one whose answer is unknown;
+	// nil where there was none. The mark of it made room for this record.
+	LostPoll *time.Time `json:"lost_poll,omitempty"`
 }
 
 // provenance is what enrollment put on this host, so that it can be taken back

@@ -71,6 +71,22 @@ func (h *Host) PrepareSlot(path string, size int64) (*Slot, error) {
 	} else if state == SlotStored {
 		return nil, failed(fmt.Errorf("%s: %w", path, ErrSlotStored))
 	}
+	return h.makeSlot(path, size)
+}
+
+// ResetSlot leaves a prepared slot at path, whatever was there.
+func (h *Host) ResetSlot(path string) error {
+	if err := h.CheckPath(path); err != nil {
+		return err
+	}
+	s, err := h.makeSlot(path, 0)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+func (h *Host) makeSlot(path string, size int64) (*Slot, error) {
 	f, temp, err := h.createTemp(path)
 	if err != nil {
 		return nil, failed(err)

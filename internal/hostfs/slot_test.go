@@ -56,6 +56,10 @@ func TestSlot(t *testing.T) {
 		t.Errorf("a record would have been overwritten: %v", err)
 	}
 	readSlot(t, h, SlotStored, "the record")
+	if err := h.ResetSlot("/slot"); err != nil {
+		t.Fatal(err)
+	}
+	readSlot(t, h, SlotPrepared, "")
 	if err := h.Remove("/slot"); err != nil {
 		t.Fatal(err)
 	}
