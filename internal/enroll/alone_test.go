@@ -2,6 +2,7 @@ package enroll_test
 
 import (
 	"context"
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
@@ -132,5 +134,36 @@ func TestInterruptedWhileWaitingForTheDirectoryLock(t *testing.T) {
 	}
 	for _, wrong := range r.end() {
 		t.Error(wrong)
+	}
+}
+
+// A signal ends the wait for a lock that another writer holds, of the whitelist
+// and of config.yaml, and the next run goes on.
+func TestInterruptedWhileWaitingForAFilesLock(t *testing.T) {
+	for _, name := range []string{"whitelist.yaml", "config.yaml"} {
+		r := newRig(t)
+		h := hostfs.New(r.root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: r.now, Random: rand.Reader})
+		held, err := h.Lock(context.Background(), "/etc/linux_patch_api/"+name+".lock", false, true)
+		must(t, err)
+		ctx, stop := context.WithCancel(context.Background())
+		faults := &faultfs.Fs{Before: func(op faultfs.Op) {
+			if op.Name == "flock" && strings.HasSuffix(op.Path, name+".lock") {
+				stop()
+			}
+		}}
+		p := enroll.DefaultParams()
+		p.ManagerURL, p.Wait = "https://manager.example.com", false
+		began := time.Now()
+		res := r.enroller(faults).Run(ctx, p)
+		if !res.Failed || res.Error.Code != contract.CodeInterrupted || time.Since(began) > 10*time.Second {
+			t.Errorf("%s, after %s: %+v %s", name, time.Since(began), res.Error, res.Msg)
+		}
+		held.Unlock()
+		if res := r.run(nil, nil); res.Failed || res.State != contract.StateEnrolled {
+			t.Errorf("%s, the next run: %s", name, res.Msg)
+		}
+		for _, wrong := range r.end() {
+			t.Error(wrong)
+		}
 	}
 }

@@ -204,8 +204,11 @@ func (r *run) kept() string {
 		return "the token of the earlier request is kept, the next run asks with it once more"
 	case r.o != nil && r.liveToken() != nil:
 		return "the request and its token are kept, the next run goes on with them"
+	case r.o != nil && r.o.requestAt != nil:
+		return fmt.Sprintf("a request of %s was sent and its answer lost: the manager may hold it, and the next run says so if it does",
+			r.o.requestAt.UTC().Format(time.RFC3339))
 	default:
-		return "nothing was asked of the manager yet"
+		return "this run has made no request"
 	}
 }
 

@@ -120,6 +120,8 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 		return nil, err
 	}
 	defer slot.Close()
+	now := r.Now().UTC()
+	r.o.requestAt = &now
 	asking, cancel := linger(ctx)
 	defer cancel()
 	token, _, err := client.Register(asking, host.Request())

@@ -91,14 +91,14 @@ func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
 }
 
 // edit changes one of the files that others write too, under its lock. A
-// signal does not stop it: it is short, and half of a commit helps nobody.
+// signal ends the wait for the lock, but not the edit: it is short.
 func (r *run) edit(ctx context.Context, path string, backup bool, change func(old []byte) ([]byte, error)) (hostfs.EditResult, error) {
 	opt := hostfs.EditOptions{
 		LockTimeout: time.Duration(r.LockTimeout),
 		Create:      r.attributes(hostfs.File{}, whitelistMode),
 		Backup:      backup,
 	}
-	edited, err := r.Files.Edit(context.WithoutCancel(ctx), path, opt, func(old []byte, _ bool) ([]byte, error) { return change(old) })
+	edited, err := r.Files.Edit(ctx, path, opt, func(old []byte, _ bool) ([]byte, error) { return change(old) })
 	if edited.BackupFile != "" {
 		r.res.BackupFiles = append(r.res.BackupFiles, edited.BackupFile)
 	}

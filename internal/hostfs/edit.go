@@ -44,7 +44,8 @@ const editAttempts = 32
 // rename the file is compared with what edit was given; another writer who
 // takes no lock and came in between is not overwritten: edit is asked again.
 //
-// A lock that can't be had in time is contract.CodeLocked. An error of edit is
+// A lock that can't be had in time, or until ctx is done, is
+// contract.CodeLocked. From then on ctx stops nothing. An error of edit is
 // returned as it is. An error with Changed true says that the new content is in
 // place but may not survive a power failure.
 func (h *Host) Edit(ctx context.Context, path string, o EditOptions, edit func(old []byte, exists bool) ([]byte, error)) (EditResult, error) {
