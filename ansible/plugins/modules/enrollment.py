@@ -504,7 +504,7 @@ backup_files:
   returned: always
   type: list
   elements: str
-  sample: ["/etc/linux_patch_api/whitelist.yaml.2026-11-23T180300Z~"]
+  sample: ["/etc/linux_patch_api/whitelist.yaml.20261123T180300Z~"]
 warnings:
   description: What is no failure and should be known.
   returned: always
