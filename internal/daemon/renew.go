@@ -44,6 +44,9 @@ const (
 	needRenewal
 	// needEnd: a request or a bundle of an earlier run waits for its end.
 	needEnd
+	// needUnknown: a file that tells cannot be read. It begins nothing, and ends
+	// nothing that is under way: an administrator may be editing that file.
+	needUnknown
 )
 
 // look finds out by the disk alone. A host without certificates needs nothing:
@@ -51,7 +54,11 @@ const (
 func (d *daemon) look(ctx context.Context) need {
 	info := d.enroller.Info(ctx, d.infoParams())
 	switch {
-	case info.Failed || info.Certificates == nil:
+	case info.Failed:
+		d.log.WithFields(logrus.Fields{"code": info.Error.Code, "hint": info.Error.Hint}).
+			Error("whether the certificate is to be renewed cannot be told: " + info.Msg)
+		return needUnknown
+	case info.Certificates == nil:
 		return needNothing
 	case info.Certificates.Server.NotBefore.After(d.now().Add(pki.ClockTolerance)):
 		// The clock has gone back: no reason to throw a good set away.
@@ -104,7 +111,7 @@ func (r *renewer) run(ctx context.Context) {
 		if !sleep(ctx, time.Duration(float64(lookDueEvery)*(0.5+0.5*r.rand()))) {
 			return
 		}
-		if r.look(ctx) != needNothing && !r.renew(ctx) {
+		if n := r.look(ctx); (n == needRenewal || n == needEnd) && !r.renew(ctx) {
 			return
 		}
 	}

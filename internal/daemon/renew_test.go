@@ -182,6 +182,45 @@ func TestNeedIsReadFromDisk(t *testing.T) {
 	}
 }
 
+// What cannot be read is told of at each look, with what to do: else renewal
+// would have ended without a word. Nothing is begun, and a request under way is
+// gone on with.
+func TestRenewalThatCannotBeJudgedIsToldOf(t *testing.T) {
+	for name, content := range map[string]string{"config.yaml": "tls: [", "state/provenance.json": "{"} {
+		h := newHost(t)
+		h.install(h.leaf(valid(time.Now(), 24*time.Hour)))
+		d := h.daemon("--enroll", "https://192.0.2.1")
+		h.write(name, content)
+		for range 2 {
+			if got := d.look(t.Context()); got != needUnknown {
+				t.Errorf("%s: %d", name, got)
+			}
+		}
+		log := h.log.String()
+		if strings.Count(log, "level=error") != 2 || !strings.Contains(log, h.path(name)) || !strings.Contains(log, "code=ENROLL_") || !strings.Contains(log, "hint=") {
+			t.Errorf("%s: %s", name, log)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{needs: func(time.Duration) need { return needUnknown }, answers: pending}
+		if s.run(t, enroll.DefaultInterval, 24*time.Hour, 0.5); len(s.asked) > 0 {
+			t.Errorf("asked %d times", len(s.asked))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: pending}
+		s.needs = func(since time.Duration) need {
+			if since < time.Minute {
+				return needEnd
+			}
+			return needUnknown
+		}
+		if s.run(t, enroll.DefaultInterval, time.Hour, 0.5); len(s.asked) < 50 {
+			t.Errorf("asked %d times", len(s.asked))
+		}
+	})
+}
+
 // No request is made for a host that was taken out, not even where that
 // happens after the daemon has looked.
 func TestUnaskedEnrollmentStopsAtARemoval(t *testing.T) {
