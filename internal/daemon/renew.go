@@ -31,6 +31,7 @@ type renewer struct {
 	ask      func(context.Context) *enroll.Result
 	interval time.Duration
 	log      *logrus.Logger
+	now      func() time.Time
 	// rand is uniform in [0, 1).
 	rand func() float64
 }
@@ -86,6 +87,7 @@ func (d *daemon) renewer() *renewer {
 		},
 		interval: pollingInterval(d.cfg.Enrollment.PollingIntervalSeconds),
 		log:      d.log,
+		now:      d.now,
 		rand:     d.enroller.Rand,
 	}
 }
@@ -128,17 +130,21 @@ func (r *renewer) renew(ctx context.Context) bool {
 		case ctx.Err() != nil:
 			return false
 		case res.Failed:
-			wait = backoff(failures)
-			if res.Error.Code == contract.CodeDenied {
+			switch {
+			case deniedByNow(res, r.now()):
 				wait = maxBackoff
+			case !retriedSoon(res):
+				wait = backoff(failures)
 			}
 			failures++
 			r.log.WithFields(logrus.Fields{"code": res.Error.Code, "hint": res.Error.Hint, "again_in": wait}).Error("renewal: " + res.Msg)
 		case res.State == contract.StateEnrolled:
 			r.log.Info("renewal: " + res.Msg)
 			return true
-		case !announced:
-			r.log.Warn("renewal: " + res.Msg)
+		default:
+			if !announced {
+				r.log.Warn("renewal: " + res.Msg)
+			}
 			announced, failures = true, 0
 		}
 		// ±10 %, as every wait between two polls.
@@ -149,6 +155,29 @@ func (r *renewer) renew(ctx context.Context) bool {
 			return true
 		}
 	}
+}
+
+// retriedSoon tells whether a failure leaves a request under way that may be
+// approved at any moment: a manager holds the bundle for 600 s only, so the next
+// poll must not wait for longer than usual.
+func retriedSoon(res *enroll.Result) bool {
+	return res.Error.Retryable && res.State == contract.StatePending
+}
+
+// forgottenAfter is the age from which on a request that the manager does not
+// know any more is one that has expired, by the contract after 24 h. A younger
+// one was denied: deployed managers delete it then.
+const forgottenAfter = 23 * time.Hour
+
+func forgotten(res *enroll.Result, now time.Time) bool {
+	since, err := time.Parse(time.RFC3339, res.PendingSince)
+	return err == nil && res.Error.Code == contract.CodeTokenUnknown && now.Sub(since) >= forgottenAfter
+}
+
+// deniedByNow tells whether an administrator denied the request, as far as the
+// manager lets that be known.
+func deniedByNow(res *enroll.Result, now time.Time) bool {
+	return res.Error.Code == contract.CodeDenied || res.Error.Code == contract.CodeTokenUnknown && !forgotten(res, now)
 }
 
 func backoff(failures int) time.Duration {

@@ -34,7 +34,7 @@ func (s *script) run(t *testing.T, interval, span time.Duration, u float64) {
 			s.asked = append(s.asked, time.Since(begun))
 			return s.answers(time.Since(begun))
 		},
-		interval: interval, log: newLogger(io.Discard, false), rand: func() float64 { return u },
+		interval: interval, log: newLogger(io.Discard, false), now: time.Now, rand: func() float64 { return u },
 	}
 	r.run(ctx)
 	if since := time.Since(begun); since != span {
@@ -107,13 +107,31 @@ func TestRenewalPollsOftenEnough(t *testing.T) {
 	}
 }
 
+// A request of an hour ago, as a run names it.
+func asked(state contract.State, code contract.Code) func(time.Duration) *enroll.Result {
+	return func(time.Duration) *enroll.Result {
+		res := failure(code)(0)
+		res.State, res.PendingSince = state, time.Now().Add(-time.Hour).Format(time.RFC3339)
+		return res
+	}
+}
+
 func TestFailedRenewalsBecomeRare(t *testing.T) {
-	for code, most := range map[contract.Code]int{contract.CodeUnreachable: 14, contract.CodeDenied: 7} {
+	for name, test := range map[string]struct {
+		answer func(time.Duration) *enroll.Result
+		most   int
+	}{
+		"no request under way": {failure(contract.CodeUnreachable), 14},
+		"needs somebody":       {asked(contract.StatePending, contract.CodeTLSUntrusted), 14},
+		"denied":               {asked(contract.StateDenied, contract.CodeDenied), 7},
+		// Deployed managers delete what they deny.
+		"denied and deleted": {asked(contract.StateExpired, contract.CodeTokenUnknown), 7},
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &script{needs: func(time.Duration) need { return needEnd }, answers: failure(code)}
+			s := &script{needs: func(time.Duration) need { return needRenewal }, answers: test.answer}
 			s.run(t, enroll.DefaultInterval, 36*time.Hour, 0.5)
-			if n := len(s.asked); n > most || n < 6 {
-				t.Errorf("%s: asked %d times in 36 h", code, n)
+			if n := len(s.asked); n > test.most || n < 6 {
+				t.Errorf("%s: asked %d times in 36 h", name, n)
 			}
 		})
 	}
@@ -122,6 +140,63 @@ func TestFailedRenewalsBecomeRare(t *testing.T) {
 			t.Errorf("backoff(%d) = %s", n, b)
 		}
 	}
+}
+
+// A denial is not asked about every few minutes because the requests in between
+// were pending for a while.
+func TestDeniedRenewalsAreRareThoughTheyWerePending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{needs: func(time.Duration) need { return needRenewal }}
+		s.answers = func(since time.Duration) *enroll.Result {
+			if len(s.asked)%2 == 1 {
+				return pending(since)
+			}
+			return asked(contract.StateExpired, contract.CodeTokenUnknown)(since)
+		}
+		s.run(t, enroll.DefaultInterval, 36*time.Hour, 0.5)
+		if n := len(s.asked); n > 14 {
+			t.Errorf("asked %d times in 36 h", n)
+		}
+	})
+}
+
+// While a request may be approved at any moment, an outage of the manager keeps
+// no two polls 300 s apart: it holds the bundle for 600 s only. After it, an
+// answer makes the failures forgotten.
+func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
+	for _, interval := range []time.Duration{enroll.DefaultInterval, enroll.MaxInterval} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{needs: func(time.Duration) need { return needEnd }}
+			s.answers = func(since time.Duration) *enroll.Result {
+				if since%(12*time.Hour) < 3*time.Hour {
+					return pending(since)
+				}
+				return asked(contract.StatePending, contract.CodeUnreachable)(since)
+			}
+			s.run(t, interval, 48*time.Hour, 0.999)
+			for i := 1; i < len(s.asked); i++ {
+				if gap := s.asked[i] - s.asked[i-1]; gap >= 300*time.Second {
+					t.Fatalf("%s between two polls, after %s", gap, s.asked[i-1])
+				}
+			}
+		})
+	}
+	// Two failures that need somebody, far apart, with pending answers between.
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{needs: func(time.Duration) need { return needEnd }}
+		s.answers = func(since time.Duration) *enroll.Result {
+			if len(s.asked)%10 == 0 {
+				return asked(contract.StatePending, contract.CodeTLSUntrusted)(since)
+			}
+			return pending(since)
+		}
+		s.run(t, enroll.DefaultInterval, 24*time.Hour, 0.5)
+		for i := 1; i < len(s.asked); i++ {
+			if gap := s.asked[i] - s.asked[i-1]; gap > firstBackoff {
+				t.Fatalf("%s between two polls, after %s", gap, s.asked[i-1])
+			}
+		}
+	})
 }
 
 // What an earlier run began is gone on with at once; what is taken away

@@ -168,7 +168,7 @@ func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
 		// The loop ends with the context that stopped the run.
 		a.log.Info(res.Msg)
 		return nil
-	case a.forgotten(res):
+	case forgotten(res, a.now()):
 		a.log.Warn("nobody approved within a day and the manager has forgotten the request: another one is made")
 		a.enrollInBackground(ctx)
 		return nil
@@ -181,16 +181,6 @@ func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
 		return contract.Errorf(contract.CodeBundleInvalid, "enrolled, but the certificates cannot serve: %w", err)
 	}
 	return a.listen(ctx)
-}
-
-// forgottenAfter is the age from which on a request that the manager does not
-// know any more is one that has expired, by the contract after 24 h. A younger
-// one was denied: deployed managers delete it then.
-const forgottenAfter = 23 * time.Hour
-
-func (a *agent) forgotten(res *enroll.Result) bool {
-	since, err := time.Parse(time.RFC3339, res.PendingSince)
-	return err == nil && res.Error.Code == contract.CodeTokenUnknown && a.now().Sub(since) >= forgottenAfter
 }
 
 // rest is the state without certificates: alive, and watching for some.
