@@ -65,6 +65,9 @@ func (a *agent) take() error {
 		a.since = a.now()
 	}
 	a.listener.set.Store(set)
+	if before != nil && before.crlIssuer != nil && set.crlIssuer == nil {
+		a.log.WithField("path", a.paths.CRL).Warn("the CRL is gone: no client certificate is refused as revoked any more; put the manager's CRL there again")
+	}
 	if before != nil {
 		a.log.WithFields(set.fields()).Info("new certificates or CRL are in service")
 		a.writeStatus()

@@ -60,6 +60,9 @@ func (d *daemon) look(ctx context.Context) need {
 			Error("whether the certificate is to be renewed cannot be told: " + info.Msg)
 		return needUnknown
 	case info.Certificates == nil:
+		if len(info.Problems) > 0 {
+			d.log.Error("the certificate is not renewed while the files on disk are no set: " + info.Problems[0])
+		}
 		return needNothing
 	case info.Certificates.Server.NotBefore.After(d.now().Add(pki.ClockTolerance)):
 		// The clock has gone back: no reason to throw a good set away.

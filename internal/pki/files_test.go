@@ -27,10 +27,10 @@ func TestParseFilesTakesWhatAHandPlaced(t *testing.T) {
 		{"text of openssl x509", text + b.CACrt, text + b.ServerCrt + text + b.CAChain + "# end\n", text + b.ServerKey, ""},
 		{"openssl ecparam", b.CACrt, b.ServerCrt + b.CAChain,
 			pemOf("EC PARAMETERS", []byte{6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}) + pemOf("EC PRIVATE KEY", sec1), ""},
-		{"root in the server's file", b.CACrt, b.ServerCrt + b.CAChain + b.CACrt, b.ServerKey, "\n"},
+		{"root in the server's file", b.CACrt, b.ServerCrt + b.CAChain + b.CACrt, b.ServerKey, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := pki.ParseFiles([]byte(c.ca), []byte(c.server), []byte(c.key), []byte(c.crl))
+			got, err := pki.ParseFiles([]byte(c.ca), []byte(c.server), []byte(c.key), fileOf(c.crl))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -39,6 +39,26 @@ func TestParseFilesTakesWhatAHandPlaced(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// fileOf is a file's content; nil, no file, for no text at all.
+func fileOf(text string) []byte {
+	if text == "" {
+		return nil
+	}
+	return []byte(text)
+}
+
+// A file that was cut off to nothing is there all the same.
+func TestParseFilesTellsAnEmptyCRLFromNone(t *testing.T) {
+	b := pkitest.NewCA(t).Issue(t).Bundle(t)
+	if _, err := pki.ParseFiles([]byte(b.CACrt), []byte(b.ServerCrt), []byte(b.ServerKey), nil); err != nil {
+		t.Error(err)
+	}
+	_, err := pki.ParseFiles([]byte(b.CACrt), []byte(b.ServerCrt), []byte(b.ServerKey), []byte{})
+	if !errors.Is(err, pki.ErrMalformed) || err.Error() != "CRL file: malformed: empty" {
+		t.Error(err)
 	}
 }
 
@@ -73,12 +93,13 @@ func TestParseFilesRefuses(t *testing.T) {
 		{"two CAs", func(b *contract.PkiBundle) { b.CACrt += b.CACrt }, pki.ErrMalformed},
 		{"a curve without a key", func(b *contract.PkiBundle) { b.ServerKey = pemOf("EC PARAMETERS", []byte{6, 0}) }, pki.ErrMalformed},
 		{"old key, new certificate", func(b *contract.PkiBundle) { b.ServerCrt = ca.Issue(t).PEM() }, pki.ErrKeyMismatch},
+		{"an empty CRL", func(b *contract.PkiBundle) { b.CRLPEM = "\n" }, pki.ErrMalformed},
 		{"a broken CRL", func(b *contract.PkiBundle) { b.CRLPEM = "no CRL yet" }, pki.ErrMalformed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := good
 			c.change(&b)
-			_, err := pki.ParseFiles([]byte(b.CACrt), []byte(b.ServerCrt), []byte(b.ServerKey), []byte(b.CRLPEM))
+			_, err := pki.ParseFiles([]byte(b.CACrt), []byte(b.ServerCrt), []byte(b.ServerKey), fileOf(b.CRLPEM))
 			if !errors.Is(err, c.want) {
 				t.Fatalf("ParseFiles: %v, want %v", err, c.want)
 			}

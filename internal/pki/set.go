@@ -90,14 +90,20 @@ type names struct{ ca, server, key, chain, crl string }
 // type and nothing else, white space apart.
 func ParseBundle(b contract.PkiBundle) (*Set, error) {
 	s := &Set{names: names{"ca_crt", "server_crt", "server_key", "ca_chain", "crl_pem"}}
-	err := s.parse(strict, []byte(b.CACrt), []byte(b.ServerCrt), []byte(b.ServerKey), []byte(b.CAChain), []byte(b.CRLPEM))
+	crl := []byte(b.CRLPEM)
+	if blank(crl) {
+		crl = nil
+	}
+	err := s.parse(strict, []byte(b.CACrt), []byte(b.ServerCrt), []byte(b.ServerKey), []byte(b.CAChain), crl)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// ParseFiles reads what is installed; crl may be empty. Files that were placed
+// ParseFiles reads what is installed; crl is nil where there is no such file.
+// An empty one is malformed: what cut it off must not let revoked clients in.
+// Files that were placed
 // by hand may have text around the PEM blocks, as openssl writes it, and EC
 // PARAMETERS before the key. Other types are refused as in a bundle.
 func ParseFiles(ca, server, key, crl []byte) (*Set, error) {
@@ -132,7 +138,7 @@ func (s *Set) parse(how strictness, ca, server, key, chain, crl []byte) error {
 	if s.KeyPEM, err = parseKeyFor(s.Server, s.names, key, how); err != nil {
 		return err
 	}
-	if !blank(crl) {
+	if crl != nil {
 		if s.CRL, err = parseCRL(s.names.crl, crl, how); err != nil {
 			return err
 		}
