@@ -92,7 +92,7 @@ var withTheManager = []trouble{
 		}
 		return h.run(ctx, map[string]any{"wait": true})
 	}},
-	{"host clock behind", contract.CodeBundleInvalid, func(t *testing.T, h *host) outcome {
+	{"host clock behind", contract.CodeIdentity, func(t *testing.T, h *host) outcome {
 		h.scripted(goodToken, bundle(t, pkitest.NewCA(t), pkitest.Valid(time.Now().Add(6*time.Minute), time.Now().Add(day))))
 		return runs(h, 1)
 	}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -115,7 +116,25 @@ func (d *daemon) failed(res *enroll.Result) int {
 
 // errFailed carries a failed run's exit code out of the daemon.
 func errFailed(res *enroll.Result) error {
-	return (&contract.Error{Code: res.Error.Code, Err: errors.New(res.Msg)}).WithHint("%s", res.Error.Hint)
+	return (&contract.Error{Code: res.Error.Code, Err: errors.New(res.Msg)}).WithHint("%s", serviceHint(res.Error))
+}
+
+// startAgain says what "run again" means for a service that nobody starts again.
+var startAgain = strings.NewReplacer(
+	"run again with allow_ca_change", "run the module enrollment with allow_ca_change, then start the service again",
+	"run again", "start the service again",
+	"the next run", "the next start of the service",
+)
+
+// serviceHint is the hint of a failed run for the daemon. After these codes the
+// systemd unit does not start the service again (RestartPreventExitStatus).
+func serviceHint(e *enroll.Error) string {
+	switch e.Code {
+	case contract.CodeDenied, contract.CodeTokenUnknown, contract.CodeBundleInvalid:
+		return startAgain.Replace(e.Hint)
+	default:
+		return e.Hint
+	}
 }
 
 // finishKilledRun ends what a run began that was killed while it put files in

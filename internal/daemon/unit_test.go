@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/enroll"
 )
 
 func shipped(t *testing.T, name string) string {
@@ -59,6 +60,39 @@ func TestUnitRestartsWhereThatCanHelp(t *testing.T) {
 	for _, n := range prevented {
 		if !slices.ContainsFunc(contract.Codes, func(c contract.CodeInfo) bool { return c.Exit == n }) {
 			t.Errorf("no error has the exit code %d", n)
+		}
+	}
+}
+
+// A clock that is not set yet mends itself: the unit comes after who sets it,
+// and starts again an agent that found the clock wrong.
+func TestUnitsWaitForTheClock(t *testing.T) {
+	unit, script := shipped(t, "linux-patch-api.service"), shipped(t, "linux-patch-api.openrc")
+	if !slices.Contains(setting(unit, "After"), "time-sync.target") {
+		t.Error("the unit does not wait for the clock")
+	}
+	if slices.Contains(setting(unit, "RestartPreventExitStatus"), strconv.Itoa(contract.CodeIdentity.Info().Exit)) {
+		t.Error("a wrong clock ends the service for good")
+	}
+	for _, service := range []string{"ntp-client", "ntpd", "openntpd", "chronyd"} {
+		if !regexp.MustCompile(`(?m)^\tafter .*\b` + service + `\b`).MatchString(script) {
+			t.Errorf("the init script does not wait for %s", service)
+		}
+	}
+}
+
+// Where the unit does not start the service again, the hint says to do so; "run
+// again" is for those who ran something.
+func TestHintsOfAServiceThatIsNotStartedAgain(t *testing.T) {
+	prevented := setting(shipped(t, "linux-patch-api.service"), "RestartPreventExitStatus")
+	for _, info := range contract.Codes {
+		hint := serviceHint(&enroll.Error{Code: info.Code, Hint: info.Hint})
+		again := strings.Contains(hint, "run again") || strings.Contains(hint, "the next run")
+		if slices.Contains(prevented, strconv.Itoa(info.Exit)) && again {
+			t.Errorf("%s: %s", info.Code, hint)
+		}
+		if !slices.Contains(prevented, strconv.Itoa(info.Exit)) && hint != info.Hint {
+			t.Errorf("%s is started again: %s", info.Code, hint)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/afero"
@@ -33,8 +34,8 @@ func (r *run) provisionBundle(ctx context.Context) error {
 		return err
 	}
 	err = r.provision(ctx, bundle, source{ip: r.knownManagerIP()})
-	if contract.CodeOf(err) == contract.CodeBundleInvalid && err != nil {
-		return contract.Errorf(contract.CodeBundleInvalid, "%s: %w", path, err).WithHint("%s", contract.HintOf(err))
+	if err != nil && (contract.CodeOf(err) == contract.CodeBundleInvalid || errors.Is(err, errKeep)) {
+		return contract.Errorf(contract.CodeOf(err), "%s: %w", path, err).WithHint("%s", contract.HintOf(err))
 	}
 	return err
 }

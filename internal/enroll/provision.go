@@ -89,10 +89,12 @@ func (s spooled) source() source {
 // settleBundle decides what becomes of a bundle that was not put in place.
 func (r *run) settleBundle(err error) error {
 	switch {
-	case err == nil || r.Check || contract.CodeOf(err) != contract.CodeBundleInvalid:
+	case err == nil || r.Check:
 		return err
 	case errors.Is(err, errKeep):
-		return contract.Errorf(contract.CodeBundleInvalid, "%w; the bundle is kept in %s", err, r.settings.state.spool).WithHint("%s", contract.HintOf(err))
+		return contract.Errorf(contract.CodeOf(err), "%w; the bundle is kept in %s", err, r.settings.state.spool).WithHint("%s", contract.HintOf(err))
+	case contract.CodeOf(err) != contract.CodeBundleInvalid:
+		return err
 	default:
 		return r.reject(err)
 	}
@@ -168,20 +170,20 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	})
 	switch {
 	case errors.Is(err, pki.ErrNotYetValid):
-		return nil, keep(err, "compare this host's clock with the manager's, mend it and run again")
+		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again")
 	case errors.Is(err, pki.ErrExpired) && r.expiredOnArrival(set):
-		return nil, keep(err, "compare this host's clock with the manager's, mend it and run again; if it is right, remove %s, have an administrator remove this host on the manager, and run again",
+		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again; if it is right, remove %s, have an administrator remove this host on the manager, and run again",
 			r.settings.state.spool)
 	case errors.Is(err, pki.ErrCAMismatch):
-		return nil, keep(err, "if the bundle's CA is the right one, correct bundle_ca_fingerprint and run again")
+		return nil, keep(contract.CodeBundleInvalid, err, "if the bundle's CA is the right one, correct bundle_ca_fingerprint and run again")
 	case errors.Is(err, pki.ErrIdentity):
-		return nil, keep(err, "set fqdn and report_ip to what the certificate says, or strict_identity to false, and run again")
+		return nil, keep(contract.CodeBundleInvalid, err, "set fqdn and report_ip to what the certificate says, or strict_identity to false, and run again")
 	case err != nil:
 		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
 	}
 	fingerprint := pki.Fingerprint(set.CA.Raw)
 	if known := r.knownCA(); known != "" && known != fingerprint && !r.AllowCAChange {
-		return nil, keep(fmt.Errorf("the bundle brings another CA (SHA-256 %s) than the one that this host is enrolled under (%s)", fingerprint, known),
+		return nil, keep(contract.CodeBundleInvalid, fmt.Errorf("the bundle brings another CA (SHA-256 %s) than the one that this host is enrolled under (%s)", fingerprint, known),
 			"if the manager's CA was changed on purpose, run again with allow_ca_change")
 	}
 	r.res.warn(warnings...)
@@ -206,8 +208,11 @@ func (r *run) knownCA() string {
 	return r.o.provenance.CAFingerprint
 }
 
-func keep(err error, hint string, args ...any) error {
-	return (&contract.Error{Code: contract.CodeBundleInvalid, Err: kept{err}}).WithHint(hint, args...)
+// keep makes a kept error of err. A wrong clock is the host's fault, not the
+// bundle's, and is often set right by itself: its code is one after which the
+// units start the daemon again.
+func keep(code contract.Code, err error, hint string, args ...any) error {
+	return (&contract.Error{Code: code, Err: kept{err}}).WithHint(hint, args...)
 }
 
 // kept is an error that is errKeep too, and says nothing of it.

@@ -35,7 +35,7 @@ func TestClocks(t *testing.T) {
 		posts int
 	}{
 		{"4 minutes behind", -4 * time.Minute, "", 1},
-		{"6 minutes behind", -6 * time.Minute, "ENROLL_BUNDLE_INVALID", 1},
+		{"6 minutes behind", -6 * time.Minute, "ENROLL_IDENTITY", 1},
 		// The manager's own HTTPS certificate has expired by then.
 		{"a year ahead", 366 * day, "ENROLL_TLS_UNTRUSTED", 0},
 		{"1970", -time.Duration(time.Now().Unix()-100) * time.Second, "ENROLL_IDENTITY", 0},
@@ -77,7 +77,7 @@ func TestClockAheadKeepsTheBundle(t *testing.T) {
 	m.get = answers(200, m.bundle(t, nil))
 	s := &site{host: h}
 	r := s.at(t, 366*day, h.command(nil, h.commandFor(m, nil)))
-	if r.code() != "ENROLL_BUNDLE_INVALID" || !strings.Contains(r.Error.Hint, "clock") {
+	if r.code() != "ENROLL_IDENTITY" || !strings.Contains(r.Error.Hint, "clock") {
 		t.Errorf("%s", r.raw)
 	}
 	h.unharmed(t, r)
