@@ -64,6 +64,19 @@ func TestUnitRestartsWhereThatCanHelp(t *testing.T) {
 	}
 }
 
+// A manager may be away for longer than any number of starts lasts.
+func TestInitScriptNeverGivesUp(t *testing.T) {
+	script := shipped(t, "linux-patch-api.openrc")
+	for name, want := range map[string]string{"respawn_max": "0", "respawn_delay": "30"} {
+		if got := setting(script, name); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s is %q, want %s", name, got, want)
+		}
+	}
+	if period := setting(script, "respawn_period"); period != nil {
+		t.Errorf("respawn_period %q says nothing where nothing is counted", period)
+	}
+}
+
 // A clock that is not set yet mends itself: the unit comes after who sets it,
 // and starts again an agent that found the clock wrong.
 func TestUnitsWaitForTheClock(t *testing.T) {
