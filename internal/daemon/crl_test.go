@@ -1,9 +1,13 @@
 package daemon
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
 // A CRL that is cut off to nothing, by a download onto a full disk say, is no
@@ -40,6 +44,32 @@ func TestATruncatedCRLLetsNobodyIn(t *testing.T) {
 	h.logged("level=warning msg=\"the CRL is gone")
 	h.write("certs/crl.pem", crl)
 	h.eventually(func() bool { _, err := ask(address, h.clientTLS()); return err != nil }, func() string { return "the CRL is in force again" })
+}
+
+// A client with a session cache whose certificate was replaced, the old one
+// revoked, gets in with the new one, at once.
+func TestAReplacedClientCertificateIsNotLockedOutByItsSession(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	address := h.start().listening()
+	config := h.clientTLS()
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	config.ServerName = "127.0.0.1"
+	for range 2 {
+		if _, err := ask(address, config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := h.client
+	h.write("certs/crl.pem", h.ca.CRL(t, old.Cert))
+	h.logged("revoked=1")
+	if _, err := ask(address, config); err == nil {
+		t.Error("the old certificate came in")
+	}
+	config.Certificates = []tls.Certificate{h.ca.Issue(t, pkitest.EKU(x509.ExtKeyUsageClientAuth)).TLS()}
+	if _, err := ask(address, config); err != nil {
+		t.Errorf("with a new certificate: %v", err)
+	}
 }
 
 // A renewal that broken files hold up is told of at each look.

@@ -90,8 +90,9 @@ func (l *listener) close() error {
 }
 
 // tlsConfig makes the configuration of each handshake from the set that is
-// served at its beginning. The tickets' keys are those of the outer
-// configuration: a session outlives a reload, and is judged anew.
+// served at its beginning. No session is resumed: it would bring the certificate
+// that it began with, and lock out a client that has a new one since and the old
+// one revoked.
 func (l *listener) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
@@ -101,12 +102,13 @@ func (l *listener) tlsConfig() *tls.Config {
 				return nil, errors.New("nothing to serve")
 			}
 			return &tls.Config{
-				MinVersion:   tls.VersionTLS13,
-				Certificates: []tls.Certificate{set.certificate},
-				ClientAuth:   tls.RequireAndVerifyClientCert,
-				ClientCAs:    set.roots,
-				NextProtos:   []string{"http/1.1"},
-				Time:         l.now,
+				MinVersion:             tls.VersionTLS13,
+				Certificates:           []tls.Certificate{set.certificate},
+				ClientAuth:             tls.RequireAndVerifyClientCert,
+				ClientCAs:              set.roots,
+				NextProtos:             []string{"http/1.1"},
+				SessionTicketsDisabled: true,
+				Time:                   l.now,
 				VerifyConnection: func(cs tls.ConnectionState) error {
 					err := l.verify(cs)
 					if conn, ok := hello.Conn.(*passed); ok && err == nil {
@@ -119,8 +121,8 @@ func (l *listener) tlsConfig() *tls.Config {
 	}
 }
 
-// verify runs at the end of every handshake, resumed ones too, and judges by
-// what is in force by then.
+// verify runs at the end of every handshake and judges by what is in force by
+// then.
 func (l *listener) verify(cs tls.ConnectionState) error {
 	set := l.set.Load()
 	if set == nil {

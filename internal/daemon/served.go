@@ -54,8 +54,8 @@ func newServed(set *pki.Set) (*served, error) {
 }
 
 // judge holds a client's certificates against the CA and its CRL. It does not
-// rely on what crypto/tls has found, so that a session that was begun under
-// another set, and is resumed now, is judged by this one.
+// rely on what crypto/tls has found, so that a handshake that was begun under
+// another set is judged by this one, and so is each request after it.
 func (s *served) judge(peer []*x509.Certificate, now time.Time) error {
 	if len(peer) == 0 {
 		return errNoCertificate
