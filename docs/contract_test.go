@@ -107,7 +107,7 @@ func jsonNames(v any) []string {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Anonymous {
 			names = append(names, jsonNames(reflect.ValueOf(v).Field(i).Interface())...)
-		} else if name != "" {
+		} else if name != "" && name != "-" {
 			names = append(names, name)
 		}
 	}

@@ -61,6 +61,93 @@ type noAudit struct{}
 
 func (noAudit) Record(contract.Event, map[string]string) error { return nil }
 
+// enrollerFor enrolls the host with a manager of the test.
+func (h *host) enrollerFor(manager enroll.ManagerClient, now func() time.Time) *enroll.Enroller {
+	return &enroll.Enroller{
+		Files: h.over(&faultfs.Fs{Inner: afero.NewOsFs(), NoSync: true, Match: func(faultfs.Op) bool { return false }}), Given: afero.NewOsFs(),
+		Identity: someone{}, Accounts: enroll.HostAccounts{},
+		Dial:  func(managerclient.Options) (enroll.ManagerClient, error) { return manager, nil },
+		Audit: func(string) enroll.Auditor { return noAudit{} },
+		Now:   now,
+		Rand:  func() float64 { return 0.999 }, Secret: func(string) {}, Progress: func(enroll.Progress) {},
+	}
+}
+
+// moody is a manager with troubles: outcomes are what its polls say, one after
+// the other, the last one ever after.
+type moody struct {
+	sleepy
+	busy     int // registrations that meet the rate limit
+	outcomes []string
+}
+
+const toldToWait = 100 * time.Second
+
+func (m *moody) Register(ctx context.Context, r contract.EnrollmentRequest) (string, managerclient.Meta, error) {
+	if m.busy--; m.busy >= 0 {
+		m.registrations++
+		return "", managerclient.Meta{}, &managerclient.RequestError{RetryAfter: toldToWait, Err: contract.Errorf(contract.CodeRateLimited, "busy")}
+	}
+	return m.sleepy.Register(ctx, r)
+}
+
+func (m *moody) Poll(context.Context, string) (managerclient.Answer, error) {
+	outcome := m.outcomes[min(len(m.polls), len(m.outcomes)-1)]
+	m.polls = append(m.polls, time.Now())
+	switch outcome {
+	case "away":
+		return managerclient.Answer{}, &managerclient.RequestError{Err: contract.Errorf(contract.CodeUnreachable, "away")}
+	case "busy":
+		return managerclient.Answer{HTTPStatus: http.StatusTooManyRequests, RetryAfter: toldToWait}, nil
+	case "approved":
+		return managerclient.Answer{HTTPStatus: http.StatusOK, Body: m.bundle, PeerIP: netip.MustParseAddr("192.0.2.1")}, nil
+	}
+	return managerclient.Answer{HTTPStatus: http.StatusAccepted}, nil
+}
+
+// A first enrollment waits as it is told and as its configuration says, and
+// gives up after five failed polls in a row, as a run that waits.
+func TestFirstEnrollmentMeetsTroubles(t *testing.T) {
+	const away = "away"
+	for name, test := range map[string]struct {
+		manager moody
+		polls   int
+		code    contract.Code
+	}{
+		"outages that end":        {moody{outcomes: []string{away, away, away, away, "pending", away, away, away, away, "approved"}}, 10, ""},
+		"an outage that does not": {moody{outcomes: []string{"pending", away}}, 6, contract.CodeUnreachable},
+		"rate limits":             {moody{busy: 3, outcomes: []string{"busy", "busy", "busy", "busy", "busy", "busy", "approved"}}, 7, ""},
+	} {
+		h := newHost(t)
+		bundle, err := json.Marshal(contract.PollingStatus{Status: contract.StatusApproved, PkiBundle: h.leaf().Bundle(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		synctest.Test(t, func(t *testing.T) {
+			manager := &test.manager
+			manager.bundle = bundle
+			begun := time.Now()
+			d := h.daemon("--enroll", "https://192.0.2.1")
+			d.enroller = h.enrollerFor(manager, func() time.Time { return start.Add(time.Since(begun)) })
+			var last enroll.Progress
+			res := d.newAgent().enrollFirst(t.Context(), func(m enroll.Progress) { last = m })
+			if len(manager.polls) != test.polls || res.Failed != (test.code != "") || res.Failed && res.Error.Code != test.code {
+				t.Errorf("%s: %d polls: %s", name, len(manager.polls), res.Msg)
+			}
+			checkGaps(t, "polls", manager.registered, manager.polls, 300*time.Second)
+			for i := 1; name == "rate limits" && i < len(manager.polls); i++ {
+				if gap := manager.polls[i].Sub(manager.polls[i-1]); gap < toldToWait {
+					t.Errorf("%s between two polls, told to wait for %s", gap, toldToWait)
+				}
+			}
+			if waited := manager.registered.Sub(begun); name == "rate limits" && (waited < 3*toldToWait || last.Attempts != 0) {
+				t.Errorf("registered after %s, %d attempts", waited, last.Attempts)
+			}
+		})
+	}
+}
+
 // Thirty hours of waiting for approval, on a clock of its own: the manager is
 // asked often enough and not too often, a request that it forgets after a day
 // is made again, systemd sees signs of life all the time, the log does not grow
@@ -82,14 +169,7 @@ func TestADayOfPolling(t *testing.T) {
 		// A select is idle for the clock where all of its channels are of here.
 		h.hangup = make(chan os.Signal)
 		d := h.daemon("--enroll", "https://192.0.2.1")
-		d.enroller = &enroll.Enroller{
-			Files: h.over(&faultfs.Fs{Inner: afero.NewOsFs(), NoSync: true, Match: func(faultfs.Op) bool { return false }}), Given: afero.NewOsFs(),
-			Identity: someone{}, Accounts: enroll.HostAccounts{},
-			Dial:  func(managerclient.Options) (enroll.ManagerClient, error) { return manager, nil },
-			Audit: func(string) enroll.Auditor { return noAudit{} },
-			Now:   func() time.Time { return start.Add(time.Since(begun)) },
-			Rand:  func() float64 { return 0.999 }, Secret: func(string) {}, Progress: func(enroll.Progress) {},
-		}
+		d.enroller = h.enrollerFor(manager, func() time.Time { return start.Add(time.Since(begun)) })
 		var first, last uint64
 		d.notify = notifier{watchdog: 30 * time.Second, tell: func(datagram string) error {
 			switch {

@@ -73,7 +73,12 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 		case <-ctx.Done():
 		}
 	}()
-	res := d.enroll(ctx, d.enroller)
+	res := d.watched(ctx, func(report func(enroll.Progress)) *enroll.Result {
+		e := *d.enroller
+		e.Progress = report
+		return e.Run(ctx, d.params())
+	})
+	d.tell(res, map[string]bool{})
 	if res.Failed {
 		return d.failed(res)
 	}
@@ -81,27 +86,111 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 	return 0
 }
 
-// enroll runs enrollment to its end, with progress for whoever watches.
-func (d *daemon) enroll(ctx context.Context, e *enroll.Enroller) *enroll.Result {
+// watched shows the progress of what do reports, to whoever watches.
+func (d *daemon) watched(ctx context.Context, do func(report func(enroll.Progress)) *enroll.Result) *enroll.Result {
 	p := newProgress(d.con, d.log, d.notify, time.Now)
-	told := *e
-	told.Progress = p.report
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		p.run(ctx)
 	}()
-	res := told.Run(ctx, d.params())
+	res := do(p.report)
 	p.end()
 	<-done
-	d.tell(res)
 	return res
 }
 
-// tell logs what a run did.
-func (d *daemon) tell(res *enroll.Result) {
+const (
+	// maxFailures is how many polls in a row may fail before the daemon ends,
+	// as with a run that waits.
+	maxFailures = 5
+	// failurePause doubles with each of them.
+	failurePause = 5 * time.Second
+)
+
+// enrollFirst enrolls a host that has nothing to serve with, in runs that do
+// not wait, as the renewer does: between them the run lock is free, so that the
+// host can be taken out, or enrolled with another manager, meanwhile.
+func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *enroll.Result {
+	e, p := a.enroller, a.params()
+	if a.opt.url == "" {
+		e = a.unasked()
+	}
+	p.Wait = false
+	told := map[string]bool{}
+	attempts, failures := 0, 0
+	for round := 0; ; round++ {
+		run := *e
+		run.Progress = func(m enroll.Progress) {
+			m.Attempts += attempts
+			a.reportEnrolling(report, m)
+		}
+		res := run.Run(ctx, p)
+		a.tell(res, told)
+		attempts += res.Attempts
+		var wait time.Duration
+		switch {
+		case ctx.Err() != nil && res.Failed:
+			return res
+		case res.Failed && forgotten(res, a.now()):
+			a.log.Warn("nobody approved within a day and the manager has forgotten the request: another one is made")
+			continue
+		case res.RetryAfter > 0:
+			// Never earlier than told, and not all at the same moment.
+			failures, wait = 0, time.Duration(float64(min(res.RetryAfter, enroll.MaxInterval))*(1+0.1*a.enroller.Rand()))
+		case res.Failed && retriedSoon(res) && failures+1 < maxFailures:
+			failures++
+			wait = min(a.pollWait(), failurePause<<failures)
+		case res.Failed || res.State != contract.StatePending:
+			return res
+		case a.maxPolls() > 0 && attempts >= a.maxPolls():
+			return enroll.Failed(contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)", res.Manager.URL, attempts))
+		default:
+			failures, wait = 0, a.pollWait()
+			if round == 0 {
+				// A fleet that was registered at once does not poll at once ever after.
+				wait = time.Duration(float64(wait) * (0.05 + 0.95*a.enroller.Rand()))
+			}
+		}
+		if res.State == contract.StatePending {
+			// A removal from now on is newer than the request.
+			e = a.unasked()
+		}
+		a.reportEnrolling(report, enroll.Progress{Phase: enroll.PhaseWait, Attempts: attempts, Next: a.now().Add(wait)})
+		if !sleep(ctx, wait) {
+			return enroll.Failed(contract.Errorf(contract.CodeInterrupted, "stopped by %s; the request and its token are kept, the next start goes on with them", context.Cause(ctx)))
+		}
+	}
+}
+
+// reportEnrolling says how enrollment goes, until a set is in service that
+// somebody has put in place meanwhile: the service's status is of that then.
+func (a *agent) reportEnrolling(report func(enroll.Progress), m enroll.Progress) {
+	if a.listener.set.Load() == nil {
+		report(m)
+	}
+}
+
+// pollWait is the interval between two polls, ±10 %.
+func (d *daemon) pollWait() time.Duration {
+	return time.Duration(float64(pollingInterval(d.cfg.Enrollment.PollingIntervalSeconds)) * (0.9 + 0.2*d.enroller.Rand()))
+}
+
+// maxPolls is how many answered polls the configuration allows; 0 has no end.
+func (d *daemon) maxPolls() int {
+	if n := d.cfg.Enrollment.MaxPollAttempts; n != nil {
+		return *n
+	}
+	return 0
+}
+
+// tell logs what a run did, and each warning once.
+func (d *daemon) tell(res *enroll.Result, told map[string]bool) {
 	for _, w := range res.Warnings {
-		d.log.Warn(w)
+		if !told[w] {
+			d.log.Warn(w)
+		}
+		told[w] = true
 	}
 	for _, a := range res.Actions {
 		d.log.WithField("action", a).Info("enrollment")

@@ -25,21 +25,23 @@ type progress struct {
 
 	mu       sync.Mutex
 	last     enroll.Progress
+	said     map[enroll.Phase]bool
 	reminded time.Time
 }
 
 func newProgress(con *console, log *logrus.Logger, notify notifier, now func() time.Time) *progress {
-	return &progress{con: con, log: log, notify: notify, now: now, started: now(), ended: make(chan struct{})}
+	return &progress{con: con, log: log, notify: notify, now: now, started: now(), ended: make(chan struct{}), said: map[enroll.Phase]bool{}}
 }
 
 // report takes a moment of the run.
 func (p *progress) report(moment enroll.Progress) {
 	p.mu.Lock()
-	changed := moment.Phase != p.last.Phase
 	p.last = moment
 	now := p.now()
-	// Waiting and asking take turns for as long as nobody approves.
-	say := changed && moment.Phase != enroll.PhaseWait && moment.Phase != enroll.PhasePoll
+	// Waiting and asking take turns for as long as nobody approves, and so does
+	// registering while the manager's rate limit is reached.
+	say := !p.said[moment.Phase] && moment.Phase != enroll.PhaseWait && moment.Phase != enroll.PhasePoll
+	p.said[moment.Phase] = true
 	if moment.Phase == enroll.PhaseWait && now.Sub(p.reminded) >= remindEvery {
 		say, p.reminded = true, now
 	}

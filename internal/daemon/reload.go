@@ -19,10 +19,6 @@ const goneFor = time.Second
 // reload takes up what has changed on disk.
 func (a *agent) reload(ctx context.Context) error {
 	a.readWhitelist()
-	if a.state == stateEnrolling {
-		// Enrollment ends with a look of its own, when all is in place.
-		return nil
-	}
 	err := a.take()
 	switch {
 	case err == nil && !a.listener.listening():

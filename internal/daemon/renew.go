@@ -149,6 +149,7 @@ func (r *renewer) renew(ctx context.Context) bool {
 				r.log.Warn("renewal: " + res.Msg)
 			}
 			announced, failures = true, 0
+			wait = max(wait, res.RetryAfter)
 		}
 		// ±10 %, as every wait between two polls.
 		if !sleep(ctx, time.Duration(float64(wait)*(0.9+0.2*r.rand()))) {

@@ -38,8 +38,10 @@ type agent struct {
 	// list is the whitelist file as it was read last.
 	list     []byte
 	listRead bool
-	// enrolled brings the result of an enrollment under way.
-	enrolled chan *enroll.Result
+	// enrolling says that the first enrollment is under way, also while a set
+	// serves that somebody has put in place meanwhile; enrolled brings its end.
+	enrolling bool
+	enrolled  chan *enroll.Result
 	// renewing begins renewal, which is for a host that listens.
 	renewing sync.Once
 	// background are the goroutines that end with the run.
@@ -107,16 +109,11 @@ func (a *agent) begin(ctx context.Context) error {
 		told["machine_id"], told["fqdn"] = who.MachineID, who.FQDN
 	}
 	a.log.WithFields(told).Info("enrolling; an administrator approves this host")
-	a.enrollInBackground(ctx)
+	a.enrolling = true
+	a.background.Go(func() {
+		a.enrolled <- a.watched(ctx, func(report func(enroll.Progress)) *enroll.Result { return a.enrollFirst(ctx, report) })
+	})
 	return nil
-}
-
-func (a *agent) enrollInBackground(ctx context.Context) {
-	e := a.enroller
-	if a.opt.url == "" {
-		e = a.unasked()
-	}
-	a.background.Go(func() { a.enrolled <- a.enroll(ctx, e) })
 }
 
 // loop waits for what happens, until ctx ends or the daemon can't go on.
@@ -161,6 +158,7 @@ func (a *agent) loop(ctx context.Context, changed <-chan struct{}) error {
 }
 
 func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
+	a.enrolling = false
 	switch {
 	case !res.Failed:
 		a.log.Info(res.Msg)
@@ -168,16 +166,26 @@ func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
 		// The loop ends with the context that stopped the run.
 		a.log.Info(res.Msg)
 		return nil
-	case forgotten(res, a.now()):
-		a.log.Warn("nobody approved within a day and the manager has forgotten the request: another one is made")
-		a.enrollInBackground(ctx)
+	case a.listener.listening():
+		// On a set that somebody has put in place meanwhile. What is left of the
+		// request is for renewal to deal with.
+		a.failed(res)
+		a.renewFromNowOn(ctx)
+		return nil
+	case res.Msg == errTakenOut.Error():
+		a.log.Warn(res.Msg)
+		a.rest("waiting for valid certificates: this host's enrollment was taken back")
 		return nil
 	default:
 		return errFailed(res)
 	}
-	a.state = stateIdle
 	a.readWhitelist()
-	if err := a.take(); err != nil {
+	err := a.take()
+	switch {
+	case a.listener.listening():
+		a.renewFromNowOn(ctx)
+		return nil
+	case err != nil:
 		return contract.Errorf(contract.CodeBundleInvalid, "enrolled, but the certificates cannot serve: %w", err)
 	}
 	return a.listen(ctx)
@@ -207,8 +215,14 @@ func (a *agent) listen(ctx context.Context) error {
 	}
 	a.writeStatus()
 	a.tellSystemd("READY=1", a.listeningStatus())
-	a.renewing.Do(func() { a.background.Go(func() { a.renewer().run(ctx) }) })
+	if !a.enrolling {
+		a.renewFromNowOn(ctx)
+	}
 	return nil
+}
+
+func (a *agent) renewFromNowOn(ctx context.Context) {
+	a.renewing.Do(func() { a.background.Go(func() { a.renewer().run(ctx) }) })
 }
 
 func (s *served) fields() logrus.Fields {

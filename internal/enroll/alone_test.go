@@ -15,6 +15,7 @@ import (
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
@@ -37,31 +38,73 @@ func (r *rig) put(ca *pkitest.CA) {
 	r.write(certFile, leaf.PEM(), 0o644)
 }
 
-// A run plans, and then a run with another state directory replaces the whole
-// set. What the first one puts in place is whole all the same, with the CA that
-// it had not planned to change.
+// A run plans, and then the whole set is replaced, by hand or by a run with
+// another state directory. What the first one puts in place is whole all the
+// same; the CA that it finds then is one that it may not change unasked.
 func TestSetReplacedSincePlanning(t *testing.T) {
-	r := newRig(t)
-	if res := r.run(nil, nil); res.State != contract.StateEnrolled {
-		t.Fatal(res.Msg)
+	for _, allowed := range []bool{false, true} {
+		r := newRig(t)
+		if res := r.run(nil, nil); res.State != contract.StateEnrolled {
+			t.Fatal(res.Msg)
+		}
+		r.manager.forget()
+		var other *pkitest.CA
+		faults := &faultfs.Fs{Before: func(op faultfs.Op) {
+			if op.Name == "flock" && strings.HasSuffix(op.Path, "/certs") && other == nil {
+				other = pkitest.NewCA(t)
+				r.put(other)
+			}
+		}}
+		res := r.run(faults, func(p *enroll.Params) { p.Force, p.AllowCAChange = true, allowed })
+		if other == nil {
+			t.Fatal("never replaced: " + res.Msg)
+		}
+		if allowed {
+			if res.Failed || res.State != contract.StateEnrolled || r.read(filepath.Dir(certFile)+"/ca.pem") != r.manager.ca.PEM() {
+				t.Errorf("allowed: %s", res.Msg)
+			}
+			for _, wrong := range r.end() {
+				t.Error(wrong)
+			}
+			continue
+		}
+		if !res.Failed || res.Error.Code != contract.CodeBundleInvalid || !strings.Contains(res.Msg, "brings another CA") || !strings.Contains(res.Msg, "is kept in") {
+			t.Errorf("not allowed: %s", res.Msg)
+		}
+		if r.read(filepath.Dir(certFile)+"/ca.pem") != other.PEM() {
+			t.Error("the set was replaced")
+		}
+		// The bundle is kept for who allows it; nobody else is asked.
+		polls := r.manager.polls
+		if res := r.run(nil, nil); !res.Failed || !strings.Contains(res.Msg, "brings another CA") {
+			t.Errorf("the next run: %s", res.Msg)
+		}
+		res = r.run(nil, func(p *enroll.Params) { p.AllowCAChange = true })
+		if res.Failed || res.State != contract.StateEnrolled || r.manager.polls != polls {
+			t.Errorf("allowed afterwards: %s", res.Msg)
+		}
+		for _, wrong := range r.end() {
+			t.Error(wrong)
+		}
 	}
-	r.manager.forget()
-	replaced := false
+}
+
+// The same on a host that had no set when the run began.
+func TestSetPlacedByHandWhileEnrolling(t *testing.T) {
+	r := newRig(t)
+	var other *pkitest.CA
 	faults := &faultfs.Fs{Before: func(op faultfs.Op) {
-		if op.Name == "flock" && strings.HasSuffix(op.Path, "/certs") && !replaced {
-			replaced = true
-			r.put(pkitest.NewCA(t))
+		if op.Name == "flock" && strings.HasSuffix(op.Path, "/certs") && other == nil {
+			other = pkitest.NewCA(t)
+			r.put(other)
 		}
 	}}
-	res := r.run(faults, force)
-	if !replaced || res.Failed || res.State != contract.StateEnrolled {
-		t.Fatalf("replaced %v: %s", replaced, res.Msg)
+	res := r.run(faults, nil)
+	if other == nil || !res.Failed || res.Error.Code != contract.CodeBundleInvalid || r.read(filepath.Dir(certFile)+"/ca.pem") != other.PEM() {
+		t.Errorf("%s", res.Msg)
 	}
-	if r.read(filepath.Dir(certFile)+"/ca.pem") != r.manager.ca.PEM() {
-		t.Error("the CA is another one")
-	}
-	for _, wrong := range r.end() {
-		t.Error(wrong)
+	if info := r.read("/var/lib/linux_patch_enroll/provenance.json"); strings.Contains(info, pki.Fingerprint(r.manager.ca.Cert.Raw)) {
+		t.Errorf("the host says that it is under a CA that was refused: %s", info)
 	}
 }
 

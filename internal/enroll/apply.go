@@ -21,11 +21,16 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from 
 	if err := r.ensureDirs(); err != nil {
 		return err
 	}
+	before := r.o.provenance
 	if err := r.remember(func(p *provenance) { r.claim(p, set, from) }); err != nil {
 		return err
 	}
 	changed, err := r.swap(ctx, set)
-	if err != nil {
+	switch {
+	case errors.Is(err, errKeep):
+		// Nothing was written.
+		return errors.Join(err, r.remember(func(p *provenance) { *p = before }))
+	case err != nil:
 		return err
 	}
 	if changed {
@@ -81,8 +86,8 @@ func (r *run) claim(p *provenance, set *pki.Set, from source) {
 }
 
 // swap puts a set in place, where it is not. What is there is looked at again:
-// a run with another state directory may have replaced it since this one
-// planned.
+// a run with another state directory, or somebody by hand, may have replaced it
+// since this one planned.
 func (r *run) swap(ctx context.Context, set *pki.Set) (changed bool, err error) {
 	lock, err := r.alone(ctx)
 	if err != nil {
@@ -90,6 +95,9 @@ func (r *run) swap(ctx context.Context, set *pki.Set) (changed bool, err error) 
 	}
 	defer lock.Unlock()
 	if err := r.observeSet(r.settings, r.o); err != nil {
+		return false, err
+	}
+	if err := r.acceptCA(set); err != nil {
 		return false, err
 	}
 	changes := r.changes(set)

@@ -89,6 +89,7 @@ func (r *run) await(ctx context.Context, client ManagerClient, t *tokenRecord) e
 			}
 		case managerclient.RateLimited:
 			failures = 0
+			r.res.RetryAfter = max(answer.retryAfter, rateLimitPause)
 		case managerclient.ManagerError:
 			if failures++; !r.Wait || failures >= maxFailures || ctx.Err() != nil {
 				return err

@@ -140,6 +140,9 @@ func (e *Enroller) Run(ctx context.Context, p Params) *Result {
 	}
 	if err := r.run(ctx); err != nil {
 		err = r.explain(ctx, err)
+		if failed := (*managerclient.RequestError)(nil); errors.As(err, &failed) && failed.Err.Code == contract.CodeRateLimited {
+			res.RetryAfter = max(failed.RetryAfter, rateLimitPause)
+		}
 		res.fail(err)
 		r.audit(contract.EventFailed, map[string]string{"code": string(contract.CodeOf(err)), "reason": err.Error()})
 	}

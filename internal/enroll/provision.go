@@ -181,13 +181,21 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	case err != nil:
 		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
 	}
-	fingerprint := pki.Fingerprint(set.CA.Raw)
-	if known := r.knownCA(); known != "" && known != fingerprint && !r.AllowCAChange {
-		return nil, keep(contract.CodeBundleInvalid, fmt.Errorf("the bundle brings another CA (SHA-256 %s) than the one that this host is enrolled under (%s)", fingerprint, known),
-			"if the manager's CA was changed on purpose, run again with allow_ca_change")
+	if err := r.acceptCA(set); err != nil {
+		return nil, err
 	}
 	r.res.warn(warnings...)
 	return set, nil
+}
+
+// acceptCA refuses another CA than the one that this host is enrolled under.
+func (r *run) acceptCA(set *pki.Set) error {
+	fingerprint := pki.Fingerprint(set.CA.Raw)
+	if known := r.knownCA(); known != "" && known != fingerprint && !r.AllowCAChange {
+		return keep(contract.CodeBundleInvalid, fmt.Errorf("the bundle brings another CA (SHA-256 %s) than the one that this host is enrolled under (%s)", fingerprint, known),
+			"if the manager's CA was changed on purpose, run again with allow_ca_change")
+	}
+	return nil
 }
 
 // expiredOnArrival tells whether a bundle had expired when the manager handed

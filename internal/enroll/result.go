@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"slices"
+	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -32,6 +33,9 @@ type Result struct {
 	Warnings     []string      `json:"warnings"`
 	Error        *Error        `json:"error,omitempty"`
 	Diff         []plan.Diff   `json:"diff,omitempty"`
+	// RetryAfter is how long the manager's rate limit asks to wait, for a
+	// caller that runs again; 0 where it was not reached.
+	RetryAfter time.Duration `json:"-"`
 }
 
 // Manager names the manager of a result.
