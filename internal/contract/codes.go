@@ -63,7 +63,7 @@ var Codes = []CodeInfo{
 	{CodeWhitelist, 6, false, "the whitelist is not one, or is written in a form that cannot be edited safely",
 		"add the line that the message names by hand, or correct the file"},
 	{CodeLocked, 7, true, "another run holds the lock",
-		"wait for the other run, or raise lock_timeout"},
+		"wait for the other run, or raise lock_timeout; if it is an agent that waits for approval, stop it, or approve or deny its request on the manager"},
 	{CodeUnsupported, 8, false, "this system is not Linux",
 		"enroll Linux hosts only"},
 	{CodeUnreachable, 10, true, "the manager cannot be reached",

@@ -53,3 +53,13 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		}
 	}
 }
+
+// Who holds the lock for long is an agent that nobody has approved.
+func TestHintOfALockNamesTheWaitingAgent(t *testing.T) {
+	hint := CodeLocked.Info().Hint
+	for _, part := range []string{"agent", "stop it", "approve or deny its request"} {
+		if !strings.Contains(hint, part) {
+			t.Errorf("%q lacks %q", hint, part)
+		}
+	}
+}
