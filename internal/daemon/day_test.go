@@ -32,10 +32,10 @@ type sleepy struct {
 	polls             []time.Time
 }
 
-func (m *sleepy) Register(context.Context, contract.EnrollmentRequest) (string, managerclient.Meta, error) {
+func (m *sleepy) Register(context.Context, contract.EnrollmentRequest) (string, error) {
 	m.registered = time.Now()
 	m.registrations++
-	return "TokenCanary0123456789abcdefghijkl", managerclient.Meta{}, nil
+	return "TokenCanary0123456789abcdefghijkl", nil
 }
 
 func (m *sleepy) Poll(context.Context, string) (managerclient.Answer, error) {
@@ -83,10 +83,10 @@ type moody struct {
 
 const toldToWait = 100 * time.Second
 
-func (m *moody) Register(ctx context.Context, r contract.EnrollmentRequest) (string, managerclient.Meta, error) {
+func (m *moody) Register(ctx context.Context, r contract.EnrollmentRequest) (string, error) {
 	if m.busy--; m.busy >= 0 {
 		m.registrations++
-		return "", managerclient.Meta{}, &managerclient.RequestError{RetryAfter: toldToWait, Err: contract.Errorf(contract.CodeRateLimited, "busy")}
+		return "", &managerclient.RequestError{RetryAfter: toldToWait, Err: contract.Errorf(contract.CodeRateLimited, "busy")}
 	}
 	return m.sleepy.Register(ctx, r)
 }

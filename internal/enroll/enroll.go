@@ -32,7 +32,7 @@ import (
 
 // ManagerClient asks one manager. *managerclient.Client is the real one.
 type ManagerClient interface {
-	Register(ctx context.Context, request contract.EnrollmentRequest) (token string, meta managerclient.Meta, err error)
+	Register(ctx context.Context, request contract.EnrollmentRequest) (token string, err error)
 	Poll(ctx context.Context, token string) (managerclient.Answer, error)
 	UsesProxy() bool
 }
@@ -85,8 +85,6 @@ type Progress struct {
 	Attempts int
 	// Next is when the manager is asked again; zero where it is not.
 	Next time.Time
-	// Note says more in words.
-	Note string
 }
 
 // Phase is a part of a run.

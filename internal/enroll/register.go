@@ -124,7 +124,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	r.o.requestAt = &now
 	asking, cancel := linger(ctx)
 	defer cancel()
-	token, _, err := client.Register(asking, host.Request())
+	token, err := client.Register(asking, host.Request())
 	if err != nil {
 		return r.refused(err, unanswered)
 	}

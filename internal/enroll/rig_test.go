@@ -138,17 +138,17 @@ func (fixedIdentity) Gather(context.Context, identity.Options) (identity.Host, [
 
 func (m *fakeManager) UsesProxy() bool { return false }
 
-func (m *fakeManager) Register(context.Context, contract.EnrollmentRequest) (string, managerclient.Meta, error) {
+func (m *fakeManager) Register(context.Context, contract.EnrollmentRequest) (string, error) {
 	m.posts++
 	if m.token != "" && !m.taken {
 		err := contract.Errorf(contract.CodeManagerError, "the manager answered HTTP 500")
-		return "", managerclient.Meta{}, &managerclient.RequestError{HTTPStatus: 500, Err: err}
+		return "", &managerclient.RequestError{HTTPStatus: 500, Err: err}
 	}
 	m.token, m.taken = canary[:len(canary)-2]+string(rune('a'+m.posts/26%26))+string(rune('a'+m.posts%26)), false
 	if m.lose {
-		return "", managerclient.Meta{}, cutOff()
+		return "", cutOff()
 	}
-	return m.token, managerclient.Meta{}, nil
+	return m.token, nil
 }
 
 func (m *fakeManager) Poll(_ context.Context, token string) (managerclient.Answer, error) {

@@ -117,21 +117,12 @@ func New(o Options) (*Client, error) {
 // address cannot be seen.
 func (c *Client) UsesProxy() bool { return c.proxy != nil }
 
-// Meta is what is known of a registration beside its token.
-type Meta struct {
-	// PeerIP is the manager's address, zero through a proxy.
-	PeerIP     netip.Addr
-	HTTPStatus int
-	RetryAfter time.Duration
-	// MaybeDelivered says that the manager may have acted on the request.
-	MaybeDelivered bool
-}
-
 // Answer is a manager's answer to a poll as it came, for storing before it is
 // judged. Body is at most one byte longer than MaxBody, which Judge refuses.
 type Answer struct {
 	HTTPStatus int
 	Body       []byte
+	// PeerIP is the manager's address, zero through a proxy.
 	PeerIP     netip.Addr
 	RetryAfter time.Duration
 }

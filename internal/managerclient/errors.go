@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"syscall"
@@ -33,7 +32,6 @@ type RequestError struct {
 	HTTPStatus int
 	// RetryAfter is what that answer asks to wait.
 	RetryAfter time.Duration
-	PeerIP     netip.Addr
 	Err        *contract.Error
 }
 
@@ -43,16 +41,11 @@ func (e *RequestError) Unwrap() error { return e.Err }
 
 var errNotLoopback = errors.New("http is for this machine only, and the name leads to another")
 
-func (f *flight) meta() Meta {
-	return Meta{PeerIP: f.peer, HTTPStatus: f.status, RetryAfter: f.retryAfter, MaybeDelivered: f.mayHaveActed}
-}
-
 func (f *flight) fail(err *contract.Error) *RequestError {
 	return &RequestError{
 		MaybeDelivered: f.mayHaveActed,
 		HTTPStatus:     f.status,
 		RetryAfter:     f.retryAfter,
-		PeerIP:         f.peer,
 		Err:            err,
 	}
 }

@@ -20,21 +20,21 @@ func ValidToken(s string) bool {
 
 // Register sends the enrollment request and returns the polling token. Every
 // error is a *RequestError. It is sent again as Options.Retry says.
-func (c *Client) Register(ctx context.Context, r contract.EnrollmentRequest) (string, Meta, error) {
+func (c *Client) Register(ctx context.Context, r contract.EnrollmentRequest) (string, error) {
 	f := &flight{client: c, method: http.MethodPost}
 	body, err := json.Marshal(r)
 	if err != nil {
-		return "", Meta{}, f.fail(contract.Errorf(contract.CodeInternal, "cannot encode the enrollment request: %w", err))
+		return "", f.fail(contract.Errorf(contract.CodeInternal, "cannot encode the enrollment request: %w", err))
 	}
 	answer, err := f.send(ctx, contract.EnrollPath, body)
 	if err != nil {
-		return "", f.meta(), err
+		return "", err
 	}
 	token, refused := f.judge(answer)
 	if refused != nil {
-		return "", f.meta(), f.fail(refused)
+		return "", f.fail(refused)
 	}
-	return token, f.meta(), nil
+	return token, nil
 }
 
 // judge reads the token, or says why there is none. Text of the answer goes

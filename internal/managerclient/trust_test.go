@@ -80,15 +80,15 @@ func TestTrust(t *testing.T) {
 				o.CAPEM, o.Fingerprint, o.Insecure = c.opt.CAPEM, c.opt.Fingerprint, c.opt.Insecure
 				o.Retry.Jitter = func(time.Duration) time.Duration { tries++; return 0 }
 			})
-			_, meta, err := client.Register(t.Context(), anyRequest)
+			_, err := client.Register(t.Context(), anyRequest)
 			if c.says == "" {
 				if err != nil {
 					t.Error(err)
 				}
 				return
 			}
-			if contract.CodeOf(err) != contract.CodeTLSUntrusted || meta.MaybeDelivered {
-				t.Fatalf("%v (%s), %+v", err, contract.CodeOf(err), meta)
+			if contract.CodeOf(err) != contract.CodeTLSUntrusted || failureOf(err).MaybeDelivered {
+				t.Fatalf("%v (%s), %+v", err, contract.CodeOf(err), failureOf(err))
 			}
 			for _, part := range []string{c.says, s.URL, fingerprintOf(c.cert.Leaf)} {
 				if !strings.Contains(err.Error(), part) {
@@ -109,7 +109,7 @@ func TestTrustUsesTheClock(t *testing.T) {
 		"pinned CA":   func(o *Options) { o.Fingerprint = fingerprintOf(ca.cert) },
 		"pinned leaf": func(o *Options) { o.Fingerprint = fingerprintOf(cert.Leaf) },
 	} {
-		_, _, err := clientFor(t, s.URL, func(o *Options) {
+		_, err := clientFor(t, s.URL, func(o *Options) {
 			change(o)
 			o.Now = func() time.Time { return time.Unix(0, 0) }
 		}).Register(t.Context(), anyRequest)
@@ -125,7 +125,7 @@ func TestExpiredCertificateHintsAtTheClock(t *testing.T) {
 	ca := newAuthority(t, "CA", nil)
 	s := tlsServer(t, ca.serverCert(t, nil, ca.cert), nil)
 	for _, now := range []time.Time{time.Unix(0, 0), time.Now().AddDate(50, 0, 0)} {
-		_, _, err := clientFor(t, s.URL, func(o *Options) {
+		_, err := clientFor(t, s.URL, func(o *Options) {
 			o.CAPEM, o.Now = pemOf(ca.cert), func() time.Time { return now }
 		}).Register(t.Context(), anyRequest)
 		if hint := contract.HintOf(err); contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(hint, "clock") || strings.Contains(hint, "manager_ca") {
@@ -161,7 +161,7 @@ func TestNotTLS(t *testing.T) {
 		"TLS 1.1":                    {old.URL, "refuses the TLS handshake"},
 		"a client certificate":       {asks.URL, "refuses the TLS handshake"},
 	} {
-		_, _, err := clientFor(t, c.url, func(o *Options) { o.CAPEM = pemOf(ca.cert) }).Register(t.Context(), anyRequest)
+		_, err := clientFor(t, c.url, func(o *Options) { o.CAPEM = pemOf(ca.cert) }).Register(t.Context(), anyRequest)
 		if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("%s: %v (%s)", name, err, contract.CodeOf(err))
 		}
@@ -181,7 +181,7 @@ func TestPlainHTTPPort(t *testing.T) {
 	}
 	go s.Serve(l)
 	defer s.Close()
-	_, _, err = clientFor(t, "https://"+l.Addr().String(), nil).Register(t.Context(), anyRequest)
+	_, err = clientFor(t, "https://"+l.Addr().String(), nil).Register(t.Context(), anyRequest)
 	if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), "plain HTTP") {
 		t.Errorf("%v (%s)", err, contract.CodeOf(err))
 	}

@@ -33,30 +33,20 @@ type List struct {
 	// Entries are all entries in their order, invalid ones too.
 	Entries []Entry
 	// Invalid are those that are neither IP, CIDR nor host name. They let
-	// nobody in. See Err.
+	// nobody in.
 	Invalid []Entry
 }
 
 // Parse reads a whitelist. One that is empty, has no entries or only comments
 // is a list that lets nobody in. An entry whose text makes no sense is no error
 // here, so that a typing error in one line doesn't stop another line's edit;
-// who serves by the list asks Err.
+// who serves by the list looks at Invalid.
 func Parse(data []byte) (*List, error) {
 	f, err := load(data)
 	if err != nil {
 		return nil, err
 	}
 	return f.list, nil
-}
-
-// Err returns an error that names the first invalid entry, nil where all are
-// valid.
-func (l *List) Err() error {
-	if len(l.Invalid) == 0 {
-		return nil
-	}
-	e := l.Invalid[0]
-	return contract.Errorf(contract.CodeWhitelist, "line %d: %q is no IP address, CIDR network or host name", e.Line, e.Text)
 }
 
 // Covering returns the text of the first entry that lets ip in. Only IP and
