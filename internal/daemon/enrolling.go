@@ -118,7 +118,7 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 	}
 	p.Wait = false
 	told := map[string]bool{}
-	attempts, failures := 0, 0
+	attempts, failures, registered := 0, 0, false
 	for round := 0; ; round++ {
 		run := *e
 		run.Progress = func(m enroll.Progress) {
@@ -138,6 +138,9 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 		case res.RetryAfter > 0:
 			// Never earlier than told, and not all at the same moment.
 			failures, wait = 0, time.Duration(float64(min(res.RetryAfter, enroll.MaxInterval))*(1+0.1*a.enroller.Rand()))
+		case registered && underEdit(res):
+			a.failed(res)
+			wait = a.pollWait()
 		case res.Failed && retriedSoon(res) && failures+1 < maxFailures:
 			failures++
 			wait = min(a.pollWait(), failurePause<<failures)
@@ -154,13 +157,21 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 		}
 		if res.State == contract.StatePending {
 			// A removal from now on is newer than the request.
-			e = a.unasked()
+			registered, e = true, a.unasked()
 		}
 		a.reportEnrolling(report, enroll.Progress{Phase: enroll.PhaseWait, Attempts: attempts, Next: a.now().Add(wait)})
 		if !sleep(ctx, wait) {
 			return enroll.Failed(contract.Errorf(contract.CodeInterrupted, "stopped by %s; the request and its token are kept, the next start goes on with them", context.Cause(ctx)))
 		}
 	}
+}
+
+// underEdit tells whether a run failed over what config.yaml says. While a request
+// is under way somebody may be editing that file, and an end with these codes is
+// one after which nothing starts the service again.
+func underEdit(res *enroll.Result) bool {
+	return res.Failed && res.Msg != errTakenOut.Error() &&
+		(res.Error.Code == contract.CodeConfig || res.Error.Code == contract.CodeInvalidArgument)
 }
 
 // reportEnrolling says how enrollment goes, until a set is in service that
