@@ -155,13 +155,17 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 				wait = time.Duration(float64(wait) * (0.05 + 0.95*a.enroller.Rand()))
 			}
 		}
-		if res.State == contract.StatePending {
+		if res.PendingSince != "" {
 			// A removal from now on is newer than the request.
 			registered, e = true, a.unasked()
 		}
 		a.reportEnrolling(report, enroll.Progress{Phase: enroll.PhaseWait, Attempts: attempts, Next: a.now().Add(wait)})
 		if !sleep(ctx, wait) {
-			return enroll.Failed(contract.Errorf(contract.CodeInterrupted, "stopped by %s; the request and its token are kept, the next start goes on with them", context.Cause(ctx)))
+			kept := "no request was made yet"
+			if registered {
+				kept = "the request and its token are kept, the next start goes on with them"
+			}
+			return enroll.Failed(contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", context.Cause(ctx), kept))
 		}
 	}
 }

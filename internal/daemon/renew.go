@@ -136,7 +136,7 @@ func (r *renewer) renew(ctx context.Context) bool {
 			switch {
 			case deniedByNow(res, r.now()):
 				wait = maxBackoff
-			case !retriedSoon(res):
+			case !retriedSoon(res) && (!announced || !underEdit(res)):
 				wait = backoff(failures)
 			}
 			failures++

@@ -181,6 +181,28 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 			}
 		})
 	}
+	// config.yaml is broken for ten minutes while an administrator edits it.
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{}
+		s.needs = func(since time.Duration) need {
+			if since > 5*time.Minute && since < 15*time.Minute {
+				return needUnknown
+			}
+			return needEnd
+		}
+		s.answers = func(since time.Duration) *enroll.Result {
+			if s.needs(since) == needUnknown {
+				return failure(contract.CodeConfig)(since)
+			}
+			return pending(since)
+		}
+		s.run(t, enroll.DefaultInterval, time.Hour, 0.5)
+		for i := 1; i < len(s.asked); i++ {
+			if gap := s.asked[i] - s.asked[i-1]; gap >= 300*time.Second {
+				t.Fatalf("%s between two polls, after %s", gap, s.asked[i-1])
+			}
+		}
+	})
 	// Two failures that need somebody, far apart, with pending answers between.
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{needs: func(time.Duration) need { return needEnd }}
