@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
@@ -22,6 +23,18 @@ func TestWaitsStayBelowTheHandOutWindow(t *testing.T) {
 			if f := firstWait(interval, u); f <= 0 || f > interval {
 				t.Errorf("firstWait(%s, %v) = %s", interval, u, f)
 			}
+		}
+	}
+}
+
+func TestIntervalIsBounded(t *testing.T) {
+	for given, want := range map[int]time.Duration{
+		-5: MinInterval, 0: MinInterval, 1: MinInterval, 45: 45 * time.Second, 270: MaxInterval, 271: MaxInterval, 1 << 62: MaxInterval,
+	} {
+		s := &settings{Params: Params{PollingIntervalSeconds: &given}, config: &config.Config{}}
+		s.settleWaiting()
+		if told := len(s.warnings) > 0; s.interval != want || told != (time.Duration(given) != want/time.Second) {
+			t.Errorf("%d: %s, want %s; warnings %q", given, s.interval, want, s.warnings)
 		}
 	}
 }

@@ -27,6 +27,8 @@ func TestCompare(t *testing.T) {
 			"set attributes of /etc/x/ca.pem: mode 0644, owner 0, group 0 to mode 0600, owner 0, group 0"},
 		{"owner", old, with(old, func(f *File) { f.UID = 7 }), Attributes,
 			"set attributes of /etc/x/ca.pem: mode 0644, owner 0, group 0 to mode 0644, owner 7, group 0"},
+		{"group", old, with(old, func(f *File) { f.GID = 7 }), Attributes,
+			"set attributes of /etc/x/ca.pem: mode 0644, owner 0, group 0 to mode 0644, owner 0, group 7"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
