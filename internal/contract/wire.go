@@ -94,7 +94,10 @@ const (
 	StatePending    State = "pending"
 	StateEnrolled   State = "enrolled"
 	StateDenied     State = "denied"
-	StateExpired    State = "expired"
+	// StateForeign is a valid set that neither enrollment nor an option accounts for.
+	StateForeign State = "foreign"
+	// StateExpired is the end of a request, not of a certificate.
+	StateExpired State = "request_expired"
 )
 
 // Default places of the agent's files, used where its config.yaml names none.

@@ -27,7 +27,7 @@ func (r *run) describe() {
 	if t := r.liveToken(); t != nil && r.res.PendingSince == "" {
 		r.res.PendingSince = t.Since.Format(time.RFC3339)
 	}
-	if r.res.Failed && r.res.State == contract.StateAbsent {
+	if r.res.State == "" || r.res.Failed && r.res.State == contract.StateAbsent {
 		r.res.State = o.state(r.liveToken())
 	}
 }

@@ -120,7 +120,7 @@ func Failed(err error) *Result {
 }
 
 func newResult() *Result {
-	return &Result{State: contract.StateAbsent, Actions: []string{}, BackupFiles: []string{}, Warnings: []string{}}
+	return &Result{Actions: []string{}, BackupFiles: []string{}, Warnings: []string{}}
 }
 
 // Run brings the host to p.State as far as it can, and says what it did.

@@ -12,10 +12,11 @@ import (
 
 // Info is what enrollment_info reports. It changes nothing and asks nobody.
 type Info struct {
-	Changed bool           `json:"changed"`
-	Failed  bool           `json:"failed"`
-	Msg     string         `json:"msg"`
-	State   contract.State `json:"state"`
+	Changed bool   `json:"changed"`
+	Failed  bool   `json:"failed"`
+	Msg     string `json:"msg"`
+	// State is empty where the host could not be looked at.
+	State contract.State `json:"state,omitempty"`
 	// Valid says that the installed set can serve.
 	Valid bool `json:"valid"`
 	// DaysLeft is how many whole days the certificate is still valid.
@@ -56,7 +57,7 @@ func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
 	full.ManagerIP, full.WhitelistManager = p.ManagerIP, p.WhitelistManager
 	full.Owner, full.Group, full.CertMode, full.KeyMode = p.Owner, p.Group, p.CertMode, p.KeyMode
 
-	info := &Info{Problems: []string{}, Warnings: []string{}, State: contract.StateAbsent}
+	info := &Info{Problems: []string{}, Warnings: []string{}}
 	if err := e.inform(ctx, full, p, info); err != nil {
 		code := contract.CodeOf(err)
 		info.Failed, info.Msg = true, err.Error()

@@ -12,10 +12,11 @@ import (
 // Result is what a run says when it ends; its JSON form is the module's
 // output. Nothing in it is secret.
 type Result struct {
-	Changed bool           `json:"changed"`
-	Failed  bool           `json:"failed"`
-	Msg     string         `json:"msg"`
-	State   contract.State `json:"state"`
+	Changed bool   `json:"changed"`
+	Failed  bool   `json:"failed"`
+	Msg     string `json:"msg"`
+	// State is empty where a run failed before it looked at the host.
+	State contract.State `json:"state,omitempty"`
 	// Actions lists what was done, or in check mode what would be, in order.
 	Actions []string `json:"actions"`
 	Manager *Manager `json:"manager,omitempty"`

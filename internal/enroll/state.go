@@ -63,6 +63,30 @@ type tokenRecord struct {
 	Final bool `json:"final,omitempty"`
 }
 
+// expiredOnDisk is how a token record has always spelled contract.StateExpired.
+const expiredOnDisk contract.State = "expired"
+
+// MarshalJSON keeps the spelling that other versions of the program read.
+func (t tokenRecord) MarshalJSON() ([]byte, error) {
+	type plain tokenRecord
+	if t.Dead == contract.StateExpired {
+		t.Dead = expiredOnDisk
+	}
+	return json.Marshal(plain(t))
+}
+
+// UnmarshalJSON undoes MarshalJSON.
+func (t *tokenRecord) UnmarshalJSON(raw []byte) error {
+	type plain tokenRecord
+	if err := json.Unmarshal(raw, (*plain)(t)); err != nil {
+		return err
+	}
+	if t.Dead == expiredOnDisk {
+		t.Dead = contract.StateExpired
+	}
+	return nil
+}
+
 // spooled is a raw answer of the manager as it is kept on disk.
 type spooled struct {
 	HTTPStatus int       `json:"http_status"`

@@ -342,8 +342,9 @@ msg:
   sample: "the request is made; an administrator of https://manager.example.com has to approve it"
 state:
   description:
-    - How far the enrollment has come, one of V(absent), V(registered), V(pending), V(enrolled), V(denied) and V(expired).
-  returned: always
+    - How far the enrollment has come, one of V(absent), V(registered), V(pending), V(enrolled), V(denied) and V(request_expired).
+    - V(request_expired) is the end of a request, not of a certificate.
+  returned: unless the task failed before the host was looked at
   type: str
   sample: enrolled
 actions:

@@ -159,8 +159,9 @@ msg:
   sample: enrolled; the certificate is valid for 364 more days
 state:
   description:
-    - How far the enrollment has come, one of V(absent), V(pending), V(enrolled), V(denied) and V(expired).
-  returned: always
+    - How far the enrollment has come, one of V(absent), V(pending), V(enrolled), V(denied) and V(request_expired).
+    - V(request_expired) is the end of a request, not of a certificate.
+  returned: unless the task failed before the host was looked at
   type: str
   sample: enrolled
 valid:
