@@ -23,6 +23,7 @@ var floors = map[string]int{
 	"internal/pki":       1,
 	"internal/whitelist": 1,
 	"internal/config":    1,
+	"internal/approval":  1,
 
 	"internal/managerclient": 2,
 	"internal/hostfs":        2,
@@ -49,7 +50,7 @@ var only = map[string][]string{
 }
 
 // pure packages are handed bytes and times: no files, no network, no clock.
-var pure = []string{"internal/contract", "internal/yamltext", "internal/plan", "internal/pki", "internal/whitelist", "internal/config"}
+var pure = []string{"internal/contract", "internal/yamltext", "internal/plan", "internal/pki", "internal/whitelist", "internal/config", "internal/approval"}
 
 var impure = []string{"os", "net", "net/http", "os/exec", "syscall", "io/ioutil", "github.com/spf13/afero", "golang.org/x/sys/unix"}
 

@@ -1,0 +1,211 @@
+package approval
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Decide gives each host its verdict, in the order of hosts.
+func Decide(rows []Row, hosts []Host, o Options) []Verdict {
+	d := &decider{Options: o, rows: index(rows), fleet: fleetOf(hosts)}
+	verdicts := make([]Verdict, len(hosts))
+	for i := range hosts {
+		verdicts[i] = d.decide(&hosts[i])
+	}
+	return verdicts
+}
+
+// Unclaimed returns the requests that no verdict is about and no host's
+// suspects name, in the manager's order.
+func Unclaimed(rows []Row, hosts []Host, verdicts []Verdict) []Row {
+	claimed := map[string]bool{}
+	for _, v := range verdicts {
+		if v.Row != nil {
+			claimed[v.Row.ID] = true
+		}
+	}
+	d := &decider{rows: index(rows)}
+	for i := range hosts {
+		for _, r := range d.resembling(&hosts[i]) {
+			claimed[r.ID] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return claimed[r.ID] })
+}
+
+type decider struct {
+	Options
+	rows  *rowIndex
+	fleet *fleet
+}
+
+func (d *decider) decide(h *Host) Verdict {
+	v := d.judge(h)
+	v.Compared = compare(h, v.Row)
+	d.suspect(h, &v)
+	return v
+}
+
+// judge asks the two questions in turn: is it the host's request, and may this
+// host have what the request asks for.
+func (d *decider) judge(h *Host) Verdict {
+	if refused, ok := d.evidence(h); !ok {
+		return refused
+	}
+	v := d.find(h)
+	if v.Decision != Approve {
+		return v
+	}
+	return entitled(h, v)
+}
+
+// evidence tells whether what the host said may be believed at all.
+func (d *decider) evidence(h *Host) (Verdict, bool) {
+	e := h.Evidence
+	refuse := func(decision Decision, format string, args ...any) (Verdict, bool) {
+		return Verdict{Decision: decision, Reason: fmt.Sprintf(format, args...)}, false
+	}
+	switch {
+	case e.InventoryHostname != "" && e.InventoryHostname != h.Name:
+		return refuse(WrongEvidence, "the evidence is that of another host of the inventory")
+	case e.Enrolled:
+		return refuse(Enrolled, "the host is enrolled and waits for nothing")
+	case d.fleet.names[fold(h.FQDN)] > 1:
+		return refuse(DuplicateName, "two hosts of the inventory are expected to be %s; give each its own enroll_expected_fqdn", plain(h.FQDN))
+	case e.TokenSHA256 != "" && len(d.fleet.tokens[e.TokenSHA256]) > 1:
+		return refuse(DuplicateEvidence, "another host of the inventory holds the same polling token: one is a copy of the other, and both are refused")
+	case (e.Connection != ConnectionVerified || e.InventoryHostname == "") && !d.AllowUnverifiedConnection:
+		return refuse(UnverifiedConnection, "nothing verified that the evidence comes from this host: use ssh with host key checking, or set allow_unverified_connection")
+	case e.TokenSHA256 == "":
+		return Verdict{}, true // no registration to doubt
+	case e.VerifiedBy == VerifiedByNothing:
+		return refuse(UnverifiedRegistration, "the host registered with insecure: whoever stood in between holds its polling token; deny the request and register again with the manager's CA")
+	case (e.VerifiedBy == "" || e.VerifiedBy == VerifiedByUnknown) && !d.AllowUnverifiedRegistration:
+		return refuse(UnverifiedRegistration, "it is unknown how the host verified the manager when it registered; set allow_unverified_registration if you know that it did")
+	}
+	return Verdict{}, true
+}
+
+// find finds the host's own request. Nothing but a token's hash or a proof
+// chooses it.
+func (d *decider) find(h *Host) Verdict {
+	e := h.Evidence
+	if !isSHA256(e.TokenSHA256) {
+		return d.withoutToken(h)
+	}
+	switch own := d.rows.byToken[e.TokenSHA256]; {
+	case len(own) == 1:
+		return Verdict{Decision: Approve, Row: own[0], MatchedBy: ByToken}
+	case len(own) > 1:
+		return Verdict{Decision: DuplicateEvidence, Reason: fmt.Sprintf("%d requests at the manager have the hash of this host's polling token; none is approved", len(own))}
+	case d.rows.showsTokens:
+		return Verdict{Decision: NotListed,
+			Reason: "the manager lists no request with the hash of this host's polling token: it has expired, or somebody decided it already; run enrollment on the host again"}
+	}
+	return d.byProof(h)
+}
+
+// byProof is for a manager that shows no token hashes. A proof can be copied by
+// whoever has seen it, a machine-id too, but not into a second request beside
+// the host's own: a machine-id can be pending once.
+func (d *decider) byProof(h *Host) Verdict {
+	e := h.Evidence
+	if len(e.Proofs) > 0 && isProof(e.Proofs[0]) {
+		own := d.rows.byProof[e.Proofs[0]]
+		if len(own) == 1 && isMachineID(e.MachineID) && own[0].MachineID == e.MachineID {
+			return Verdict{Decision: Approve, Row: own[0], MatchedBy: ByProof}
+		}
+		if len(own) > 0 {
+			return Verdict{Decision: Unproven, Row: own[0],
+				Reason: "the manager shows no token hashes, and the host's proof stands in another host's request or in several"}
+		}
+	}
+	v := Verdict{Decision: NotListed, Reason: "the manager lists no request of this host: it has expired, or somebody decided it already; run enrollment on the host again"}
+	if rows := d.rows.byMachine[e.MachineID]; len(rows) > 0 {
+		v = Verdict{Decision: Unproven, Row: rows[0], Reason: "the manager shows neither a token hash nor a proof for this request; a person has to decide it"}
+	}
+	return v
+}
+
+// withoutToken is for a host that registered and holds no token, or never did.
+func (d *decider) withoutToken(h *Host) Verdict {
+	e := h.Evidence
+	for _, proof := range e.Proofs {
+		if own := d.rows.byProof[proof]; isProof(proof) && len(own) == 1 && own[0].MachineID == e.MachineID {
+			return d.repair(h, Verdict{Decision: Orphaned, Row: own[0], Deny: true,
+				Reason: "the host sent this request and the manager's answer was lost; it is denied so that the host can register again"})
+		}
+	}
+	rows := d.rows.byMachine[e.MachineID]
+	if !isMachineID(e.MachineID) || len(rows) == 0 {
+		return Verdict{Decision: NoRequest, Reason: "the host has no request at the manager; run enrollment there first"}
+	}
+	row := rows[0]
+	if twin := d.fleet.owner(row, h); twin != "" {
+		return Verdict{Decision: DuplicateMachineID, Row: row, Twin: twin,
+			Reason: fmt.Sprintf("%s has the same machine-id and owns the request; give one of the two a machine-id of its own", plain(twin))}
+	}
+	return d.blocked(h, row)
+}
+
+// blocked is a request of somebody else in the host's place. It is denied only
+// where no other host of the inventory can lose anything by that.
+func (d *decider) blocked(h *Host, row *Row) Verdict {
+	v := Verdict{Decision: Blocked, Row: row}
+	v.Reason = fmt.Sprintf("request %s of %s from %s has this host's machine-id and is not this host's",
+		plain(row.ID), row.CreatedAt.UTC().Format(time.RFC3339), plain(row.IPAddress))
+	switch claims := d.fleet.machines[h.Evidence.MachineID]; {
+	case len(claims) > 1:
+		v.Twin = claims.other(h.Name)
+		v.Reason += fmt.Sprintf("; %s of the inventory has the same machine-id too, so that it is left alone", plain(v.Twin))
+	case !sameName(h.FQDN, row.FQDN):
+		v.Reason += fmt.Sprintf("; it asks for the name %s, so that it is left alone", plain(row.FQDN))
+	case !d.DenyBlocked:
+		v.Reason += "; deny it at the manager, or set on_blocked to deny, and run again"
+	default:
+		v.Deny = true
+		v.Reason += "; it is denied so that the host can register"
+		return d.repair(h, v)
+	}
+	return v
+}
+
+// repair ends the contest with somebody who registers again and again.
+func (d *decider) repair(h *Host, v Verdict) Verdict {
+	if h.Repairs >= MaxRepairs {
+		v.Decision, v.Deny = Blocked, false
+		v.Reason = fmt.Sprintf("it is registered again by someone else: request %s from %s, after %d were denied in this run", plain(v.Row.ID), plain(v.Row.IPAddress), h.Repairs)
+	}
+	return v
+}
+
+// entitled asks whether the inventory gives the host what its request asks for.
+func entitled(h *Host, v Verdict) Verdict {
+	refuse := func(decision Decision, format string, args ...any) Verdict {
+		v.Decision, v.Reason = decision, fmt.Sprintf(format, args...)
+		return v
+	}
+	row := v.Row
+	ip, valid := addressOf(row.IPAddress)
+	switch {
+	case h.FQDN == "" || !sameName(h.FQDN, row.FQDN):
+		return refuse(WrongName, "the request asks for the name %s, and the inventory gives this host %s", plain(row.FQDN), plain(h.FQDN))
+	case !valid:
+		return refuse(WrongAddress, "the request names no address: %s", plain(row.IPAddress))
+	case h.AnyAddress:
+	case len(h.Addresses) == 0:
+		return refuse(AddressUnchecked, "the inventory expects no address for this host, and the request names %s; set enroll_expected_addresses", ip)
+	case !within(h.Addresses, ip):
+		return refuse(WrongAddress, "the request names the address %s, which the inventory does not expect for this host", ip)
+	}
+	v.Reason = fmt.Sprintf("the request holds the %s of this host, and its name and address are those of the inventory", v.MatchedBy.words())
+	return v
+}
+
+func (m MatchedBy) words() string {
+	if m == ByToken {
+		return "hash of the polling token"
+	}
+	return "enrollment proof"
+}
