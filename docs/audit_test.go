@@ -8,20 +8,20 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
 // top is the repository.
 const top = ".."
 
 // bin holds the built programs.
-var bin string
+var bin *testbuild.Programs
 
-// programs are built for what runs them; those whose main is missing are left
-// out.
+// programs are built for what runs them.
 var programs = map[string]string{
 	"enrollment":          "module/enrollment",
 	"linux_patch_api":     "internal/cmd/linux_patch_api",
@@ -42,18 +42,13 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	bin = dir
-	for name, source := range programs {
-		if mains, _ := filepath.Glob(filepath.Join(top, source, "main*.go")); len(mains) == 0 || strings.HasSuffix(mains[0], "_test.go") {
-			continue
-		}
-		build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, name), "./"+source)
-		build.Dir = top
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build %s: %v\n%s", name, err, out)
-			return 1
-		}
+	var sources []string
+	for _, source := range programs {
+		sources = append(sources, "../"+source)
+	}
+	if bin, err = testbuild.Build(dir, "", sources...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	net.DefaultResolver = resolver
 	code := m.Run()

@@ -88,7 +88,7 @@ func runBlock(t *testing.T, all []step) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), "PATH="+bin.Dir()+":"+os.Getenv("PATH"), "LC_ALL=C.UTF-8")
 	// Job control needs no terminal in a session of its own.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = 5 * time.Second

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -57,7 +56,7 @@ func (h *host) daemon(last string, flags ...string) string {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "linux_patch_api"), append([]string{
+	cmd := exec.CommandContext(ctx, bin.Path("linux_patch_api"), append([]string{
 		"--config", h.path("/etc/linux_patch_api/config.yaml"), "--state-dir", h.path("/var/lib/linux_patch_enroll"),
 		"--status-file", h.path("/run/status.json")}, flags...)...)
 	out, err := cmd.StderrPipe()

@@ -71,7 +71,7 @@ var ofTheHost = []trouble{
 			h.options[name+"_path"] = h.path("/etc/" + name)
 		}
 		const nobody = 65534
-		return h.program(exec.Command(filepath.Join(bin, "enrollment"), "-"),
+		return h.program(exec.Command(bin.Path("enrollment"), "-"),
 			&syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}})
 	}},
 }
@@ -87,7 +87,7 @@ func (h *host) mounted(mount string) outcome {
 	if err := try.Run(); err != nil {
 		h.t.Skipf("no mount namespace here, as in a container without CAP_SYS_ADMIN: %v", err)
 	}
-	return h.program(exec.Command("sh", "-ec", mount+"; exec "+filepath.Join(bin, "enrollment")+" -"),
+	return h.program(exec.Command("sh", "-ec", mount+"; exec "+bin.Path("enrollment")+" -"),
 		// A namespace of its own, made private: the mount ends with the process.
 		&syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS})
 }

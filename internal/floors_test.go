@@ -131,7 +131,7 @@ func packages(t *testing.T) map[string][]string {
 }
 
 func forTests(path string) bool {
-	for _, suffix := range []string{"/pkitest", "/faultfs", "/torture"} {
+	for _, suffix := range []string{"/pkitest", "/faultfs", "/torture", "/testbuild"} {
 		if strings.HasSuffix(path, suffix) {
 			return true
 		}

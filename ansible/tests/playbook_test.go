@@ -13,11 +13,14 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
 // What is built and installed once for all scripts.
 var (
-	programs    string // build/bin
+	programs    string   // build/bin
+	sources     []string // of programs
 	tarball     string
 	ansible     string // the directory of ansible-playbook
 	collections string
@@ -51,6 +54,9 @@ func prepare() error {
 		if out, err := exec.Command("make", "-C", top, "build", "collection").CombinedOutput(); err != nil {
 			return fmt.Errorf("make build collection: %w\n%s", err, out)
 		}
+	}
+	if sources, err = testbuild.Sources("../../module/enrollment", "../../internal/cmd/linux_patch_api", "../../internal/cmd/linux_patch_manager"); err != nil {
+		return err
 	}
 	programs = filepath.Join(top, "build", "bin")
 	if tarball, err = one(filepath.Join(top, "build", "linux_patch-api-*.tar.gz")); err != nil {
@@ -89,12 +95,11 @@ func one(pattern string) (string, error) {
 }
 
 func TestPlaybooks(t *testing.T) {
-	// Opened so that `go test` runs again when the tarball is another one.
-	f, err := os.Open(tarball)
-	if err != nil {
+	// The programs of build/bin are made from these; so is the tarball, and from
+	// what stands in ansible.
+	if err := testbuild.Tie(append(sources, tarball)); err != nil {
 		t.Fatal(err)
 	}
-	f.Close()
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setUp,

@@ -4,6 +4,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
 // sizeBudget bounds what a new host is sent, in bytes of gzip -9. Before raising
@@ -13,6 +15,9 @@ const sizeBudget = 3_200_000
 // TestSizeBudget holds the shipped programs, packed, to what a host on a slow
 // line can be asked to take.
 func TestSizeBudget(t *testing.T) {
+	if err := testbuild.Tie([]string{tarball}); err != nil {
+		t.Fatal(err)
+	}
 	for _, arch := range []string{"amd64", "arm64"} {
 		program := filepath.Join(collections, "ansible_collections/linux_patch/api/artifacts", "linux-"+arch, "enrollment")
 		packed, err := exec.CommandContext(t.Context(), "gzip", "-9c", program).Output()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
 func contains(line []byte, text string) bool { return bytes.Contains(line, []byte(text)) }
@@ -31,11 +32,11 @@ type served struct {
 func serve(t *testing.T, flags ...string) *served {
 	t.Helper()
 	dir := t.TempDir()
-	s := &served{program: filepath.Join(dir, "linux_patch_manager"), data: filepath.Join(dir, "data")}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", s.program, "../cmd/linux_patch_manager")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	bin, err := testbuild.Build(dir+"/", "", "../cmd/linux_patch_manager")
+	if err != nil {
+		t.Fatal(err)
 	}
+	s := &served{program: bin.Path("linux_patch_manager"), data: filepath.Join(dir, "data")}
 	file := filepath.Join(dir, "url")
 	cmd := exec.Command(s.program, append([]string{"serve", "--data", s.data, "--url-file", file, "--rate-limit", "off"}, flags...)...)
 	if err := cmd.Start(); err != nil {

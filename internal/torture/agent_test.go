@@ -36,7 +36,7 @@ func (h *host) agentCommand(l *lab, status string) torture.Command {
 	if l != nil {
 		args = append(args, "--enroll", l.http.URL, "--enroll-ca", l.caPath)
 	}
-	return torture.Command{Path: agentBin, Args: args, Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}}
+	return torture.Command{Path: bin.Path("linux_patch_api"), Args: args, Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}}
 }
 
 // agent is a daemon under way.

@@ -147,7 +147,7 @@ func (h *host) command(l *lab, more options) torture.Command {
 	must(h.t, err)
 	file := filepath.Join(h.args, "args.json")
 	must(h.t, os.WriteFile(file, raw, 0o600))
-	return torture.Command{Path: bin, Args: []string{file}, Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}}
+	return torture.Command{Path: bin.Path("enrollment"), Args: []string{file}, Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}}
 }
 
 // result is what the program prints.
@@ -221,7 +221,7 @@ func (h *host) attack(cmd torture.Command, a torture.Attack) torture.Ended {
 // needTracing skips a test where this machine can't be traced.
 func needTracing(t *testing.T) {
 	t.Helper()
-	if _, err := torture.Run(context.Background(), torture.Command{Path: bin, Args: []string{"--help"}}, torture.Attack{At: -1}); err != nil {
+	if _, err := torture.Run(context.Background(), torture.Command{Path: bin.Path("enrollment"), Args: []string{"--help"}}, torture.Attack{At: -1}); err != nil {
 		t.Skip(err)
 	}
 }

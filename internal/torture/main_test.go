@@ -6,10 +6,9 @@ package torture_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
+	"github.com/linux-patch/enroll/internal/testbuild"
 	"github.com/linux-patch/enroll/internal/torture"
 )
 
@@ -20,8 +19,8 @@ var (
 	every = os.Getenv("TORTURE_FULL") == "all"
 )
 
-// bin is the built program, agentBin the daemon.
-var bin, agentBin string
+// bin holds the built programs.
+var bin *testbuild.Programs
 
 func TestMain(m *testing.M) {
 	torture.Shim()
@@ -35,12 +34,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	bin, agentBin = filepath.Join(dir, "enrollment"), filepath.Join(dir, "linux_patch_api")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "validator_novalidatefn,nethttpomithttp2",
-		"-o", dir+"/", "../../module/enrollment", "../cmd/linux_patch_api")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	if bin, err = testbuild.Build(dir, "-s -w", "../../module/enrollment", "../cmd/linux_patch_api"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	code := m.Run()

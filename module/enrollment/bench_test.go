@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +17,7 @@ import (
 // an interpreter that imports json. The ratio is of CPU time.
 func BenchmarkConverged(b *testing.B) {
 	args := convergedHost(b)
-	program := filepath.Join(bin, "enrollment")
+	program := bin.Path("enrollment")
 	info, err := os.Stat(program)
 	if err != nil {
 		b.Fatal(err)

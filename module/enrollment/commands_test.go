@@ -29,7 +29,7 @@ func managerCmd(ts *testscript.TestScript, neg bool, args []string) {
 	data := ts.MkAbs("manager-data")
 	url := ts.MkAbs("manager-url")
 	ts.Check(os.RemoveAll(url))
-	cmd := exec.Command(filepath.Join(bin, "linux_patch_manager"),
+	cmd := exec.Command(bin.Path("linux_patch_manager"),
 		append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--url-file", url}, args...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

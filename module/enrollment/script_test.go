@@ -7,15 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
 // bin holds the built programs.
-var bin string
+var bin *testbuild.Programs
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -26,22 +27,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	bin = dir
-	if out, err := build(runtime.GOARCH, dir, ".", "../../internal/cmd/linux_patch_manager").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	if bin, err = testbuild.Build(dir, "-s -w", ".", "../../internal/cmd/linux_patch_manager"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
 }
 
-func build(arch, to string, packages ...string) *exec.Cmd {
-	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w",
-		"-tags", "validator_novalidatefn,nethttpomithttp2", "-o", to}, packages...)...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	return cmd
-}
-
-func TestScripts(t *testing.T) { testscript.Run(t, scripts(bin)) }
+func TestScripts(t *testing.T) { testscript.Run(t, scripts(bin.Dir())) }
 
 // TestScriptsOnArm64 runs the same with the program of the other architecture
 // that is shipped, emulated.
@@ -52,8 +45,8 @@ func TestScriptsOnArm64(t *testing.T) {
 	}
 	dir := t.TempDir()
 	program := filepath.Join(dir, "enrollment-arm64")
-	if out, err := build("arm64", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := testbuild.BuildFor("arm64", program, "-s -w", "."); err != nil {
+		t.Fatal(err)
 	}
 	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s %s \"$@\"\n", emulator, program)
 	if err := os.WriteFile(filepath.Join(dir, "enrollment"), []byte(wrapper), 0o755); err != nil {
@@ -67,7 +60,7 @@ func scripts(dir string) testscript.Params {
 	return testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", strings.Join([]string{dir, bin, os.Getenv("PATH")}, string(filepath.ListSeparator)))
+			env.Setenv("PATH", strings.Join([]string{dir, bin.Dir(), os.Getenv("PATH")}, string(filepath.ListSeparator)))
 			env.Setenv("PROGRAMS", dir)
 			env.Setenv("HOST", filepath.Join(env.WorkDir, "host"))
 			return layOut(filepath.Join(env.WorkDir, "host"))

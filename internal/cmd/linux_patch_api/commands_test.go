@@ -60,7 +60,7 @@ func (o *output) String() string {
 // LINUX_PATCH_MANAGER_DATA too.
 func managerCmd(ts *testscript.TestScript, neg bool, args []string) {
 	data, url := ts.MkAbs("manager-data"), ts.MkAbs("manager-url")
-	cmd := exec.Command(filepath.Join(bin, "linux_patch_manager"),
+	cmd := exec.Command(bin.Path("linux_patch_manager"),
 		append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--url-file", url, "--rate-limit", "off"}, args...)...)
 	out := &output{}
 	cmd.Stdout, cmd.Stderr = out, out
@@ -150,7 +150,7 @@ func setCmd(ts *testscript.TestScript, neg bool, args []string) {
 //	agent [FLAG…]
 func agentCmd(ts *testscript.TestScript, neg bool, args []string) {
 	host, a := ts.Getenv("HOST"), agentOf(ts)
-	a.cmd = exec.Command(filepath.Join(bin, "linux_patch_api"), append([]string{
+	a.cmd = exec.Command(bin.Path("linux_patch_api"), append([]string{
 		"--config", host + "/etc/config.yaml", "--state-dir", host + "/state", "--status-file", host + "/run/status.json",
 		"--listen", "127.0.0.1:0",
 	}, args...)...)
@@ -323,7 +323,7 @@ func enrollsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	raw, err := json.Marshal(options)
 	ts.Check(err)
-	cmd := exec.Command(filepath.Join(bin, "enrollment"), "-")
+	cmd := exec.Command(bin.Path("enrollment"), "-")
 	cmd.Stdin = bytes.NewReader(raw)
 	out, err := cmd.Output()
 	var result struct{ State, Msg string }

@@ -11,10 +11,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
 // bin holds the built programs.
-var bin string
+var bin *testbuild.Programs
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -25,12 +27,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	bin = dir
-	build := exec.Command("go", "build", "-trimpath", "-tags", "validator_novalidatefn,nethttpomithttp2", "-ldflags", "-X main.version=1.2.3-test",
-		"-o", dir, ".", "../linux_patch_manager", "../../../module/enrollment")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	if bin, err = testbuild.Build(dir, "-X main.version=1.2.3-test", ".", "../linux_patch_manager", "../../../module/enrollment"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -45,7 +43,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Setenv("PATH", bin.Dir()+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			host := filepath.Join(env.WorkDir, "host")
 			env.Setenv("HOST", host)
 			env.Values[agentKey{}] = &agent{}

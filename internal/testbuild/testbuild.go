@@ -1,0 +1,89 @@
+// Package testbuild builds programs of this module for tests that run them as
+// processes, and ties the test to their sources: go test takes a result from
+// its cache unless a file that the test opened has changed, and a program that
+// is built and run is no such file.
+package testbuild
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+)
+
+// Programs are built programs, and what they were built from.
+type Programs struct {
+	dir string
+	tie func() error
+}
+
+// Build builds packages into a directory, as the Makefile does but for ldflags.
+func Build(dir, ldflags string, packages ...string) (*Programs, error) {
+	if err := BuildFor(runtime.GOARCH, dir, ldflags, packages...); err != nil {
+		return nil, err
+	}
+	sources, err := Sources(packages...)
+	if err != nil {
+		return nil, err
+	}
+	return &Programs{dir: dir, tie: sync.OnceValue(func() error { return Tie(sources) })}, nil
+}
+
+// BuildFor builds packages for an architecture.
+func BuildFor(arch, to, ldflags string, packages ...string) error {
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", ldflags,
+		"-tags", "validator_novalidatefn,nethttpomithttp2", "-o", to}, packages...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Dir returns the directory of the programs. It must be called by a test, not by
+// TestMain: only what is opened while tests run enters the cache's record. It
+// panics where sources cannot be read, since a test that is not tied may lie.
+func (p *Programs) Dir() string {
+	if err := p.tie(); err != nil {
+		panic(err)
+	}
+	return p.dir
+}
+
+// Path returns the path of a program, under the terms of Dir.
+func (p *Programs) Path(name string) string { return filepath.Join(p.Dir(), name) }
+
+// Sources lists the files and directories of this module that packages are
+// built from. Directories count, since a new file in one is built too.
+func Sources(packages ...string) ([]string, error) {
+	const format = `{{with .Module}}{{if .Main}}{{.GoMod}}{{"\n"}}{{.Dir}}/go.sum{{"\n"}}{{end}}{{end -}}
+{{if and .Module .Module.Main}}{{$d := .Dir}}{{$d}}{{range .GoFiles}}{{"\n"}}{{$d}}/{{.}}{{end}}{{range .EmbedFiles}}{{"\n"}}{{$d}}/{{.}}{{end}}{{end}}`
+	cmd := exec.Command("go", append([]string{"list", "-deps", "-f", format}, packages...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	return strings.Fields(string(out)), nil
+}
+
+// Tie opens files and directories, by which a test depends on them. One that is
+// missing, such as go.sum, is a dependency too.
+func Tie(paths []string) error {
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
