@@ -103,7 +103,7 @@ func TestUnreadableArguments(t *testing.T) {
 	for name, stdin := range map[string]io.Reader{"/absent": nil, "/big": nil, "-": bytes.NewReader(big)} {
 		var out bytes.Buffer
 		p := Program{Args: []string{name}, Stdin: stdin, Stdout: &out, Files: files, Reader: testReader}
-		if exit := p.Main(context.Background()); exit != 2 || !strings.Contains(out.String(), "ENROLL_INVALID_ARGUMENT") {
+		if exit := p.Main(context.Background()); exit != 64 || !strings.Contains(out.String(), "ENROLL_INVALID_ARGUMENT") {
 			t.Errorf("%s: exit code %d: %s", name, exit, out.String())
 		}
 	}

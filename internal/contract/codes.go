@@ -49,10 +49,12 @@ type CodeInfo struct {
 	Hint string
 }
 
-// Codes lists every error code, by exit code. Exit code 0 is success; a
-// pending enrollment is a success too, told by the result's state.
+// Codes lists every error code, by exit code; wrong use comes first, with EX_USAGE
+// of sysexits.h. Exit code 0 is success; a pending enrollment is a success too,
+// told by the result's state. 2 is none of them: a Go program that crashed, or was
+// aborted by a watchdog, ends with it, and must be started again.
 var Codes = []CodeInfo{
-	{CodeInvalidArgument, 2, false, "an option is unknown, missing, or has a value that it cannot have",
+	{CodeInvalidArgument, 64, false, "an option is unknown, missing, or has a value that it cannot have",
 		"correct the option that the message names"},
 	{CodeConfig, 3, false, "config.yaml cannot be read or edited, or an option contradicts it",
 		"correct config.yaml, or leave the option out so that config.yaml decides"},

@@ -15,6 +15,9 @@ func TestCodesAreWholeAndDistinct(t *testing.T) {
 			t.Errorf("%s, exit code %d: listed twice", c.Code, c.Exit)
 		}
 		codes[c.Code], exits[c.Exit] = true, c.Code
+		if c.Exit < 3 {
+			t.Errorf("%s: got exit code %d, want none of the Go runtime's and of shells", c.Code, c.Exit)
+		}
 		if !strings.HasPrefix(string(c.Code), "ENROLL_") || c.Exit <= 0 || c.Exit > 130 || c.Meaning == "" || c.Hint == "" {
 			t.Errorf("%+v says too little", c)
 		}

@@ -14,7 +14,7 @@ import (
 const (
 	exitOK          = 0
 	exitFailed      = 1
-	exitUsage       = 2
+	exitUsage       = 64 // as of the other programs
 	exitNotFound    = 3
 	exitConflict    = 4
 	exitUnreachable = 5
