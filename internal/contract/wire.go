@@ -45,6 +45,9 @@ type OSDetails struct {
 	Codename     string `json:"codename"`
 	Kernel       string `json:"kernel"`
 	Architecture string `json:"architecture"`
+	// EnrollmentProof lets an approver recognize the host's own request. It stands
+	// here because managers store and show os_details as it came.
+	EnrollmentProof string `json:"enrollment_proof,omitempty"`
 }
 
 // EnrollmentResponse is the answer to an accepted request.

@@ -194,7 +194,7 @@ func (r *run) endRequest(ctx context.Context) error {
 	if err := r.clearMirror(ctx); err != nil {
 		return err
 	}
-	for _, path := range []string{r.settings.state.request, r.settings.state.token, r.settings.state.spool} {
+	for _, path := range []string{r.settings.state.proof, r.settings.state.request, r.settings.state.token, r.settings.state.spool} {
 		if err := r.Files.Remove(path); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ func (r *run) describe() {
 	if r.res.MachineID == "" {
 		r.res.MachineID, r.res.FQDN = o.provenance.MachineID, o.provenance.FQDN
 	}
+	r.res.Request = r.evidence(r.res.Manager, r.res.MachineID)
 	r.res.Certificates, r.res.Key = o.certificates(), o.keyFacts()
 	if r.res.Whitelist == nil {
 		r.res.Whitelist = &Whitelist{Path: r.whitelist}
@@ -47,6 +48,16 @@ func (r *run) managerFacts() *Manager {
 		m.IP = ip.String()
 	}
 	return m
+}
+
+// evidence is what an approver compares, and how it came to the manager.
+func (r *run) evidence(m *Manager, machineID string) *Request {
+	facts, sent := r.requestFacts(machineID)
+	if facts == nil {
+		return nil
+	}
+	m.CertificateSHA256, m.VerifiedBy = sent.CertificateSHA256, sent.VerifiedBy
+	return facts
 }
 
 // state is how far the host has come, by its disk alone.

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/afero"
@@ -104,6 +105,11 @@ type run struct {
 	*settings
 	o   *observed
 	res *Result
+	// sent is what this run told the manager; nil before that.
+	sent *sentRequest
+	// certificate is the SHA-256 of what the manager presented last, a string; a
+	// dial that was given up may still tell it.
+	certificate atomic.Value
 	// doubted says that a dead token is asked once more, and was not answered yet.
 	doubted bool
 	// addresses are this host's, for comparing with a certificate.

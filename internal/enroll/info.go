@@ -24,8 +24,10 @@ type Info struct {
 	// RenewalDue says that the next enrollment run would renew.
 	RenewalDue bool `json:"renewal_due"`
 	// Problems lists what is wrong, in sentences.
-	Problems     []string      `json:"problems"`
-	Manager      *Manager      `json:"manager,omitempty"`
+	Problems []string `json:"problems"`
+	Manager  *Manager `json:"manager,omitempty"`
+	// Request is the evidence for who approves this host.
+	Request      *Request      `json:"request,omitempty"`
 	MachineID    string        `json:"machine_id,omitempty"`
 	FQDN         string        `json:"fqdn,omitempty"`
 	PendingSince string        `json:"pending_since,omitempty"`
@@ -95,6 +97,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 			info.MachineID, info.FQDN = host.MachineID, host.FQDN
 		}
 	}
+	info.Request = r.evidence(info.Manager, info.MachineID)
 	r.inspect(info)
 	info.Service = r.service(string(p.StatusPath), info)
 	info.Warnings = append(info.Warnings, o.warnings...)

@@ -115,6 +115,10 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 		return nil, err
 	}
 	unanswered := r.o.requestAt
+	proof, err := r.prove(host.MachineID)
+	if err != nil {
+		return nil, err
+	}
 	slot, err := r.Files.PrepareSlot(r.settings.state.request, recordSpace)
 	if err != nil {
 		return nil, err
@@ -124,12 +128,16 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	r.o.requestAt = &now
 	asking, cancel := linger(ctx)
 	defer cancel()
-	token, err := client.Register(asking, host.Request())
+	asked := host.Request()
+	asked.OSDetails.EnrollmentProof = proof
+	r.sent = r.sending(host, proof, now)
+	token, err := client.Register(asking, asked)
+	r.sent.CertificateSHA256, _ = r.certificate.Load().(string)
 	if err != nil {
 		return r.refused(err, unanswered)
 	}
 	r.Secret(token)
-	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(), LostRequest: unanswered, Replaces: r.forgotten()}
+	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(), LostRequest: unanswered, Replaces: r.forgotten(), Request: r.sent}
 	raw, err := encodeRecord(t)
 	if err != nil {
 		return nil, err
@@ -177,6 +185,9 @@ func (r *run) refused(err error, unanswered *time.Time) (*tokenRecord, error) {
 	var failed *managerclient.RequestError
 	mayHaveActed := !errors.As(err, &failed) || failed.MaybeDelivered
 	known := code == contract.CodeConflict || (code == contract.CodeManagerError && failed != nil && failed.HTTPStatus == 500)
+	if known {
+		r.noteRefusal()
+	}
 	const atManager = "on the manager, an administrator denies the pending request of machine_id %s or removes that host; then run again"
 	switch old := r.doubtful(); {
 	case known && old != nil && r.State == string(contract.StateRegistered):
@@ -231,6 +242,7 @@ func (r *run) adopt(ctx context.Context) error {
 func (r *run) dial() (ManagerClient, error) {
 	o := managerclient.Options{
 		URL: r.url, Insecure: r.Insecure, ProxyURL: r.ProxyURL, UserAgent: r.Program, Now: r.Now,
+		Seen: func(sha256 string) { r.certificate.Store(sha256) },
 		Retry: managerclient.Retry{
 			Wait429: r.Wait && r.State == string(contract.StateEnrolled),
 			Until:   r.deadline,

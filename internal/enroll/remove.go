@@ -145,7 +145,7 @@ func (r *run) leftSecrets() ([]string, error) {
 	for _, name := range names {
 		path := filepath.Join(r.settings.state.dir, name)
 		switch {
-		case path == r.settings.state.token, path == r.settings.state.request, path == r.settings.state.spool,
+		case path == r.settings.state.token, path == r.settings.state.request, path == r.settings.state.spool, path == r.settings.state.proof,
 			strings.HasPrefix(name, rejectedPrefix):
 			secrets = append(secrets, path)
 		}

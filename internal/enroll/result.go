@@ -20,6 +20,8 @@ type Result struct {
 	// Actions lists what was done, or in check mode what would be, in order.
 	Actions []string `json:"actions"`
 	Manager *Manager `json:"manager,omitempty"`
+	// Request is the evidence for who approves this host.
+	Request *Request `json:"request,omitempty"`
 	// Attempts counts the polls of this run that the manager answered.
 	Attempts int `json:"attempts"`
 	// PendingSince is when the request was made, RFC 3339.
@@ -44,6 +46,11 @@ type Manager struct {
 	URL string `json:"url"`
 	// IP is the peer of the connection that delivered the bundle.
 	IP string `json:"ip"`
+	// CertificateSHA256 is what the manager presented when the request was sent.
+	CertificateSHA256 string `json:"certificate_sha256,omitempty"`
+	// VerifiedBy names what that certificate was verified with: an option,
+	// "system", "insecure", or "unknown" where another program sent the request.
+	VerifiedBy string `json:"verified_by,omitempty"`
 }
 
 // Certificates are the facts of the installed set.

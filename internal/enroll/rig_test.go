@@ -50,6 +50,9 @@ type fakeManager struct {
 	token        string
 	taken        bool
 	posts, polls int
+	// asked is the last request; asking, where set, is called with each.
+	asked  contract.EnrollmentRequest
+	asking func(contract.EnrollmentRequest)
 	// lose cuts the connection once the manager has acted.
 	lose bool
 	// keys are those of the bundles that were issued.
@@ -138,8 +141,12 @@ func (fixedIdentity) Gather(context.Context, identity.Options) (identity.Host, [
 
 func (m *fakeManager) UsesProxy() bool { return false }
 
-func (m *fakeManager) Register(context.Context, contract.EnrollmentRequest) (string, error) {
+func (m *fakeManager) Register(_ context.Context, asked contract.EnrollmentRequest) (string, error) {
 	m.posts++
+	m.asked = asked
+	if m.asking != nil {
+		m.asking(asked)
+	}
 	if m.token != "" && !m.taken {
 		err := contract.Errorf(contract.CodeManagerError, "the manager answered HTTP 500")
 		return "", &managerclient.RequestError{HTTPStatus: 500, Err: err}
@@ -180,7 +187,7 @@ func cutOff() error {
 // forget is an administrator who removes host and request.
 func (m *fakeManager) forget() { m.token, m.taken = "", false }
 
-var stray = regexp.MustCompile(`\.enroll~tmp$|^state/(token|request|spool|journal)`)
+var stray = regexp.MustCompile(`\.enroll~tmp$|^state/(token|request|spool|journal|proof)`)
 
 // end says what is wrong on a host that shall be enrolled with the last bundle.
 func (r *rig) end() (wrong []string) {

@@ -21,7 +21,9 @@ type statePaths struct {
 	request string
 	// spool is made before a poll and filled with the raw answer; an unfilled
 	// one says that a poll was sent and its answer is unknown.
-	spool      string
+	spool string
+	// proof holds the nonce of the enrollment proof until the commit.
+	proof      string
 	journal    string
 	provenance string
 }
@@ -30,13 +32,13 @@ func newStatePaths(dir string) statePaths {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	return statePaths{
 		dir: dir, lock: in("lock"), token: in("token"), request: in("request"),
-		spool: in("spool"), journal: in("journal"), provenance: in("provenance.json"),
+		spool: in("spool"), proof: in("proof"), journal: in("journal"), provenance: in("provenance.json"),
 	}
 }
 
 // files are those that a run replaces.
 func (s statePaths) files() []string {
-	return []string{s.token, s.request, s.spool, s.journal, s.provenance}
+	return []string{s.token, s.request, s.spool, s.proof, s.journal, s.provenance}
 }
 
 // rejectedPrefix begins the names of bundles that can never be used.
@@ -61,6 +63,8 @@ type tokenRecord struct {
 	// Final says that nothing but the manager can have ended it: it is not asked
 	// once more.
 	Final bool `json:"final,omitempty"`
+	// Request is what was sent for this token; nil where another program sent it.
+	Request *sentRequest `json:"request,omitempty"`
 }
 
 // expiredOnDisk is how a token record has always spelled contract.StateExpired.

@@ -48,6 +48,9 @@ type Options struct {
 	// Timeout bounds one request, from dialling to the answer's last byte.
 	Timeout   time.Duration
 	UserAgent string
+	// Seen, where set, is told the SHA-256 of the certificate that the manager
+	// presented on each connection, once it is verified.
+	Seen func(sha256 string)
 	// Now is the clock that certificates are judged by.
 	Now func() time.Time
 	// Retry says when a request is sent again.

@@ -41,11 +41,28 @@ func tlsConfigFor(o Options) (*tls.Config, error) {
 		}
 		cfg.VerifyConnection = pin{o.Fingerprint, cfg.ServerName, o.Now, known}.verify
 	}
+	cfg.VerifyConnection = telling(cfg.VerifyConnection, o.Seen)
 	// A pin alone stands in place of the system's roots, so that crypto/tls
 	// must not judge by them; pin.verify does all of it. Otherwise only the
 	// explicit option switches verification off.
 	cfg.InsecureSkipVerify = o.Insecure || (o.Fingerprint != "" && len(o.CAPEM) == 0)
 	return cfg, nil
+}
+
+// telling tells seen what verify, if anything, has accepted.
+func telling(verify func(tls.ConnectionState) error, seen func(string)) func(tls.ConnectionState) error {
+	if seen == nil {
+		return verify
+	}
+	return func(cs tls.ConnectionState) error {
+		if verify != nil {
+			if err := verify(cs); err != nil {
+				return err
+			}
+		}
+		seen(fingerprintOf(cs.PeerCertificates[0]))
+		return nil
+	}
 }
 
 // verify holds a connection to the pin. The presented leaf itself may be

@@ -208,3 +208,33 @@ func TestTrustOptions(t *testing.T) {
 		}
 	}
 }
+
+// The certificate of a manager that was verified is told, and no other.
+func TestSeenCertificateIsTheVerifiedOne(t *testing.T) {
+	ca := newAuthority(t, "CA", nil)
+	cert := ca.serverCert(t, nil)
+	s := tlsServer(t, cert, nil)
+	for name, c := range map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"by its CA":          {func(o *Options) { o.CAPEM = pemOf(ca.cert) }, fingerprintOf(cert.Leaf)},
+		"by its fingerprint": {func(o *Options) { o.Fingerprint = fingerprintOf(cert.Leaf) }, fingerprintOf(cert.Leaf)},
+		"insecure":           {func(o *Options) { o.Insecure = true }, fingerprintOf(cert.Leaf)},
+		"untrusted":          {func(*Options) {}, ""},
+		"wrong fingerprint":  {func(o *Options) { o.Fingerprint = fingerprintOf(ca.cert) }, ""},
+	} {
+		told := make(chan string, 1)
+		_, err := clientFor(t, s.URL, func(o *Options) {
+			o.Seen = func(sha256 string) { told <- sha256 }
+			c.change(o)
+		}).Register(t.Context(), anyRequest)
+		got := ""
+		if err == nil {
+			got = <-told
+		}
+		if got != c.want || len(told) != 0 {
+			t.Errorf("%s: got %q (%v), want %q", name, got, err, c.want)
+		}
+	}
+}

@@ -367,6 +367,48 @@ manager:
       description: The address that delivered the bundle, or O(manager_ip). Empty before that.
       type: str
       sample: 192.0.2.10
+    certificate_sha256:
+      description: The SHA-256 of the HTTPS certificate that the manager presented when the request was sent.
+      returned: while a request waits that this program sent
+      type: str
+      sample: 0d4ae1b9c27d4f83a5566b1902e7fca4d3891d5702b6ac84e1f03b7d2965a4c8
+    verified_by:
+      description:
+        - What that certificate was verified with. It is the name of an option, V(system) for the system's roots,
+          V(insecure) for nothing, or V(unknown) where another program sent the request.
+      returned: while a request waits
+      type: str
+      sample: manager_ca_path
+request:
+  description: The evidence for who approves this host. It holds no secret.
+  returned: while a request waits, or one was sent and its answer is unknown
+  type: dict
+  contains:
+    token_sha256:
+      description: The SHA-256 of the polling token, as managers list it. Empty where the host holds no token.
+      type: str
+      sample: 5b1c2d3e4f60718293a4b5c6d7e8f90112233445566778899aabbccddeeff001
+    proof:
+      description: The enrollment proof that the request holds in RV(request.os_details), C(v1:) and a SHA-256.
+      type: str
+      sample: v1:8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4
+    earlier_proof:
+      description: The proof of an earlier request whose answer was lost, where the manager refused a later one.
+      returned: where there is one
+      type: str
+      sample: v1:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+    ip_address:
+      description: The address that the request names.
+      type: str
+      sample: 192.0.2.21
+    os_details:
+      description: The operating system that the request names.
+      type: dict
+      sample: {"id": "debian", "version": "12"}
+    sent_at:
+      description: When the request was sent, in UTC.
+      type: str
+      sample: "2026-11-23T18:03:00Z"
 attempts:
   description: How many questions for the decision the manager answered in this run.
   returned: always
