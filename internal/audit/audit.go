@@ -1,6 +1,5 @@
 // Package audit writes who did what to this host's enrollment: one JSON line
-// an event, appended with one write, to a file that only its owner and group
-// may read.
+// an event, appended with one write, to a file that its caller opens.
 //
 // It promises that no value of a field whose name speaks of a secret is
 // written, and that what is written is one printable line, whatever text of a
@@ -10,8 +9,6 @@ package audit
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -19,17 +16,12 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/afero"
-	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/contract"
 )
 
-const (
-	fileMode = 0o640
-	dirMode  = 0o750
-	// maxValue bounds one field, in bytes.
-	maxValue = 512
-)
+// maxValue bounds one field, in bytes.
+const maxValue = 512
 
 // Actor is who an event is written for.
 type Actor struct {
@@ -44,15 +36,18 @@ type Actor struct {
 // Log appends to one audit log. Its file is opened for each event and not
 // before: a converged run has none.
 type Log struct {
-	fs    afero.Fs
+	open  Open
 	path  string
 	actor Actor
 	now   func() time.Time
 }
 
-// New makes a Log over the file at path; fs must honour O_NOFOLLOW.
-func New(fs afero.Fs, path string, actor Actor, now func() time.Time) *Log {
-	return &Log{fs: fs, path: path, actor: actor, now: now}
+// Open opens the log for appending, whole lines at a time.
+type Open func(path string) (afero.File, error)
+
+// New makes a Log over the file at path.
+func New(open Open, path string, actor Actor, now func() time.Time) *Log {
+	return &Log{open: open, path: path, actor: actor, now: now}
 }
 
 // Record appends one event.
@@ -61,22 +56,11 @@ func (l *Log) Record(event contract.Event, fields map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.path, err)
 	}
-	if err := l.fs.MkdirAll(filepath.Dir(l.path), dirMode); err != nil {
-		return err
-	}
-	// O_NONBLOCK: a FIFO at the log's place must not hold the run.
-	f, err := l.fs.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
+	f, err := l.open(l.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", l.path)
-	}
 	if _, err := f.Write(line); err != nil {
 		return err
 	}

@@ -23,10 +23,11 @@ func OnThisHost(program string, secret func(string)) (*Enroller, error) {
 		return nil, contract.Errorf(contract.CodeFilesystem, "the file system's root cannot be opened: %w", err)
 	}
 	plain := afero.NewOsFs()
+	files := hostfs.New(root, hostfs.Options{
+		UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader,
+	})
 	return &Enroller{
-		Files: hostfs.New(root, hostfs.Options{
-			UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader,
-		}),
+		Files:    files,
 		Given:    plain,
 		Identity: identity.System(plain),
 		Accounts: HostAccounts{},
@@ -34,7 +35,7 @@ func OnThisHost(program string, secret func(string)) (*Enroller, error) {
 			return managerclient.New(o)
 		},
 		Audit: func(path string) Auditor {
-			return audit.New(root, path, audit.Actor{
+			return audit.New(files.OpenLog, path, audit.Actor{
 				Program: program, UID: os.Geteuid(), User: os.Getenv("SUDO_USER"), PID: os.Getpid(),
 			}, time.Now)
 		},

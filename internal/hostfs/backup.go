@@ -49,6 +49,19 @@ func (h *Host) backupName(path string) (string, error) {
 	}
 }
 
+// stageBackupOf stages the copy of a file. That of a key has no ACL: it is for
+// its owner alone.
+func (h *Host) stageBackupOf(old File, key bool) (temp string, err error) {
+	kept, err := h.xattrs(old.Path)
+	if err != nil {
+		return "", err
+	}
+	if key {
+		delete(kept, aclAccess)
+	}
+	return h.stageWith(old.Path, old.Content, h.backupAttributes(old, key), kept)
+}
+
 // backupAttributes are those of the old file, and for a key those that let
 // its owner alone read it.
 func (h *Host) backupAttributes(old File, key bool) Attributes {

@@ -26,7 +26,11 @@ import (
 // (rename(2) would fail with EBUSY), nor immutable, nor append-only.
 func (h *Host) CheckPath(path string) error {
 	dir := filepath.Dir(path)
-	if exists, err := h.checkDir(path, dir); err != nil || !exists {
+	exists, err := h.checkDir(path, dir)
+	if err == nil {
+		err = h.checkFS(dir)
+	}
+	if err != nil || !exists {
 		return err
 	}
 	file, err := h.Stat(path)
@@ -45,6 +49,16 @@ func lineage(dir string) []string {
 	}
 	slices.Reverse(all)
 	return all
+}
+
+// checkFS refuses a directory that is the kernel's, or would be made in one.
+func (h *Host) checkFS(dir string) error {
+	f, at, err := h.openNearest(dir)
+	if err != nil {
+		return failed(err)
+	}
+	defer f.Close()
+	return onDisk(f, at)
 }
 
 // checkDir checks dir and all above it, for the sake of path, and tells
@@ -79,17 +93,22 @@ func (h *Host) trust(dir string, info os.FileInfo, above bool) error {
 		return refuse("move it away, or name another path", "%s is %s, not a directory", dir, kind(mode))
 	}
 	uid, gid := h.owner(info)
-	if !h.ours(uid) {
-		return refuse("chown root "+dir+", or name another path",
-			"%s belongs to user %d, who could replace what is in it", dir, uid)
-	}
-	private := mode&0o002 == 0 && uid != 0 && uid == h.opt.UID && gid == uid && gid == h.opt.GID
-	sticky := mode&os.ModeSticky != 0 && above
-	if mode&0o022 == 0 || private || sticky {
+	if h.assumed[dir] {
 		return nil
 	}
-	return refuse("chmod go-w "+dir+", or name another path",
-		"%s is writable by others (mode %04o)", dir, mode.Perm())
+	if !h.ours(uid) {
+		return refuse("chown root "+dir+", or name another path, "+TakeOwnership,
+			"%s belongs to user %d, who could replace what is in it", dir, uid)
+	}
+	if mode&os.ModeSticky != 0 && above {
+		return nil
+	}
+	who := h.writers(dir, mode, mode&0o002 == 0 && h.private(uid, gid), gid)
+	if len(who) == 0 {
+		return nil
+	}
+	return refuse("chmod go-w "+dir+", or name another path, "+TakeOwnership,
+		"%s is writable by others (mode %04o): %s", dir, mode.Perm(), strings.Join(who, " and "))
 }
 
 // checkRename finds out before the fact whether a rename over file would fail.

@@ -182,7 +182,7 @@ func (h *Host) stageBackup(j *Journal, c Change, old File) error {
 	if err != nil {
 		return err
 	}
-	temp, err := h.stage(c.Path, old.Content, h.backupAttributes(old, c.KeepOneBackup))
+	temp, err := h.stageBackupOf(old, c.KeepOneBackup)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ type EditOptions struct {
 	// Create are the attributes of a file that is missing. An existing one
 	// keeps its own.
 	Create Attributes
+	// Close takes the right to write from group and others. An open file is
+	// replaced even where its content stays: someone may hold it open.
+	Close bool
 	// Backup keeps a copy of the old file as NAME.TIMESTAMP~.
 	Backup bool
 }
@@ -40,7 +43,7 @@ var errMoved = errors.New("changed by a writer that does not take its lock")
 const editAttempts = 32
 
 // Edit changes one file, under its lock, to what edit makes of it. Where that
-// is equal, or empty for a missing file, nothing is written. Just before the
+// is equal, or empty for a missing file, nothing is written (but see Close). Just before the
 // rename the file is compared with what edit was given; another writer who
 // takes no lock and came in between is not overwritten: edit is asked again.
 //
@@ -81,12 +84,14 @@ func (h *Host) editOnce(path string, o EditOptions, edit func([]byte, bool) ([]b
 		return EditResult{}, err
 	}
 	result := EditResult{Before: old.Content, After: content}
-	if bytes.Equal(content, old.Content) {
-		return result, nil
-	}
 	a := o.Create
 	if old.Exists {
 		a = old.attributes()
+	}
+	if o.Close && old.Exists && len(h.Access(old).Others) > 0 {
+		a.Mode &^= 0o022
+	} else if bytes.Equal(content, old.Content) {
+		return result, nil
 	}
 	temp, err := h.stage(path, content, a)
 	if err != nil {
@@ -149,7 +154,7 @@ func (h *Host) backUp(old File) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	temp, err := h.stage(old.Path, old.Content, h.backupAttributes(old, false))
+	temp, err := h.stageBackupOf(old, false)
 	if err != nil {
 		return "", err
 	}

@@ -12,7 +12,9 @@
 //     notices a writer that takes none.
 //   - A Slot takes an answer that can't be had twice with one write and one
 //     sync, on space that was reserved before.
-//   - No symbolic link is followed, and no directory is trusted that someone
+//   - A file that replaces another keeps its owner, ACL, label and user
+//     attributes, or does not replace it.
+//   - No symbolic link is followed but by Resolve, and no directory is trusted that someone
 //     else may write. CheckPath makes that so for the whole path; after it no
 //     other user can swap an element between the check and the use.
 //   - Temp files are created 0600 with O_EXCL under unique names in the
@@ -23,8 +25,8 @@
 //   - that a reader who opens two files of one commit sees both old or both
 //     new while the renames run (the order of the changes bounds the harm, see
 //     Commit);
-//   - extended attributes and ACLs: a new file has the SELinux label and the
-//     default ACL that its directory gives, those of the old file are not copied;
+//   - attributes of other kinds than ACL, label and user.*: capabilities and
+//     signatures belong to the old content;
 //   - that removed secrets can't be read from the raw disk.
 //
 // Commit, Finish, SweepTemps and the slots expect their caller to hold the
@@ -68,6 +70,8 @@ type Options struct {
 type Host struct {
 	fs  afero.Fs
 	opt Options
+	// assumed are directories and files that would be ours by now: see Assume.
+	assumed map[string]bool
 }
 
 // New makes a Host over fs, a RootFs in production.
@@ -114,27 +118,22 @@ func hash(content []byte) string {
 // is no error; a link, FIFO, directory or device is one, and so is a file
 // larger than MaxFile.
 func (h *Host) Read(path string) (File, error) {
+	// Looked at before it is opened: opening a device can do something.
+	if file, err := h.Stat(path); err == nil && !file.Exists {
+		return file, nil
+	} else if err != nil {
+		return File{}, h.why(path, err)
+	}
 	// O_NONBLOCK: opening a FIFO must not wait for a writer.
 	f, err := h.open(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return File{Path: path}, nil
 	}
-	if errors.Is(err, unix.ELOOP) {
-		return File{}, refuse("name the file that it leads to", "%s is a symbolic link", path)
-	}
 	if err != nil {
-		// What is wrong with the way to the file says more than that it ends.
-		if why := h.CheckPath(path); why != nil {
-			return File{}, why
-		}
-		return File{}, failed(err)
+		return File{}, h.why(path, err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return File{}, failed(err)
-	}
-	file, err := h.describe(path, info)
+	file, _, err := h.examine(f, path)
 	if err != nil {
 		return File{}, err
 	}
@@ -146,6 +145,15 @@ func (h *Host) Read(path string) (File, error) {
 		return File{}, refuse("move it away", "%s is larger than %d bytes", path, MaxFile)
 	}
 	return file, nil
+}
+
+// why says more of a failure: what is wrong with the way to a file explains it
+// better than that it ends.
+func (h *Host) why(path string, err error) error {
+	if why := h.CheckPath(path); why != nil {
+		return why
+	}
+	return failed(err)
 }
 
 // Stat is Read without the content.

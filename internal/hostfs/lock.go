@@ -80,11 +80,11 @@ func (h *Host) tryLock(path string, flag, how int) (*Lock, error) {
 }
 
 func (h *Host) lockFile(f afero.File, path string, how int) error {
-	info, err := f.Stat()
+	file, info, err := h.examine(f, path)
 	if err != nil {
 		return err
 	}
-	if _, err := h.describe(path, info); err != nil {
+	if err := h.closeLock(f, file, how); err != nil {
 		return err
 	}
 	if err := flock(f, how|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
@@ -101,6 +101,19 @@ func (h *Host) lockFile(f afero.File, path string, how int) error {
 		return fmt.Errorf("%s: %w", path, ErrBusy)
 	}
 	return nil
+}
+
+// closeLock refuses a lock file of somebody else, and closes one of ours that
+// others can open: a lock can be held for ever by anyone who can. A shared lock
+// is check mode's, which changes nothing.
+func (h *Host) closeLock(f afero.File, file File, how int) error {
+	if !h.ours(file.UID) && !h.assumed[file.Path] {
+		return h.Foreign(file)
+	}
+	if how == unix.LOCK_SH || file.Mode&^0o600 == 0 || file.UID != h.opt.UID {
+		return nil
+	}
+	return h.fs.Chmod(file.Path, 0o600)
 }
 
 // flock locks through the descriptor, or asks a file that does it by itself.

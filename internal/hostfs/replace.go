@@ -25,6 +25,20 @@ func (h *Host) Replace(path string, content []byte, a Attributes) error {
 	return failed(h.syncDir(filepath.Dir(path)))
 }
 
+// Rehearse finds out whether a file can be put at path with these attributes
+// and all that it keeps of the file there: it stages an empty one and removes
+// it.
+func (h *Host) Rehearse(path string, a Attributes) error {
+	if err := h.CheckPath(path); err != nil {
+		return err
+	}
+	temp, err := h.stage(path, nil, a)
+	if err != nil {
+		return failed(err)
+	}
+	return failed(h.removeIfThere(temp))
+}
+
 // Remove removes the file at path; a missing one is no error.
 func (h *Host) Remove(path string) error {
 	if err := h.CheckPath(path); err != nil {

@@ -24,6 +24,8 @@ type RootFs struct {
 var (
 	_ afero.Fs      = (*RootFs)(nil)
 	_ afero.Lstater = (*RootFs)(nil)
+
+	_ afero.LinkReader = (*RootFs)(nil)
 )
 
 // OpenRoot opens dir, "/" in production, as the root of a RootFs.
@@ -109,15 +111,7 @@ func (r *RootFs) openLast(path, name string, flag int, perm os.FileMode) (*os.Fi
 		return nil, err
 	}
 	defer dir.Close()
-	for {
-		fd, err := unix.Openat(int(dir.Fd()), filepath.Base(name), flag|unix.O_CLOEXEC, uint32(perm.Perm()))
-		if err == nil {
-			return os.NewFile(uintptr(fd), path), nil
-		}
-		if err != unix.EINTR {
-			return nil, err
-		}
-	}
+	return openAt(dir, filepath.Base(name), flag, perm, path)
 }
 
 // Mkdir creates a directory.
@@ -172,6 +166,15 @@ func (r *RootFs) LstatIfPossible(path string) (info os.FileInfo, lstat bool, err
 		return err
 	})
 	return info, true, err
+}
+
+// ReadlinkIfPossible returns what a symbolic link names.
+func (r *RootFs) ReadlinkIfPossible(path string) (target string, err error) {
+	err = run("readlink", path, func(name string) (err error) {
+		target, err = r.root.Readlink(name)
+		return err
+	})
+	return target, err
 }
 
 // Chmod changes the mode of a file or directory, not through a link. It works

@@ -176,11 +176,8 @@ func (h *Host) ReadSlot(path string) (SlotState, []byte, time.Time, error) {
 		return SlotMissing, nil, time.Time{}, failed(err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	_, info, err := h.examine(f, path)
 	if err != nil {
-		return SlotMissing, nil, time.Time{}, failed(err)
-	}
-	if _, err := h.describe(path, info); err != nil {
 		return SlotMissing, nil, time.Time{}, err
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxSlot))

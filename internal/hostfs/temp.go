@@ -58,22 +58,41 @@ func (h *Host) createTemp(target string) (afero.File, string, error) {
 }
 
 // stage writes a file beside target that a rename can put in its place:
-// complete, with owner and mode, and synced. On an error it leaves nothing.
+// complete, with owner, mode, and what keeps names of the file at target, and
+// synced. On an error it leaves nothing.
 func (h *Host) stage(target string, content []byte, a Attributes) (temp string, err error) {
+	kept, err := h.xattrs(target)
+	if err != nil {
+		return "", err
+	}
+	return h.stageWith(target, content, a, kept)
+}
+
+// stageWith is stage with given attributes to keep; nil are those of a file
+// that is new.
+func (h *Host) stageWith(target string, content []byte, a Attributes, kept map[string][]byte) (temp string, err error) {
 	f, temp, err := h.createTemp(target)
 	if err != nil {
 		return "", err
 	}
-	if err := h.fill(f, temp, content, a); err != nil {
+	if err := h.fill(f, temp, content, a, func() error {
+		if kept == nil {
+			return nil
+		}
+		return keep(f, target, kept, a.Mode)
+	}); err != nil {
 		f.Close()
 		return "", also(err, h.removeIfThere(temp))
 	}
 	return temp, nil
 }
 
-func (h *Host) fill(f afero.File, temp string, content []byte, a Attributes) error {
+func (h *Host) fill(f afero.File, temp string, content []byte, a Attributes, keep func() error) error {
 	if _, err := f.Write(content); err != nil {
 		return fmt.Errorf("write %s: %w", temp, err)
+	}
+	if err := keep(); err != nil {
+		return err
 	}
 	// The owner before the mode: until both are right the file stays 0600.
 	if err := h.apply(temp, a); err != nil {

@@ -193,6 +193,19 @@ func (f *Fs) LstatIfPossible(name string) (info os.FileInfo, lstat bool, err err
 	return info, lstat, err
 }
 
+// ReadlinkIfPossible reads a link where Inner can do that.
+func (f *Fs) ReadlinkIfPossible(name string) (target string, err error) {
+	err = f.do("readlink", name, func() (err error) {
+		l, ok := f.Inner.(afero.LinkReader)
+		if !ok {
+			return afero.ErrNoReadlink
+		}
+		target, err = l.ReadlinkIfPossible(name)
+		return err
+	})
+	return target, err
+}
+
 // Chmod changes a mode.
 func (f *Fs) Chmod(name string, mode os.FileMode) error {
 	return f.do("chmod", name, func() error { return f.Inner.Chmod(name, mode) })
