@@ -155,3 +155,31 @@ type HealthError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
+
+// Health is the data of the answer to a health check. Deployed managers parse it
+// strictly: UptimeSeconds must be there, and a CRL's members only with a CRL.
+type Health struct {
+	Status        string `json:"status"`
+	Version       string `json:"version"`
+	UptimeSeconds uint64 `json:"uptime_seconds"`
+	// CRLStatus is valid, expired, or unreadable where the CRL on disk cannot be
+	// loaded and the one before it is in force.
+	CRLStatus string `json:"crl_status,omitempty"`
+	// CRLAgeSeconds counts from the CRL's thisUpdate.
+	CRLAgeSeconds *uint64 `json:"crl_age_seconds,omitempty"`
+	// CRLNextUpdate is as RFC 3339 has it.
+	CRLNextUpdate string `json:"crl_next_update,omitempty"`
+}
+
+// SystemInfo is the data of GET /api/v1/system/info.
+type SystemInfo struct {
+	Hostname      string `json:"hostname"`
+	FQDN          string `json:"fqdn"`
+	MachineID     string `json:"machine_id"`
+	OS            string `json:"os"`
+	OSVersion     string `json:"os_version"`
+	Kernel        string `json:"kernel"`
+	Architecture  string `json:"architecture"`
+	AgentVersion  string `json:"agent_version"`
+	UptimeSeconds uint64 `json:"uptime_seconds"`
+}

@@ -91,10 +91,11 @@ func (d *daemon) checkFiles(f *findings) {
 }
 
 func (d *daemon) checkCertificates(f *findings) {
-	contents, _, err := installed{files: d.enroller.Files, paths: d.paths}.read()
+	on := newInstalled(d.enroller.Files, d.paths)
+	contents, _, err := on.read()
 	var set *served
 	if err == nil {
-		set, err = parse(contents, d.now())
+		set, err = on.load(contents, d.now())
 	}
 	if errors.Is(err, errTaken) && d.wouldEnroll() {
 		// The way of a new host: not ready yet, but nothing is wrong.

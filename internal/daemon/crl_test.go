@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
@@ -31,7 +32,7 @@ func TestATruncatedCRLLetsNobodyIn(t *testing.T) {
 		if err := os.WriteFile(h.path("certs/crl.pem"), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h.logged("the certificates on disk are refused\" error=\"CRL file: malformed: empty")
+		h.logged("stays in force\" error=\"the CRL cannot be loaded: CRL file: malformed: empty")
 		refused("with a blank CRL")
 	}
 	if strings.Contains(h.log.String(), "the CRL is gone") {
@@ -83,5 +84,66 @@ func TestRenewalThatBrokenFilesHoldUpIsToldOf(t *testing.T) {
 	}
 	if !strings.Contains(h.log.String(), "the certificate is not renewed while the files on disk are no set: the certificates cannot serve: CRL file: malformed: empty") {
 		t.Error(h.log)
+	}
+}
+
+// TestField2_16_ACRLThatCannotBeLoaded: at the start no client is served, and
+// log and status say why; nothing enrolls anew for it. While the agent runs, the
+// last list stays in force, also under a new certificate of the same CA.
+func TestField2_16_ACRLThatCannotBeLoaded(t *testing.T) {
+	for name, broken := range map[string]func(h *host) string{
+		"empty":        func(*host) string { return "" },
+		"no PEM":       func(*host) string { return "<html>gateway</html>" },
+		"cut off":      func(h *host) string { c := h.ca.CRL(h.t); return c[:len(c)/2] },
+		"another CA's": func(h *host) string { return pkitest.NewCA(h.t).CRL(h.t) },
+		"too large":    func(h *host) string { return h.ca.CRL(h.t) + strings.Repeat("\n", 64<<20) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			h.install(h.leaf())
+			h.write("certs/crl.pem", broken(h))
+			r := h.start("--enroll", "https://192.0.2.1")
+			s := r.status(func(s status) bool { return s.State == stateIdle })
+			if want := "no client is served: the CRL cannot be loaded"; !strings.HasPrefix(s.Problem, want) {
+				t.Errorf("status has problem %q, want %q", s.Problem, want)
+			}
+			h.logged("no client is served until the CRL can be loaded")
+			h.write("certs/crl.pem", h.ca.CRL(t, h.client.Cert))
+			address := r.listening()
+			h.write("certs/crl.pem", broken(h))
+			r.status(func(s status) bool {
+				return strings.HasPrefix(s.Problem, "the last CRL stays in force") && s.CRL.Revoked == 1
+			})
+			renewed := h.leaf()
+			h.install(renewed)
+			r.status(func(s status) bool { return s.Fingerprint == pki.Fingerprint(renewed.Cert.Raw) })
+			if _, err := ask(address, h.clientTLS()); err == nil {
+				t.Error("a revoked client came in while the CRL could not be loaded")
+			}
+			other := h.clientTLS()
+			other.Certificates = []tls.Certificate{h.ca.Issue(t, pkitest.EKU(x509.ExtKeyUsageClientAuth)).TLS()}
+			if got := healthOf(t, address, other)["crl_status"]; got != "unreadable" {
+				t.Errorf("got crl_status %v, want unreadable", got)
+			}
+		})
+	}
+}
+
+// TestField2_16_LargeCRL: 30,000 entries are more than 1 MiB, and serve.
+func TestField2_16_LargeCRL(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	crl := h.ca.LargeCRL(t, 30_000, h.client.Cert)
+	if len(crl) < 1<<20 {
+		t.Fatalf("a CRL of %d bytes shows nothing", len(crl))
+	}
+	h.write("certs/crl.pem", crl)
+	r := h.start()
+	address := r.listening()
+	if got := r.status(func(s status) bool { return s.CRL != nil }).CRL.Revoked; got != 30_001 {
+		t.Errorf("got %d revoked, want 30001", got)
+	}
+	if _, err := ask(address, h.clientTLS()); err == nil {
+		t.Error("a revoked client came in")
 	}
 }

@@ -275,6 +275,10 @@ func (d *daemon) course(why error) (course, error) {
 		// good set away.
 		d.log.WithError(why).Warn("the installed certificates are not valid yet: waiting until they are; is this host's clock right?")
 		return courseWait, nil
+	case errors.Is(why, errCRL):
+		// A good set is not thrown away for it, and a manager's list heals it.
+		d.log.WithError(why).WithField("hint", contract.HintOf(why)).Error("no client is served until the CRL can be loaded: nobody knows who is revoked")
+		return courseWait, nil
 	case d.opt.url != "":
 		return courseEnroll, nil
 	}

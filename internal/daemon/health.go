@@ -11,11 +11,12 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 )
 
-// handler answers the contract's two health paths; everything in the envelope.
+// handler answers the paths that managers ask; everything in the envelope.
 func (l *listener) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", l.health)
 	mux.HandleFunc("/api/v1/health", l.health)
+	mux.HandleFunc("/api/v1/system/info", l.systemInfo)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		l.answer(w, http.StatusNotFound, nil, &contract.HealthError{Code: "NOT_FOUND", Message: "there is nothing at this path"})
 	})
@@ -46,13 +47,56 @@ func drop(w http.ResponseWriter) {
 }
 
 func (l *listener) health(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		l.answer(w, http.StatusMethodNotAllowed, nil, &contract.HealthError{Code: "METHOD_NOT_ALLOWED", Message: "use GET"})
+	if !l.onlyGet(w, r) {
 		return
 	}
-	l.answer(w, http.StatusOK, map[string]string{"status": "healthy", "version": l.version}, nil)
+	now := l.now()
+	h := contract.Health{Status: "healthy", Version: l.version, UptimeSeconds: seconds(time.Since(l.started))}
+	if set := l.set.Load(); set != nil && set.crl != nil {
+		age := seconds(now.Sub(set.crl.ThisUpdate))
+		h.CRLStatus, h.CRLAgeSeconds = crlCondition(set, now), &age
+		if end := set.crl.NextUpdate; !end.IsZero() {
+			h.CRLNextUpdate = end.UTC().Format(time.RFC3339)
+		}
+	}
+	l.answer(w, http.StatusOK, h, nil)
 }
+
+// systemInfo says what this host is, as far as an agent without patch
+// management knows.
+func (l *listener) systemInfo(w http.ResponseWriter, r *http.Request) {
+	if !l.onlyGet(w, r) {
+		return
+	}
+	info := l.host()
+	info.AgentVersion, info.UptimeSeconds = l.version, seconds(time.Since(l.started))
+	l.answer(w, http.StatusOK, info, nil)
+}
+
+func (l *listener) onlyGet(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	w.Header().Set("Allow", "GET, HEAD")
+	l.answer(w, http.StatusMethodNotAllowed, nil, &contract.HealthError{Code: "METHOD_NOT_ALLOWED", Message: "use GET"})
+	return false
+}
+
+// crlCondition is the CRL's state in one word.
+func crlCondition(s *served, now time.Time) string {
+	switch {
+	case s.crlProblem != nil:
+		return "unreadable"
+	case s.crl.OutOfDate(now):
+		return "expired"
+	default:
+		return "valid"
+	}
+}
+
+// seconds is a whole number of seconds, none of them negative, whatever the
+// clock did.
+func seconds(d time.Duration) uint64 { return uint64(max(d, 0) / time.Second) }
 
 func (l *listener) answer(w http.ResponseWriter, status int, data any, problem *contract.HealthError) {
 	raw, err := json.Marshal(data)

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
 )
 
 const (
@@ -29,6 +31,10 @@ type listener struct {
 	now  func() time.Time
 	// version is what health checks tell.
 	version string
+	// started is when the program began.
+	started time.Time
+	// host says what this host is.
+	host func() contract.SystemInfo
 	// set is what is served now; nil where nothing is.
 	set atomic.Pointer[served]
 

@@ -40,7 +40,7 @@ func (a *agent) take() error {
 	}
 	var set *served
 	if err == nil {
-		set, err = parse(files, a.now())
+		set, err = a.installed.load(files, a.now())
 	}
 	switch {
 	case errors.Is(err, errTaken):
@@ -61,7 +61,10 @@ func (a *agent) take() error {
 		a.since = a.now()
 	}
 	a.listener.set.Store(set)
-	if before != nil && before.crlIssuer != nil && set.crlIssuer == nil {
+	if set.crlProblem != nil {
+		a.log.WithError(set.crlProblem).Error("the CRL on disk is refused, the last one that could be loaded stays in force")
+	}
+	if before != nil && before.crl != nil && set.crl == nil {
 		a.log.WithField("path", a.paths.CRL).Warn("the CRL is gone: no client certificate is refused as revoked any more; put the manager's CRL there again")
 	}
 	if before != nil {

@@ -13,12 +13,13 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/identity"
 )
 
 // agent is the daemon while it runs: everything here belongs to its one loop.
 type agent struct {
 	*daemon
-	installed installed
+	installed *installed
 	listener  *listener
 	door      *door
 	status    statusFile
@@ -27,6 +28,8 @@ type agent struct {
 	// taken up.
 	state string
 	since time.Time
+	// why says, for a person, why the agent is idle.
+	why string
 	// serving and refused are digests of the files in service, and of those
 	// that were found wanting last. The latter are judged at every look, since
 	// time may heal them, and are told of once.
@@ -52,11 +55,28 @@ func (d *daemon) newAgent() *agent {
 	door := newDoor(d.env.LookupIP, d.log)
 	return &agent{
 		daemon:    d,
-		installed: installed{files: d.enroller.Files, paths: d.paths},
+		installed: newInstalled(d.enroller.Files, d.paths),
 		door:      door,
-		listener:  &listener{door: door, log: newSparse(d.log), now: d.now, version: d.env.Version},
-		status:    statusFile{files: d.enroller.Files, path: d.opt.statusFile},
-		enrolled:  make(chan *enroll.Result, 1),
+		listener: &listener{
+			door: door, log: newSparse(d.log), now: d.now, version: d.env.Version, started: time.Now(),
+			host: sync.OnceValue(d.hostInfo),
+		},
+		status:   statusFile{files: d.enroller.Files, path: d.opt.statusFile},
+		enrolled: make(chan *enroll.Result, 1),
+	}
+}
+
+// hostInfo finds out what this host is, as far as that can be told.
+func (d *daemon) hostInfo() contract.SystemInfo {
+	ctx, cancel := context.WithTimeout(context.Background(), resolveWithin)
+	defer cancel()
+	host, _, err := d.enroller.Identity.Gather(ctx, identity.Options{})
+	if err != nil {
+		d.log.WithError(err).Debug("what this host is cannot be told in full")
+	}
+	return contract.SystemInfo{
+		Hostname: host.Hostname, FQDN: host.FQDN, MachineID: host.MachineID,
+		OS: host.OS.Name, OSVersion: host.OS.Version, Kernel: host.OS.Kernel, Architecture: host.OS.Architecture,
 	}
 }
 
@@ -93,7 +113,7 @@ func (a *agent) begin(ctx context.Context) error {
 	case next == courseListen:
 		return a.listen(ctx)
 	case next == courseWait:
-		a.rest("waiting for valid certificates")
+		a.rest(waitingFor(why))
 		return nil
 	}
 	if !errors.Is(why, errTaken) {
@@ -191,9 +211,17 @@ func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
 	return a.listen(ctx)
 }
 
+// waitingFor says why the agent does not listen.
+func waitingFor(why error) string {
+	if errors.Is(why, errCRL) {
+		return fmt.Sprintf("no client is served: %v", why)
+	}
+	return "waiting for valid certificates"
+}
+
 // rest is the state without certificates: alive, and watching for some.
 func (a *agent) rest(why string) {
-	a.state = stateIdle
+	a.state, a.why = stateIdle, why
 	a.writeStatus()
 	a.tellSystemd("READY=1", statusLine("%s", why))
 }
@@ -227,7 +255,7 @@ func (a *agent) renewFromNowOn(ctx context.Context) {
 
 func (s *served) fields() logrus.Fields {
 	return logrus.Fields{
-		"fingerprint": s.facts.Fingerprint, "not_after": s.facts.NotAfter.Format(time.RFC3339), "revoked": len(s.revoked),
+		"fingerprint": s.facts.Fingerprint, "not_after": s.facts.NotAfter.Format(time.RFC3339), "revoked": s.revoked(),
 	}
 }
 
@@ -238,9 +266,16 @@ func (a *agent) listeningStatus() string {
 
 func (a *agent) writeStatus() {
 	s := status{PID: os.Getpid(), Version: a.env.Version, State: a.state, Whitelist: a.door.entries()}
+	if a.state == stateIdle {
+		s.Problem = a.why
+	}
 	if set := a.listener.set.Load(); set != nil && a.listener.listening() {
 		since, notAfter := a.since.UTC(), set.facts.NotAfter
 		s.Listen, s.Fingerprint, s.Since, s.NotAfter = a.listener.addr.String(), set.facts.Fingerprint, &since, &notAfter
+		s.CRL = statusOfCRL(set)
+		if set.crlProblem != nil {
+			s.Problem = fmt.Sprintf("the last CRL stays in force: %v", set.crlProblem)
+		}
 	}
 	if err := a.status.write(s); err != nil {
 		a.log.WithError(err).Warn("the status file was not written")

@@ -27,10 +27,12 @@ type served struct {
 	certificate tls.Certificate
 	roots       *x509.CertPool
 	facts       pki.Facts
-	// crlIssuer is the raw name of who signed the CRL; revoked holds the
-	// serial numbers in it.
-	crlIssuer []byte
-	revoked   map[string]bool
+	// ca is the CA's certificate as DER: who a CRL must be signed by.
+	ca []byte
+	// crl is nil where there is none, and crlProblem says why one that is on
+	// disk is not the one in force.
+	crl        *pki.CRL
+	crlProblem error
 	// warnings are what is not quite right with the set.
 	warnings []string
 }
@@ -40,17 +42,17 @@ func newServed(set *pki.Set) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &served{
-		certificate: certificate, roots: x509.NewCertPool(), facts: pki.FactsOf(set.Server), revoked: map[string]bool{},
-	}
+	s := &served{certificate: certificate, roots: x509.NewCertPool(), facts: pki.FactsOf(set.Server), ca: set.CA.Raw}
 	s.roots.AddCert(set.CA)
-	if set.CRL != nil {
-		s.crlIssuer = bytes.Clone(set.CRL.RawIssuer)
-		for _, entry := range set.CRL.RevokedCertificateEntries {
-			s.revoked[string(entry.SerialNumber.Bytes())] = true
-		}
-	}
 	return s, nil
+}
+
+// revoked is how many certificates the CRL lists.
+func (s *served) revoked() int {
+	if s.crl == nil {
+		return 0
+	}
+	return s.crl.Revoked()
 }
 
 // judge holds a client's certificates against the CA and its CRL. It does not
@@ -81,8 +83,11 @@ func (s *served) judge(peer []*x509.Certificate, now time.Time) error {
 // revokes looks a chain up in the CRL, by the rule of package pki: the leaf's
 // serial counts whoever issued it, since a manager may keep one list for all.
 func (s *served) revokes(chain []*x509.Certificate) bool {
+	if s.crl == nil {
+		return false
+	}
 	for i, c := range chain[:len(chain)-1] {
-		if s.revoked[string(c.SerialNumber.Bytes())] && (i == 0 || bytes.Equal(c.RawIssuer, s.crlIssuer)) {
+		if s.crl.Lists(c.SerialNumber) && (i == 0 || bytes.Equal(c.RawIssuer, s.crl.RawIssuer)) {
 			return true
 		}
 	}
@@ -93,42 +98,45 @@ func (s *served) revokes(chain []*x509.Certificate) bool {
 type installed struct {
 	files *hostfs.Host
 	paths config.Paths
+	crls  crlFile
+}
+
+func newInstalled(files *hostfs.Host, paths config.Paths) *installed {
+	return &installed{files: files, paths: paths, crls: crlFile{files: files, path: paths.CRL}}
 }
 
 // errTaken says that there is no certificate set any more, or none yet.
 var errTaken = errors.New("certificate, key or CA is missing")
 
-// read returns the files of the set and a digest over them, or over what is
-// wrong with them.
-func (i installed) read() (files [4]hostfs.File, digest [sha256.Size]byte, err error) {
+// read returns the files of the set but for the CRL, and a digest over all, or
+// over what is wrong with them.
+func (i *installed) read() (files [3]hostfs.File, digest [sha256.Size]byte, err error) {
 	sum := sha256.New()
-	for n, path := range []string{i.paths.CACert, i.paths.ServerCert, i.paths.ServerKey, i.paths.CRL} {
+	for n, path := range []string{i.paths.CACert, i.paths.ServerCert, i.paths.ServerKey} {
 		if files[n], err = i.files.Read(path); err != nil {
 			return files, sha256.Sum256([]byte(err.Error())), err
 		}
 		fmt.Fprintf(sum, "%v %d\n", files[n].Exists, len(files[n].Content))
 		sum.Write(files[n].Content)
 	}
+	sum.Write(i.crls.look())
 	return files, [sha256.Size]byte(sum.Sum(nil)), nil
 }
 
-// parse makes a set that can be served of files, or says why not. One whose own
+// load makes a set that can be served of files, or says why not. One whose own
 // certificate its CRL lists is served on, with a warning: clients decide about
 // it, and the CRL's other entries must not wait.
-func parse(files [4]hostfs.File, now time.Time) (*served, error) {
-	ca, cert, key, crl := files[0], files[1], files[2], files[3]
+func (i *installed) load(files [3]hostfs.File, now time.Time) (*served, error) {
+	ca, cert, key := files[0], files[1], files[2]
 	if !ca.Exists || !cert.Exists || !key.Exists {
 		return nil, errTaken
 	}
-	set, err := pki.ParseFiles(ca.Content, cert.Content, key.Content, crl.Content)
+	set, err := pki.ParseFiles(ca.Content, cert.Content, key.Content, nil)
 	if err != nil {
 		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
 	}
 	warnings, err := set.Verify(pki.VerifyOptions{Now: now})
-	switch {
-	case errors.Is(err, pki.ErrRevoked):
-		warnings = append(warnings, err.Error())
-	case err != nil:
+	if err != nil {
 		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
 	}
 	if key.Mode.Perm()&0o007 != 0 {
@@ -137,6 +145,15 @@ func parse(files [4]hostfs.File, now time.Time) (*served, error) {
 	s, err := newServed(set)
 	if err != nil {
 		return nil, contract.Errorf(contract.CodeBundleInvalid, "%s and %s: %w", cert.Path, key.Path, err)
+	}
+	if s.crl, s.crlProblem, err = i.crls.load(set.CA); err != nil {
+		return nil, err
+	}
+	if set.CRL = s.crl; set.CRL != nil {
+		if err := set.CheckRevocation(); err != nil {
+			warnings = append(warnings, err.Error())
+		}
+		warnings = append(warnings, s.crl.Warnings("CRL file", now)...)
 	}
 	s.warnings = warnings
 	return s, nil

@@ -23,7 +23,34 @@ type status struct {
 	Fingerprint string     `json:"fingerprint,omitempty"`
 	Since       *time.Time `json:"since,omitempty"`
 	NotAfter    *time.Time `json:"not_after,omitempty"`
-	Whitelist   []string   `json:"whitelist"`
+	// Problem is what keeps the daemon from serving, or from serving by what is
+	// on disk.
+	Problem string `json:"problem,omitempty"`
+	// CRL is the list in force; absent where there is none.
+	CRL       *crlStatus `json:"crl,omitempty"`
+	Whitelist []string   `json:"whitelist"`
+}
+
+// crlStatus is the CRL in force.
+type crlStatus struct {
+	Number     string     `json:"number,omitempty"`
+	ThisUpdate time.Time  `json:"this_update"`
+	NextUpdate *time.Time `json:"next_update,omitempty"`
+	Revoked    int        `json:"revoked"`
+}
+
+func statusOfCRL(s *served) *crlStatus {
+	if s.crl == nil {
+		return nil
+	}
+	c := &crlStatus{ThisUpdate: s.crl.ThisUpdate.UTC(), Revoked: s.crl.Revoked()}
+	if s.crl.Number != nil {
+		c.Number = s.crl.Number.String()
+	}
+	if end := s.crl.NextUpdate.UTC(); !end.IsZero() {
+		c.NextUpdate = &end
+	}
+	return c
 }
 
 // The states of the daemon.

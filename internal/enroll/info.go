@@ -157,6 +157,7 @@ func (r *run) service(path string, info *Info) json.RawMessage {
 	}
 	var status struct {
 		Fingerprint string `json:"fingerprint"`
+		Problem     string `json:"problem"`
 	}
 	if json.Unmarshal(file.Content, &status) != nil {
 		problem("%s is not the daemon's status: it is no JSON", path)
@@ -164,6 +165,9 @@ func (r *run) service(path string, info *Info) json.RawMessage {
 	}
 	if c := info.Certificates; c != nil && status.Fingerprint != "" && status.Fingerprint != c.Server.Fingerprint {
 		problem("the daemon serves another certificate (SHA-256 %s) than the installed one; reload it", status.Fingerprint)
+	}
+	if status.Problem != "" {
+		problem("the agent says: %s", status.Problem)
 	}
 	return file.Content
 }

@@ -36,6 +36,7 @@
 package hostfs
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -50,9 +51,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxFile is the size that Read accepts: nothing that enrollment reads or
-// writes comes near it, and a hostile file must not fill the memory.
-const MaxFile = 1 << 20
+// MaxFile is the size that Read accepts: whitelists and CRLs of large fleets
+// take megabytes, and a hostile file must not fill the memory.
+const MaxFile = 64 << 20
 
 // Keep leaves, as a UID or GID, the owner or group as it is.
 const Keep = -1
@@ -118,33 +119,49 @@ func hash(content []byte) string {
 // is no error; a link, FIFO, directory or device is one, and so is a file
 // larger than MaxFile.
 func (h *Host) Read(path string) (File, error) {
+	f, file, err := h.Open(path)
+	if err != nil || !file.Exists {
+		return file, err
+	}
+	defer f.Close()
+	size := int64(0)
+	if info, err := f.Stat(); err == nil {
+		size = min(info.Size(), MaxFile)
+	}
+	// The size beforehand, so that a large file is not copied as it grows.
+	content := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	if _, err = content.ReadFrom(io.LimitReader(f, MaxFile+1)); err != nil {
+		return File{}, failed(fmt.Errorf("read %s: %w", path, err))
+	}
+	if content.Len() > MaxFile {
+		return File{}, refuse("move it away", "%s is larger than %d bytes", path, MaxFile)
+	}
+	file.Content = content.Bytes()
+	return file, nil
+}
+
+// Open is Read for a caller that takes the content in parts, and bounds it. A
+// missing file has Exists false, and nothing to close.
+func (h *Host) Open(path string) (afero.File, File, error) {
 	// Looked at before it is opened: opening a device can do something.
 	if file, err := h.Stat(path); err == nil && !file.Exists {
-		return file, nil
+		return nil, file, nil
 	} else if err != nil {
-		return File{}, h.why(path, err)
+		return nil, File{}, h.why(path, err)
 	}
 	// O_NONBLOCK: opening a FIFO must not wait for a writer.
 	f, err := h.open(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return File{Path: path}, nil
+		return nil, File{Path: path}, nil
 	}
 	if err != nil {
-		return File{}, h.why(path, err)
+		return nil, File{}, h.why(path, err)
 	}
-	defer f.Close()
 	file, _, err := h.examine(f, path)
 	if err != nil {
-		return File{}, err
+		return nil, File{}, errors.Join(err, f.Close())
 	}
-	file.Content, err = io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return File{}, failed(fmt.Errorf("read %s: %w", path, err))
-	}
-	if len(file.Content) > MaxFile {
-		return File{}, refuse("move it away", "%s is larger than %d bytes", path, MaxFile)
-	}
-	return file, nil
+	return f, file, nil
 }
 
 // why says more of a failure: what is wrong with the way to a file explains it

@@ -230,7 +230,7 @@ func TestRefusedBundles(t *testing.T) {
 			b.CRLPEM = pemOf("X509 CRL", append(derOf(t, b.CRLPEM), 0))
 		}, pki.ErrMalformed, "crl_pem"},
 		{"a CRL that is not DER", func(b *contract.PkiBundle) { b.CRLPEM = pemOf("X509 CRL", []byte("hello")) }, pki.ErrMalformed, "crl_pem"},
-		{"a CRL too large", func(b *contract.PkiBundle) { b.CRLPEM += strings.Repeat("\n", 1<<20) }, pki.ErrMalformed, "crl_pem"},
+		{"a CRL too large", func(b *contract.PkiBundle) { b.CRLPEM += strings.Repeat("\n", 64<<20) }, pki.ErrMalformed, "crl_pem"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := good

@@ -3,87 +3,138 @@ package pki
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"math/big"
 	"time"
 )
 
-func parseCRL(name string, data []byte, how strictness) (*x509.RevocationList, error) {
-	blocks, err := splitPEM(name, data, how, maxCRLBytes, 1)
+// CRL is a revocation list. Its entries are streamed into their serial numbers:
+// as the standard library's records a million of them would take 600 MB.
+type CRL struct {
+	Number                 *big.Int
+	ThisUpdate, NextUpdate time.Time
+	// RawIssuer is the name of who signed it, as DER.
+	RawIssuer []byte
+
+	// partial says that a critical extension changes what the list covers, as
+	// that of a delta list does (RFC 5280, 5.2).
+	partial bool
+	// head is the list without its entries, but with the bytes that were signed.
+	head *x509.RevocationList
+	// entries is the DER of the entries.
+	entries []byte
+	serials serials
+}
+
+// ReadCRL reads one CRL as PEM, text around it aside. name is what errors call
+// it.
+func ReadCRL(name string, from io.Reader) (*CRL, error) {
+	return readCRL(name, from, lenient)
+}
+
+func readCRL(name string, from io.Reader, how strictness) (*CRL, error) {
+	der, err := readCRLBlock(name, from, how)
 	if err != nil {
 		return nil, err
 	}
-	b := blocks[0]
-	if b.Type != typeCRL || len(b.Headers) != 0 {
-		return nil, fmt.Errorf("%s: %w: the PEM block is not a plain %s", name, ErrMalformed, typeCRL)
-	}
-	crl, err := x509.ParseRevocationList(b.Bytes)
+	crl, err := parseCRL(der)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: the CRL can't be read: %s", name, ErrMalformed, printable(err.Error(), maxText))
 	}
 	// Go's parser overlooks what follows the list.
-	if len(crl.Raw) != len(b.Bytes) {
+	if len(crl.head.Raw) != len(der) {
 		return nil, fmt.Errorf("%s: %w: data follows the CRL", name, ErrMalformed)
 	}
 	return crl, nil
 }
 
-// checkCRLIssuer holds a CRL against the CA, RFC 5280 6.3.3 (f) and (g).
-func checkCRLIssuer(crl *x509.RevocationList, ca *x509.Certificate) error {
-	if err := checkSignatureAlgorithm(crl.SignatureAlgorithm); err != nil {
+// Revoked is how many certificates the list holds.
+func (c *CRL) Revoked() int { return c.serials.len() }
+
+// Lists reports whether a serial number is on the list.
+func (c *CRL) Lists(serial *big.Int) bool { return c.serials.has(derInteger(serial)) }
+
+// PEM is the list encoded anew; nil after Forget.
+func (c *CRL) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: typeCRL, Bytes: c.head.Raw})
+}
+
+// SHA256 is the fingerprint of the list.
+func (c *CRL) SHA256() string { return Fingerprint(c.head.Raw) }
+
+// Forget lets go of the bytes that the list came as. The serial numbers stay:
+// that is all that judging certificates takes once the signature was checked.
+func (c *CRL) Forget() {
+	c.RawIssuer = bytes.Clone(c.RawIssuer)
+	c.head, c.entries = nil, nil
+}
+
+// CheckIssuer holds a CRL against the CA, RFC 5280 6.3.3 (f) and (g).
+func (c *CRL) CheckIssuer(ca *x509.Certificate) error {
+	if err := checkSignatureAlgorithm(c.head.SignatureAlgorithm); err != nil {
 		return err
 	}
-	if !bytes.Equal(crl.RawIssuer, ca.RawSubject) {
+	if !bytes.Equal(c.RawIssuer, ca.RawSubject) {
 		return fmt.Errorf("%w: issued by another CA", ErrUntrusted)
 	}
 	if ca.KeyUsage != 0 && ca.KeyUsage&x509.KeyUsageCRLSign == 0 {
 		return fmt.Errorf("%w: the CA's key usage does not allow it to sign CRLs", ErrUntrusted)
 	}
-	if err := crl.CheckSignatureFrom(ca); err != nil {
+	if err := c.head.CheckSignatureFrom(ca); err != nil {
 		return fmt.Errorf("%w: not signed by the CA", ErrUntrusted)
 	}
 	return nil
 }
 
-// checkRevocation looks the set's certificates up. A serial counts whoever of
-// the chain issued it: a manager may keep one list for all that it issues.
-func (s *Set) checkRevocation() error {
-	for _, e := range s.CRL.RevokedCertificateEntries {
-		if e.SerialNumber.Cmp(s.Server.SerialNumber) == 0 {
-			return fmt.Errorf("%s: %w by %s since %s", s.names.server, ErrRevoked, s.names.crl, stamp(e.RevocationTime))
+// since says when a listed certificate was revoked, as far as that was kept.
+func (c *CRL) since(serial *big.Int) (since string) {
+	want := derInteger(serial)
+	_ = eachEntry(c.entries, func(got []byte, at time.Time) {
+		if bytes.Equal(got, want) {
+			since = " since " + stamp(at)
 		}
-		for _, c := range s.Intermediates {
-			if e.SerialNumber.Cmp(c.SerialNumber) == 0 && bytes.Equal(c.RawIssuer, s.CRL.RawIssuer) {
-				return fmt.Errorf("an intermediate of %s: %w by %s since %s", s.names.server, ErrRevoked, s.names.crl, stamp(e.RevocationTime))
-			}
+	})
+	return since
+}
+
+// CheckRevocation looks the set's certificates up. A serial counts whoever of
+// the chain issued it: a manager may keep one list for all that it issues.
+func (s *Set) CheckRevocation() error {
+	if serial := s.Server.SerialNumber; s.CRL.Lists(serial) {
+		return fmt.Errorf("%s: %w by %s%s", s.names.server, ErrRevoked, s.names.crl, s.CRL.since(serial))
+	}
+	for _, c := range s.Intermediates {
+		if s.CRL.Lists(c.SerialNumber) && bytes.Equal(c.RawIssuer, s.CRL.RawIssuer) {
+			return fmt.Errorf("an intermediate of %s: %w by %s%s", s.names.server, ErrRevoked, s.names.crl, s.CRL.since(c.SerialNumber))
 		}
 	}
 	return nil
 }
 
-// crlWarnings tells why the absence of a certificate from the CRL may mean
+// Warnings tells why the absence of a certificate from the CRL may mean
 // little.
-func (s *Set) crlWarnings(now time.Time) []string {
+func (c *CRL) Warnings(name string, now time.Time) []string {
 	var warnings []string
-	if end := s.CRL.NextUpdate; !end.IsZero() && now.After(end) {
-		warnings = append(warnings, fmt.Sprintf("%s is out of date since %s", s.names.crl, stamp(end)))
+	if c.OutOfDate(now) {
+		warnings = append(warnings, fmt.Sprintf("%s is out of date since %s", name, stamp(c.NextUpdate)))
 	}
-	if begin := s.CRL.ThisUpdate; begin.After(now.Add(ClockTolerance)) {
-		warnings = append(warnings, fmt.Sprintf("%s is dated %s, which is still to come", s.names.crl, stamp(begin)))
+	if begin := c.ThisUpdate; begin.After(now.Add(ClockTolerance)) {
+		warnings = append(warnings, fmt.Sprintf("%s is dated %s, which is still to come", name, stamp(begin)))
 	}
-	// Such an extension, a delta list's say, changes what the list covers
-	// (RFC 5280, 5.2).
-	for _, e := range s.CRL.Extensions {
-		if e.Critical {
-			warnings = append(warnings, s.names.crl+" has a critical extension and may not cover every certificate")
-			break
-		}
+	if c.partial {
+		warnings = append(warnings, name+" has a critical extension and may not cover every certificate")
 	}
 	return warnings
 }
 
+// OutOfDate reports whether a newer list was due before now.
+func (c *CRL) OutOfDate(now time.Time) bool { return !c.NextUpdate.IsZero() && now.After(c.NextUpdate) }
+
 // CRLSignedBy says whether crlPEM is a CRL that ca issued and signed, current
 // or not.
 func CRLSignedBy(crlPEM []byte, ca *x509.Certificate) bool {
-	crl, err := parseCRL("CRL", crlPEM, lenient)
-	return err == nil && checkCRLIssuer(crl, ca) == nil
+	crl, err := ReadCRL("CRL", bytes.NewReader(crlPEM))
+	return err == nil && crl.CheckIssuer(ca) == nil
 }

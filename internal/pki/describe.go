@@ -71,15 +71,15 @@ func DescribeCRL(pemBytes []byte) string {
 	if blank(pemBytes) {
 		return ""
 	}
-	crl, err := parseCRL("", pemBytes, lenient)
+	crl, err := ReadCRL("", bytes.NewReader(pemBytes))
 	if err != nil {
 		return "not a readable CRL\n"
 	}
 	var out strings.Builder
-	if !bytes.Equal(pemBytes, pem.EncodeToMemory(&pem.Block{Type: typeCRL, Bytes: crl.Raw})) {
+	if !bytes.Equal(pemBytes, crl.PEM()) {
 		out.WriteString(otherBytes)
 	}
-	fmt.Fprintf(&out, "issuer: %s\n", printable(crl.Issuer.String(), maxText))
+	fmt.Fprintf(&out, "issuer: %s\n", printable(crl.head.Issuer.String(), maxText))
 	if crl.Number != nil {
 		fmt.Fprintf(&out, "number: %s\n", printable(crl.Number.Text(16), maxText))
 	}
@@ -87,6 +87,6 @@ func DescribeCRL(pemBytes []byte) string {
 	if !crl.NextUpdate.IsZero() {
 		fmt.Fprintf(&out, "next_update: %s\n", stamp(crl.NextUpdate))
 	}
-	fmt.Fprintf(&out, "revoked: %d\nfingerprint: %s\n", len(crl.RevokedCertificateEntries), Fingerprint(crl.Raw))
+	fmt.Fprintf(&out, "revoked: %d\nfingerprint: %s\n", crl.Revoked(), crl.SHA256())
 	return out.String()
 }

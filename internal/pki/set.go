@@ -11,8 +11,8 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"time"
@@ -51,7 +51,7 @@ var (
 const (
 	maxCertsBytes    = 256 << 10
 	maxKeyBytes      = 16 << 10
-	maxCRLBytes      = 1 << 20
+	maxCRLBytes      = 64 << 20
 	maxIntermediates = 16
 	// maxServerBlocks: the leaf, its intermediates, and a root that is dropped.
 	maxServerBlocks = 1 + maxIntermediates + 1
@@ -71,7 +71,7 @@ type Set struct {
 	// Chain is what a bundle's ca_chain holds, as it came.
 	Chain []*x509.Certificate
 	// CRL is nil where there is none.
-	CRL *x509.RevocationList
+	CRL *CRL
 
 	// The files to write: the DER that was understood, encoded anew, the key
 	// as PKCS#8. CRLPEM is empty where there is no CRL.
@@ -139,10 +139,10 @@ func (s *Set) parse(how strictness, ca, server, key, chain, crl []byte) error {
 		return err
 	}
 	if crl != nil {
-		if s.CRL, err = parseCRL(s.names.crl, crl, how); err != nil {
+		if s.CRL, err = readCRL(s.names.crl, bytes.NewReader(crl), how); err != nil {
 			return err
 		}
-		s.CRLPEM = pem.EncodeToMemory(&pem.Block{Type: typeCRL, Bytes: s.CRL.Raw})
+		s.CRLPEM = s.CRL.PEM()
 	}
 	s.CAPEM = certsPEM(s.CA)
 	s.ServerPEM = certsPEM(append([]*x509.Certificate{s.Server}, s.Intermediates...)...)

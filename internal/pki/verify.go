@@ -54,10 +54,10 @@ func (s *Set) Verify(o VerifyOptions) (warnings []string, err error) {
 		return nil, err
 	}
 	if s.CRL != nil {
-		if err := checkCRLIssuer(s.CRL, s.CA); err != nil {
+		if err := s.CRL.CheckIssuer(s.CA); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.names.crl, err)
 		}
-		if err := s.checkRevocation(); err != nil {
+		if err := s.CheckRevocation(); err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +71,7 @@ func (s *Set) Verify(o VerifyOptions) (warnings []string, err error) {
 	}
 	warnings = append(warnings, s.expiryWarnings(o.Now)...)
 	if s.CRL != nil {
-		warnings = append(warnings, s.crlWarnings(o.Now)...)
+		warnings = append(warnings, s.CRL.Warnings(s.names.crl, o.Now)...)
 	}
 	return warnings, nil
 }

@@ -401,6 +401,30 @@ service:
       description: The end of that certificate's validity, in UTC.
       type: str
       sample: "2027-11-23T18:03:00Z"
+    problem:
+      description: What keeps it from serving, or from serving by what is on disk. Absent where nothing does.
+      type: str
+      sample: "the last CRL stays in force: the CRL cannot be loaded: CRL file: malformed: empty"
+    crl:
+      description: The CRL in force. Absent where there is none.
+      type: dict
+      contains:
+        number:
+          description: Its number.
+          type: str
+          sample: "42"
+        this_update:
+          description: When it was issued, in UTC.
+          type: str
+          sample: "2026-11-23T18:03:00Z"
+        next_update:
+          description: When the next one is due, in UTC.
+          type: str
+          sample: "2026-11-24T18:03:00Z"
+        revoked:
+          description: How many certificates it lists.
+          type: int
+          sample: 3
     whitelist:
       description: The entries of the whitelist that it goes by.
       type: list

@@ -8,10 +8,13 @@
 package pkitest
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
 	"testing"
@@ -118,4 +121,57 @@ func caTemplate(name string) *x509.Certificate {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
+}
+
+// LargeCRL makes a revocation list of count made-up serial numbers and of the
+// given certificates, current for a week. The standard library would need
+// gigabytes for it.
+func (ca *CA) LargeCRL(t testing.TB, count int, revoked ...*x509.Certificate) string {
+	t.Helper()
+	block, _ := pem.Decode([]byte(ca.CRL(t, revoked...)))
+	var list struct {
+		TBS       asn1.RawValue
+		Algorithm asn1.RawValue
+		Signature asn1.BitString
+	}
+	var fields []asn1.RawValue
+	_, err := asn1.Unmarshal(block.Bytes, &list)
+	if err == nil {
+		_, err = asn1.Unmarshal(list.TBS.FullBytes, &fields)
+	}
+	if err != nil {
+		t.Fatalf("take a CRL apart: %v", err)
+	}
+	var known []byte
+	if len(revoked) > 0 {
+		known, fields = fields[5].Bytes, append(fields[:5:5], fields[6:]...)
+	}
+	entries := make([]byte, 0, 37*count+len(known))
+	for i := range count {
+		sum := sha256.Sum256([]byte{byte(i), byte(i >> 8), byte(i >> 16)})
+		entries = append(entries, 0x30, 2+16+15, 0x02, 16, 0x01)
+		entries = append(append(entries, sum[:15]...), "\x17\x0d260101000000Z"...)
+	}
+	sequence := func(content ...[]byte) []byte {
+		der, err := asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: bytes.Join(content, nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	var before []byte
+	for _, f := range fields[:5] {
+		before = append(before, f.FullBytes...)
+	}
+	tbs := sequence(before, sequence(entries, known), fields[5].FullBytes)
+	digest := sha256.Sum256(tbs)
+	signature, err := ca.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bits, err := asn1.Marshal(asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: sequence(tbs, list.Algorithm.FullBytes, bits)}))
 }

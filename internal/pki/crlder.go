@@ -1,0 +1,161 @@
+package pki
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"math/big"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+var errCRL = errors.New("malformed crl")
+
+// parseCRL accepts what x509.ParseRevocationList accepts: that parser is given
+// the list without its entries, and these are walked here by its rules.
+func parseCRL(der []byte) (*CRL, error) {
+	p, ok := cutEntries(der)
+	if !ok {
+		return nil, errCRL
+	}
+	head, err := x509.ParseRevocationList(p.withoutEntries())
+	if err != nil {
+		return nil, err
+	}
+	head.RawTBSRevocationList, head.Raw = p.tbs, der[:len(der)-trailing(der)]
+	c := &CRL{
+		Number: head.Number, ThisUpdate: head.ThisUpdate, NextUpdate: head.NextUpdate, RawIssuer: head.RawIssuer,
+		head: head, entries: p.entries,
+		partial: slices.ContainsFunc(head.Extensions, func(e pkix.Extension) bool { return e.Critical }),
+	}
+	count := 0
+	if err := eachEntry(p.entries, func([]byte, time.Time) { count++ }); err != nil {
+		return nil, err
+	}
+	c.serials = makeSerials(count)
+	_ = eachEntry(p.entries, func(serial []byte, _ time.Time) { c.serials.add(serial) })
+	c.serials.sort()
+	return c, nil
+}
+
+// crlParts are a CRL taken apart (RFC 5280, 5.1).
+type crlParts struct {
+	// tbs is the signed part: what stands before its entries, the entries and
+	// what stands after them. outer is what follows the signed part.
+	tbs, before, entries, after, outer cryptobyte.String
+}
+
+// cutEntries judges no more than what it takes to find the entries.
+func cutEntries(der []byte) (p crlParts, ok bool) {
+	input := cryptobyte.String(der)
+	if !input.ReadASN1(&p.outer, cryptobyte_asn1.SEQUENCE) || !p.outer.ReadASN1Element(&p.tbs, cryptobyte_asn1.SEQUENCE) {
+		return p, false
+	}
+	var content, skipped cryptobyte.String
+	signed := p.tbs
+	if !signed.ReadASN1(&content, cryptobyte_asn1.SEQUENCE) {
+		return p, false
+	}
+	p.after = content
+	// version, signature, issuer, thisUpdate
+	for range 4 {
+		if !p.after.ReadAnyASN1Element(&skipped, new(cryptobyte_asn1.Tag)) {
+			return p, false
+		}
+	}
+	if p.after.PeekASN1Tag(cryptobyte_asn1.GeneralizedTime) || p.after.PeekASN1Tag(cryptobyte_asn1.UTCTime) {
+		if !p.after.ReadAnyASN1Element(&skipped, new(cryptobyte_asn1.Tag)) {
+			return p, false
+		}
+	}
+	p.before = content[:len(content)-len(p.after)]
+	return p, p.after.ReadOptionalASN1(&p.entries, nil, cryptobyte_asn1.SEQUENCE)
+}
+
+func (p crlParts) withoutEntries() []byte {
+	sequence := func(content ...[]byte) []byte {
+		// It fails for no bytes.
+		der, _ := asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: slices.Concat(content...)})
+		return der
+	}
+	return sequence(sequence(p.before, p.after), p.outer)
+}
+
+// trailing is how many bytes follow the list.
+func trailing(der []byte) int {
+	input := cryptobyte.String(der)
+	var list cryptobyte.String
+	_ = input.ReadASN1Element(&list, cryptobyte_asn1.SEQUENCE)
+	return len(input)
+}
+
+// eachEntry walks the entries of a CRL as x509.ParseRevocationList does, and
+// gives the content octets of each serial number.
+func eachEntry(entries []byte, do func(serial []byte, at time.Time)) error {
+	for rest := cryptobyte.String(entries); !rest.Empty(); {
+		var entry, serial, extensions cryptobyte.String
+		var present bool
+		if !rest.ReadASN1(&entry, cryptobyte_asn1.SEQUENCE) {
+			return errCRL
+		}
+		if !readInteger(&entry, &serial) {
+			return errors.New("malformed serial number")
+		}
+		at, ok := readTime(&entry)
+		if !ok {
+			return errors.New("malformed revocation time")
+		}
+		if !entry.ReadOptionalASN1(&extensions, &present, cryptobyte_asn1.SEQUENCE) || !checkEntryExtensions(extensions) {
+			return errors.New("malformed extension of an entry")
+		}
+		do(serial, at)
+	}
+	return nil
+}
+
+// readInteger reads an INTEGER in its shortest form (X.690, 8.3.2).
+func readInteger(from, content *cryptobyte.String) bool {
+	if !from.ReadASN1(content, cryptobyte_asn1.INTEGER) || len(*content) == 0 {
+		return false
+	}
+	b := *content
+	return len(b) == 1 || !(b[0] == 0 && b[1]&0x80 == 0 || b[0] == 0xff && b[1]&0x80 != 0)
+}
+
+func readTime(from *cryptobyte.String) (at time.Time, ok bool) {
+	if from.PeekASN1Tag(cryptobyte_asn1.UTCTime) {
+		return at, from.ReadASN1UTCTime(&at)
+	}
+	return at, from.ReadASN1GeneralizedTime(&at)
+}
+
+func checkEntryExtensions(extensions cryptobyte.String) bool {
+	reason := asn1.ObjectIdentifier{2, 5, 29, 21}
+	for !extensions.Empty() {
+		var extension, value cryptobyte.String
+		var id asn1.ObjectIdentifier
+		var critical bool
+		var code int
+		if !extensions.ReadASN1(&extension, cryptobyte_asn1.SEQUENCE) || !extension.ReadASN1ObjectIdentifier(&id) ||
+			extension.PeekASN1Tag(cryptobyte_asn1.BOOLEAN) && !extension.ReadASN1Boolean(&critical) ||
+			!extension.ReadASN1(&value, cryptobyte_asn1.OCTET_STRING) ||
+			id.Equal(reason) && !value.ReadASN1Enum(&code) {
+			return false
+		}
+	}
+	return true
+}
+
+// derInteger returns the content octets of an INTEGER.
+func derInteger(n *big.Int) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1BigInt(n)
+	der := cryptobyte.String(b.BytesOrPanic())
+	var content cryptobyte.String
+	der.ReadASN1(&content, cryptobyte_asn1.INTEGER)
+	return content
+}
