@@ -10,6 +10,9 @@ FUZZTIME ?= 30s
 VERSIONS ?=
 # More flags for `go test`, such as -run, -v or -count=1.
 TESTFLAGS ?=
+# For `make release`: a file with an ssh key, and the name of a gpg key.
+SIGN_KEY ?=
+GPG_KEY ?=
 # Some of molecule's scenarios, in place of all.
 SCENARIO ?=
 
@@ -50,11 +53,11 @@ build: ## build the programs into build/bin
 collection: ## build the Ansible collection into build/linux_patch-api-VERSION.tar.gz
 	@GO='$(GO)' TAGS='$(TAGS)' GCFLAGS='$(GCFLAGS)' LDFLAGS='$(LDFLAGS)' ansible/setup/collection $(TARBALL)
 
-release: collection ## put what is published into build/release, with checksums and SBOM
-	@GO='$(GO)' ansible/setup/release $(TARBALL) $(B)/release
+release: build collection ## put what is published into build/release, with packages, checksums and SBOM (SIGN_KEY=, GPG_KEY=)
+	@GO='$(GO)' SIGN_KEY='$(SIGN_KEY)' GPG_KEY='$(GPG_KEY)' ansible/setup/release $(TARBALL) $(B)/release
 
 reproduce: collection ## build the release again elsewhere, from nothing, and compare (minutes)
-	LINUX_PATCH_COLD=1 LINUX_PATCH_BUILT=1 $(GO) test -count=1 -timeout 60m -v -run 'Release' ./ansible/setup/sbom
+	LINUX_PATCH_COLD=1 LINUX_PATCH_BUILT=1 $(GO) test -count=1 -timeout 60m -v -run TestRelease ./ansible/setup
 
 demo: machine-id build collection ## enroll a host for real, with a manager on loopback, under build/demo
 	@ansible/demo/demo

@@ -1,0 +1,3 @@
+if [ "$(phase "$@")" = install ]; then
+	refuse_foreign /usr/sbin/enrollment /usr/lib/systemd/system/linux-patch-enroll.service /usr/lib/systemd/system/linux-patch-enroll.timer
+fi

@@ -1,0 +1,3 @@
+if [ "$(phase "$@")" = remove ] && with_systemd; then
+	systemctl disable --now linux-patch-enroll.timer || true
+fi
