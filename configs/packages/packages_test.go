@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
 const (
@@ -36,6 +38,7 @@ func shell(t *testing.T, env []string, command string, args ...string) string {
 // build makes the packages of this version and those of the version before.
 func build(t *testing.T) string {
 	t.Helper()
+	tie(t)
 	dir := t.TempDir()
 	programs := filepath.Join(dir, "programs")
 	version := strings.TrimSpace(shell(t, nil, "sed", "-n", "s/^version: *//p", "galaxy.yml"))
@@ -47,6 +50,22 @@ func build(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// tie makes the test depend on what the packages are made of.
+func tie(t *testing.T) {
+	t.Helper()
+	var files []string
+	for _, pattern := range []string{"build/*.tar.gz", "build/bin/*", "ansible/setup/*", "configs/*", "configs/packages/*"} {
+		found, err := filepath.Glob(filepath.Join(top, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	if err := testbuild.Tie(files); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // deb is the one package of that name for this machine.
