@@ -161,7 +161,7 @@ func checkResults(t *testing.T) {
 	}
 	var states []string
 	for _, s := range []contract.State{contract.StateAbsent, contract.StateRegistered, contract.StatePending,
-		contract.StateEnrolled, contract.StateDenied, contract.StateExpired} {
+		contract.StateEnrolled, contract.StateForeign, contract.StateDenied, contract.StateExpired} {
 		states = append(states, string(s))
 	}
 	same(t, "docs/SPEC.md, states", first(spec.under("States", "state")), states)

@@ -57,6 +57,8 @@ func (someone) Gather(context.Context, identity.Options) (identity.Host, []strin
 	return identity.Host{MachineID: strings.Repeat("a", 32), FQDN: "web1.example.com", IP: netip.MustParseAddr("192.0.2.10")}, nil, nil
 }
 
+func (someone) MachineID() (string, error) { return strings.Repeat("a", 32), nil }
+
 type noAudit struct{}
 
 func (noAudit) Record(contract.Event, map[string]string) error { return nil }

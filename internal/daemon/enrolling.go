@@ -36,6 +36,7 @@ func (d *daemon) infoParams() enroll.InfoParams {
 	p := enroll.DefaultInfoParams()
 	p.ConfigPath, p.StateDir = enroll.Path(d.opt.config), enroll.Path(d.opt.stateDir)
 	p.StatusPath = enroll.Path(d.opt.statusFile)
+	p.ManagerURL, p.ManagerIP = d.opt.url, d.opt.managerIP
 	return p
 }
 

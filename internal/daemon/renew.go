@@ -14,6 +14,9 @@ import (
 const (
 	// lookDueEvery is how often it is looked at whether renewal is due.
 	lookDueEvery = time.Hour
+	// foreignWarning is how many days before its end a set is warned about that
+	// is not this program's to renew.
+	foreignWarning = 30
 	// firstBackoff doubles with each failure up to maxBackoff.
 	firstBackoff = 5 * time.Minute
 	maxBackoff   = 6 * time.Hour
@@ -74,6 +77,11 @@ func (d *daemon) look(ctx context.Context) need {
 		return needNothing
 	case info.State == contract.StatePending:
 		return needEnd
+	case info.State == contract.StateForeign:
+		if *info.DaysLeft < foreignWarning {
+			d.log.WithField("days_left", *info.DaysLeft).Warn("the certificate is not renewed: " + info.Problems[0])
+		}
+		return needNothing
 	case info.RenewalDue:
 		return needRenewal
 	}

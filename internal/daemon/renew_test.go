@@ -250,7 +250,14 @@ func TestNeedIsReadFromDisk(t *testing.T) {
 	}{
 		"nothing installed": {func(*host) {}, []string{"--enroll", "https://192.0.2.1"}, needNothing},
 		"long valid":        {func(h *host) { h.install(h.leaf(later)) }, []string{"--enroll", "https://192.0.2.1"}, needNothing},
-		"near its end":      {func(h *host) { h.install(h.leaf(soon)) }, []string{"--enroll", "https://192.0.2.1"}, needRenewal},
+		"near its end": {func(h *host) {
+			h.install(h.leaf(soon))
+			h.write("whitelist.yaml", "entries: [192.0.2.1]\n")
+		}, []string{"--enroll", "https://192.0.2.1"}, needRenewal},
+		"somebody else's, near its end": {func(h *host) {
+			h.install(h.leaf(soon))
+			h.write("whitelist.yaml", "entries: [192.0.2.0/24]\n")
+		}, []string{"--enroll", "https://192.0.2.1"}, needNothing},
 		"but no manager":    {func(h *host) { h.install(h.leaf(soon)) }, nil, needNothing},
 		"revoked": {func(h *host) {
 			leaf := h.leaf(later)

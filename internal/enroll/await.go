@@ -128,7 +128,7 @@ func (r *run) limit(t *tokenRecord) (bool, error) {
 // So it does where an approved request was not fetched in time.
 func (r *run) approverHint(t *tokenRecord) string {
 	switch {
-	case r.o.enrolled():
+	case r.managerKnows():
 		return "; the manager knows this host already: an administrator removes the host there first, then approves"
 	case t.LostRequest != nil:
 		return fmt.Sprintf("; the answer to a request of %s was lost: if the manager knows this host from it, an administrator removes the host there first, then approves",

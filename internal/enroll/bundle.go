@@ -69,7 +69,7 @@ func orVerdict(err error, v managerclient.Verdict) error {
 // olderThanInstalled keeps a bundle file that was left in place from taking a
 // renewed certificate back.
 func (r *run) olderThanInstalled(b *contract.PkiBundle) bool {
-	if r.Force || !r.o.usable(r.Now(), r.renewBefore) {
+	if r.Force || r.foreign() != "" || !r.o.usable(r.Now(), r.renewBefore) {
 		return false
 	}
 	set, err := pki.ParseBundle(*b)

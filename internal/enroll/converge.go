@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -14,7 +16,7 @@ import (
 // settled tells whether there is nothing at all to do, and then says so in the
 // result. It is the path that runs most: a few reads, no lock, no request.
 func (r *run) settled(ctx context.Context) (bool, error) {
-	if r.o.journal != nil || len(r.o.stale) > 0 {
+	if r.o.journal != nil || len(r.o.stale) > 0 || len(r.o.cloned.files) > 0 {
 		return false, nil
 	}
 	if r.State == string(contract.StateAbsent) {
@@ -23,7 +25,11 @@ func (r *run) settled(ctx context.Context) (bool, error) {
 		}
 		return true, r.remove(ctx)
 	}
-	if r.decide() != stepConverge {
+	switch next := r.decide(); next {
+	case stepConverge:
+	case stepForeign:
+		return true, r.take(ctx, next)
+	default:
 		return false, nil
 	}
 	repairs, admit, err := r.planRepairs()
@@ -55,7 +61,11 @@ func (r *run) planRepairs() (attributes []plan.Change, admit *plan.Change, err e
 func (r *run) converge(ctx context.Context) error {
 	r.res.State = contract.StateEnrolled
 	r.res.warn(r.o.warnings...)
+	r.res.warn(r.warnRenewBefore()...)
 	r.warnOtherManager()
+	if err := r.compareFQDN(); err != nil {
+		return err
+	}
 	repairs, admit, err := r.planRepairs()
 	if err != nil {
 		return err
@@ -116,6 +126,36 @@ func (r *run) warnOtherManager() {
 	if from != "" && r.url != nil && from != r.url.String() && r.BundlePath == "" {
 		r.res.warn(fmt.Sprintf("this host is enrolled with %s; its certificates are valid, so %s was not asked; set force to enroll there", from, r.url))
 	}
+}
+
+// compareFQDN says so where fqdn names another host than the one that was
+// enrolled. Only force asks the manager for a certificate of the new name.
+func (r *run) compareFQDN() error {
+	if r.settings.FQDN == "" || r.nameFits() {
+		return nil
+	}
+	enrolled := r.o.provenance.FQDN
+	if enrolled == "" {
+		enrolled = strings.Join(r.o.set.Server.DNSNames, ", ")
+	}
+	msg := fmt.Sprintf("fqdn is %s, but this host is enrolled as %s", r.settings.FQDN, enrolled)
+	if r.StrictIdentity {
+		return contract.Errorf(contract.CodeIdentity, "%s", msg).
+			WithHint("set fqdn back, or set force to enroll by the new name")
+	}
+	r.res.warn(msg + "; set force to enroll by the new name")
+	return nil
+}
+
+// nameFits reports whether fqdn is the name that this host is enrolled by, by
+// the record of it, else by the certificate.
+func (r *run) nameFits() bool {
+	name := strings.ToLower(strings.TrimSuffix(r.settings.FQDN, "."))
+	if enrolled := r.o.provenance.FQDN; enrolled != "" {
+		return name == enrolled
+	}
+	names := r.o.set.Server.DNSNames
+	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
 // attributes are what a file shall have: the options, else what it has, else

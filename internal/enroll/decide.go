@@ -25,6 +25,8 @@ const (
 	stepPoll
 	// stepClock waits for this host's clock: the set is good, but not yet.
 	stepClock
+	// stepForeign leaves a valid set alone that is somebody else's.
+	stepForeign
 	// stepRegister makes a request.
 	stepRegister
 )
@@ -42,6 +44,8 @@ func (r *run) decide() step {
 		return stepBundle
 	case r.liveToken() != nil:
 		return stepPoll
+	case !r.Force && r.foreign() != "":
+		return stepForeign
 	case usable && !r.Force:
 		return stepConverge
 	case errors.Is(o.unusable, pki.ErrNotYetValid) && !r.Force:
@@ -88,6 +92,8 @@ func (r *run) take(ctx context.Context, next step) error {
 		return contract.Errorf(contract.CodeIdentity, "the installed certificates cannot serve yet: %w; this host's clock says %s",
 			r.o.unusable, r.Now().UTC().Format(time.RFC3339)).
 			WithHint("set the clock (chronyc makestep, timedatectl set-time) and run again; force asks for new certificates all the same")
+	case stepForeign:
+		return r.leaveForeign(r.foreign())
 	case stepRegister:
 		return r.register(ctx)
 	default:
@@ -98,6 +104,9 @@ func (r *run) take(ctx context.Context, next step) error {
 // finishKilledRun ends what a killed run began. In check mode it shows what the
 // end would be.
 func (r *run) finishKilledRun(ctx context.Context) error {
+	if err := r.setClonesAside(); err != nil {
+		return err
+	}
 	if r.Check {
 		return r.foresee()
 	}

@@ -29,7 +29,7 @@ func (r *run) describe() {
 		r.res.PendingSince = t.Since.Format(time.RFC3339)
 	}
 	if r.res.State == "" || r.res.Failed && r.res.State == contract.StateAbsent {
-		r.res.State = o.state(r.liveToken())
+		r.res.State = r.state(r.liveToken())
 	}
 }
 
@@ -61,10 +61,13 @@ func (r *run) evidence(m *Manager, machineID string) *Request {
 }
 
 // state is how far the host has come, by its disk alone.
-func (o *observed) state(live *tokenRecord) contract.State {
+func (r *run) state(live *tokenRecord) contract.State {
+	o := r.o
 	switch {
 	case live != nil, o.spool != nil:
 		return contract.StatePending
+	case r.foreign() != "":
+		return contract.StateForeign
 	case o.set != nil && o.unusable == nil:
 		return contract.StateEnrolled
 	case o.token != nil && o.token.Dead != "":

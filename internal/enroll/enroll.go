@@ -41,6 +41,8 @@ type ManagerClient interface {
 // Identity finds out who this host is. identity.Source is the real one.
 type Identity interface {
 	Gather(ctx context.Context, o identity.Options) (identity.Host, []string, error)
+	// MachineID is the part of Gather that costs one read.
+	MachineID() (string, error)
 }
 
 // Accounts resolves owners. hostAccounts is the real one.

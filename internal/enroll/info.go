@@ -57,6 +57,7 @@ func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
 	full.CACertPath, full.ServerCertPath, full.ServerKeyPath = p.CACertPath, p.ServerCertPath, p.ServerKeyPath
 	full.CRLPath, full.WhitelistPath, full.RenewBefore = p.CRLPath, p.WhitelistPath, p.RenewBefore
 	full.ManagerIP, full.WhitelistManager = p.ManagerIP, p.WhitelistManager
+	full.ManagerURL, full.BundleCAFingerprint = p.ManagerURL, p.BundleCAFingerprint
 	full.Owner, full.Group, full.CertMode, full.KeyMode = p.Owner, p.Group, p.CertMode, p.KeyMode
 
 	info := &Info{Problems: []string{}, Warnings: []string{}}
@@ -80,7 +81,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 	}
 	o := r.o
 	live := r.anyLiveToken()
-	info.State = o.state(live)
+	info.State = r.state(live)
 	info.Valid = o.set != nil && o.unusable == nil
 	if live != nil {
 		info.PendingSince = live.Since.Format(time.RFC3339)
@@ -88,7 +89,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 	if o.set != nil {
 		days := int(o.set.Server.NotAfter.Sub(e.Now()).Hours() / 24)
 		info.DaysLeft = &days
-		info.RenewalDue = !o.usable(e.Now(), s.renewBefore)
+		info.RenewalDue = r.foreign() == "" && !o.usable(e.Now(), s.renewBefore)
 	}
 	info.Certificates, info.Key, info.Manager = o.certificates(), o.keyFacts(), r.managerFacts()
 	info.MachineID, info.FQDN = o.provenance.MachineID, o.provenance.FQDN
@@ -116,6 +117,16 @@ func (r *run) inspect(info *Info) {
 	}
 	if r.o.unusable != nil && r.o.begun() {
 		problem("the certificates cannot serve: %v", r.o.unusable)
+	}
+	info.Warnings = append(info.Warnings, nonEmpty(r.o.cloned.warning())...)
+	info.Warnings = append(info.Warnings, r.warnRenewBefore()...)
+	if why := r.foreign(); why != "" {
+		problem("%s; %s", why, r.takeOverHint())
+		if !r.o.usable(r.Now(), r.renewBefore) {
+			problem("the certificate is valid until %s only, and enrollment does not renew it", r.o.set.Server.NotAfter.UTC().Format(time.DateOnly))
+		}
+		info.Whitelist = &Whitelist{Path: r.whitelist}
+		return
 	}
 	if !r.o.begun() {
 		info.Whitelist = &Whitelist{Path: r.whitelist}

@@ -37,6 +37,10 @@ type observed struct {
 	spool      *spooled
 	journal    *hostfs.Journal
 	provenance provenance
+	// machineID is this host's; empty where it cannot be read.
+	machineID string
+	// cloned is what another host's state directory brought to this one.
+	cloned cloned
 	// stale are temporary files that a killed run left.
 	stale []string
 }
@@ -63,6 +67,9 @@ func (e *Enroller) observe(s *settings) (*observed, error) {
 		return nil, err
 	}
 	if err := e.observeState(s, o); err != nil {
+		return nil, err
+	}
+	if err := e.tellClonesApart(s, o); err != nil {
 		return nil, err
 	}
 	o.stale, err = e.Files.StaleTemps(s.directories())

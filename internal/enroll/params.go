@@ -79,11 +79,14 @@ type InfoParams struct {
 	StatusPath     Path  `arg:"status_path" validate:"abspath"`
 	RenewBefore    *Span `arg:"renew_before" validate:"omitempty,gte=0"`
 
-	// What enrollment was told to make of the files, so that it is no problem here.
-	ManagerIP        string       `arg:"manager_ip" validate:"omitempty,ip"`
-	WhitelistManager bool         `arg:"whitelist_manager"`
-	Owner            string       `arg:"owner"`
-	Group            string       `arg:"group"`
-	CertMode         *fs.FileMode `arg:"cert_mode"`
-	KeyMode          *fs.FileMode `arg:"key_mode"`
+	// What enrollment was told of the manager and the files, so that it is no
+	// problem here.
+	ManagerURL          string       `arg:"manager_url"`
+	BundleCAFingerprint string       `arg:"bundle_ca_fingerprint" validate:"omitempty,fingerprint"`
+	ManagerIP           string       `arg:"manager_ip" validate:"omitempty,ip"`
+	WhitelistManager    bool         `arg:"whitelist_manager"`
+	Owner               string       `arg:"owner"`
+	Group               string       `arg:"group"`
+	CertMode            *fs.FileMode `arg:"cert_mode"`
+	KeyMode             *fs.FileMode `arg:"key_mode"`
 }

@@ -28,6 +28,9 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *tokenRecord) (*
 	if ctx.Err() != nil {
 		return nil, managerclient.Bad, ctx.Err()
 	}
+	if err := r.sign(); err != nil {
+		return nil, managerclient.Bad, err
+	}
 	unanswered := r.o.pollAt
 	slot, err := r.Files.PrepareSlot(r.settings.state.spool, spoolSpace)
 	if err != nil {

@@ -66,3 +66,5 @@ func (g gatherer) Gather(ctx context.Context, o identity.Options) (identity.Host
 	g(o)
 	return fixedIdentity{}.Gather(ctx, o)
 }
+
+func (g gatherer) MachineID() (string, error) { return fixedIdentity{}.MachineID() }

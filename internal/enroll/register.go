@@ -114,6 +114,9 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.sign(); err != nil {
+		return nil, err
+	}
 	unanswered := r.o.requestAt
 	proof, err := r.prove(host.MachineID)
 	if err != nil {

@@ -32,6 +32,7 @@ func (r *run) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	held := r.heldByManager()
 	r.showFiles(ours)
 	for _, path := range secrets {
 		r.res.Changed = true
@@ -39,6 +40,9 @@ func (r *run) remove(ctx context.Context) error {
 	}
 	if listed {
 		r.show(unlisted)
+	}
+	if r.Check && r.res.Changed {
+		r.res.Msg = "this host's enrollment would be removed" + held
 	}
 	if r.Check && r.mirrored() {
 		return r.foreseeClear(false)
@@ -48,8 +52,21 @@ func (r *run) remove(ctx context.Context) error {
 	if r.Check || !r.res.Changed && !r.mirrored() && !r.leftAnything() {
 		return nil
 	}
-	r.res.Msg = "this host's enrollment was taken back"
+	r.res.Msg = "enrollment removed from this host" + held
 	return r.applyRemoval(ctx, ours, secrets, listed)
+}
+
+// heldByManager says what the manager still holds of this host: a removal asks
+// it for nothing.
+func (r *run) heldByManager() string {
+	o := r.o
+	switch {
+	case o.provenance.CAFingerprint != "":
+		return "; the manager still holds the host: an administrator removes it there too"
+	case r.anyLiveToken() != nil, o.requestAt != nil, o.spool != nil, o.pollAt != nil:
+		return "; the manager still holds the enrollment request: an administrator denies it there, or it expires within 24 h"
+	}
+	return ""
 }
 
 // leftAnything tells whether there may be something to take back.
@@ -146,7 +163,7 @@ func (r *run) leftSecrets() ([]string, error) {
 		path := filepath.Join(r.settings.state.dir, name)
 		switch {
 		case path == r.settings.state.token, path == r.settings.state.request, path == r.settings.state.spool, path == r.settings.state.proof,
-			strings.HasPrefix(name, rejectedPrefix):
+			strings.HasPrefix(name, rejectedPrefix), strings.HasPrefix(name, clonedPrefix):
 			secrets = append(secrets, path)
 		}
 	}

@@ -139,6 +139,8 @@ func (fixedIdentity) Gather(context.Context, identity.Options) (identity.Host, [
 	return identity.Host{MachineID: strings.Repeat("ab", 16), FQDN: "web1.example.com", Hostname: "web1", IP: ip, IPs: []netip.Addr{ip}}, nil, nil
 }
 
+func (fixedIdentity) MachineID() (string, error) { return strings.Repeat("ab", 16), nil }
+
 func (m *fakeManager) UsesProxy() bool { return false }
 
 func (m *fakeManager) Register(_ context.Context, asked contract.EnrollmentRequest) (string, error) {

@@ -20,6 +20,9 @@ func (e *Enroller) TakenOut(p Params) (*time.Time, error) {
 	if err := e.observeState(s, o); err != nil {
 		return nil, err
 	}
+	if err := e.tellClonesApart(s, o); err != nil {
+		return nil, err
+	}
 	r := &run{Enroller: e, settings: s, o: o}
 	if r.anyLiveToken() != nil || o.requestAt != nil || o.spool != nil {
 		return nil, nil

@@ -110,6 +110,9 @@ type provenance struct {
 	ManagerIP  string `json:"manager_ip,omitempty"`
 	MachineID  string `json:"machine_id,omitempty"`
 	FQDN       string `json:"fqdn,omitempty"`
+	// RequestMachineID is the host that an unanswered request or a stored answer
+	// belongs to. A record of 0.1.0 has none, and counts as this host's.
+	RequestMachineID string `json:"request_machine_id,omitempty"`
 	// CAFingerprint is the CA that this host is enrolled under.
 	CAFingerprint string `json:"ca_fingerprint,omitempty"`
 	// Files are written before the files themselves are, so that a run that
@@ -137,6 +140,12 @@ func (p provenance) owns(path string, digest string) bool {
 	return slices.ContainsFunc(p.Files, func(f placed) bool {
 		return f.Path == path && slices.Contains(f.SHA256, digest)
 	})
+}
+
+// knows reports whether enrollment put a set in place, by its CA or by the
+// certificate itself.
+func (p provenance) knows(ca string, cert string, digest string) bool {
+	return p.CAFingerprint != "" && p.CAFingerprint == ca || p.owns(cert, digest)
 }
 
 // place adds a content that is about to be written.

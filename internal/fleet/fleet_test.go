@@ -24,10 +24,14 @@ type simulated int
 
 func (n simulated) fqdn() string { return fmt.Sprintf("host%d.example.com", n) }
 
+func (n simulated) machineID() string { return fmt.Sprintf("%032x", int(n)+1) }
+
+func (n simulated) MachineID() (string, error) { return n.machineID(), nil }
+
 func (n simulated) Gather(context.Context, identity.Options) (identity.Host, []string, error) {
 	ip := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
 	return identity.Host{
-		MachineID: fmt.Sprintf("%032x", int(n)+1), FQDN: n.fqdn(), Hostname: fmt.Sprintf("host%d", n),
+		MachineID: n.machineID(), FQDN: n.fqdn(), Hostname: fmt.Sprintf("host%d", n),
 		IP: ip, IPs: []netip.Addr{ip},
 		OS: contract.OSDetails{ID: "debian", Name: "Debian GNU/Linux", Version: "12", Kernel: "6.1.0", Architecture: "x86_64"},
 	}, nil, nil

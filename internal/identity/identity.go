@@ -98,7 +98,7 @@ func (s Source) Gather(ctx context.Context, o Options) (Host, []string, error) {
 	var h Host
 	var w warnings
 	var err error
-	if h.MachineID, err = s.machineID(); err != nil {
+	if h.MachineID, err = s.MachineID(); err != nil {
 		return Host{}, nil, err
 	}
 	uname, err := s.Uname()

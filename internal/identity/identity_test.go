@@ -111,7 +111,7 @@ func TestMachineID(t *testing.T) {
 		if c.dbus != "-" {
 			files["/var/lib/dbus/machine-id"] = c.dbus
 		}
-		got, err := hostWith(t, files).machineID()
+		got, err := hostWith(t, files).MachineID()
 		if got != c.want || (err == nil) != (c.want != "") {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
@@ -123,7 +123,7 @@ func TestMachineID(t *testing.T) {
 	if err := s.Fs.MkdirAll("/etc/machine-id", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.machineID(); !errors.Is(err, errNotAFile) {
+	if _, err := s.MachineID(); !errors.Is(err, errNotAFile) {
 		t.Errorf("a directory: %v", err)
 	}
 }

@@ -11,10 +11,10 @@ import (
 const machineIDHint = "run systemd-machine-id-setup (dbus-uuidgen --ensure=/etc/machine-id without systemd); " +
 	"in an image that is to be cloned leave /etc/machine-id empty, so that each host gets its own at first boot"
 
-// machineID reads machine-id(5). Only where /etc/machine-id is missing does
+// MachineID reads machine-id(5). Only where /etc/machine-id is missing does
 // D-Bus's copy count: an image whose id was emptied to be cloned often keeps
 // the old one there, and all clones would be one host.
-func (s Source) machineID() (string, error) {
+func (s Source) MachineID() (string, error) {
 	path := "/etc/machine-id"
 	data, err := s.read(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -68,6 +68,17 @@ func (l *List) Covering(ip netip.Addr) (entry string, ok bool) {
 	return "", false
 }
 
+// Names reports whether an entry is ip itself, and not a network around it.
+func (l *List) Names(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	for _, e := range l.Entries {
+		if e.Prefix.IsValid() && e.Prefix.IsSingleIP() && e.Prefix.Addr() == ip {
+			return true
+		}
+	}
+	return false
+}
+
 // file is a whitelist's text with the places of what matters in it. key, value
 // and seq are nil where the text has none.
 type file struct {

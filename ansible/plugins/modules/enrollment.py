@@ -342,7 +342,9 @@ msg:
   sample: "the request is made; an administrator of https://manager.example.com has to approve it"
 state:
   description:
-    - How far the enrollment has come, one of V(absent), V(registered), V(pending), V(enrolled), V(denied) and V(request_expired).
+    - How far the enrollment has come, one of V(absent), V(registered), V(pending), V(enrolled), V(foreign), V(denied) and V(request_expired).
+    - V(foreign) is a valid certificate that neither an enrollment nor an option accounts for. Nothing is changed then; RV(msg) says
+      how to confirm it or to take it over.
     - V(request_expired) is the end of a request, not of a certificate.
   returned: unless the task failed before the host was looked at
   type: str

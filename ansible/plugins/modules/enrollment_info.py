@@ -64,6 +64,16 @@ options:
         units V(s), V(m), V(h), V(d), V(w).
       - The default is C(enrollment.cert_renewal_threshold_days) of O(config_path), else V(7d).
     type: str
+  manager_url:
+    description:
+      - The manager's URL, as given to M(linux_patch.api.enrollment). It is not asked. An address in it counts as O(manager_ip).
+      - The default is C(enrollment.manager_url) of O(config_path).
+    type: str
+  bundle_ca_fingerprint:
+    description:
+      - The SHA-256 fingerprint of the CA, as given to M(linux_patch.api.enrollment). Certificates of this CA that were placed by
+        hand are V(enrolled), not V(foreign).
+    type: str
   manager_ip:
     description:
       - The manager's address that the whitelist is to let in, as given to M(linux_patch.api.enrollment).
@@ -159,7 +169,8 @@ msg:
   sample: enrolled; the certificate is valid for 364 more days
 state:
   description:
-    - How far the enrollment has come, one of V(absent), V(pending), V(enrolled), V(denied) and V(request_expired).
+    - How far the enrollment has come, one of V(absent), V(pending), V(enrolled), V(foreign), V(denied) and V(request_expired).
+    - V(foreign) is a valid certificate that neither an enrollment nor an option accounts for. It is listed under RV(problems).
     - V(request_expired) is the end of a request, not of a certificate.
   returned: unless the task failed before the host was looked at
   type: str
