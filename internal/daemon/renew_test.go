@@ -258,7 +258,7 @@ func TestNeedIsReadFromDisk(t *testing.T) {
 			h.install(h.leaf(soon))
 			h.write("whitelist.yaml", "entries: [192.0.2.0/24]\n")
 		}, []string{"--enroll", "https://192.0.2.1"}, needNothing},
-		"but no manager":    {func(h *host) { h.install(h.leaf(soon)) }, nil, needNothing},
+		"but no manager": {func(h *host) { h.install(h.leaf(soon)) }, nil, needNothing},
 		"revoked": {func(h *host) {
 			leaf := h.leaf(later)
 			h.install(leaf)

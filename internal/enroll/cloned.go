@@ -55,6 +55,10 @@ func (e *Enroller) tellClonesApart(s *settings, o *observed) error {
 		o.spool, o.pollAt = nil, nil
 		o.cloned.add(o.provenance.RequestMachineID, s.state.spool)
 	}
+	// Its proof goes with the request that it was made for.
+	if proof, err := e.Files.Stat(s.state.proof); err == nil && proof.Exists && (theirs || o.token != nil && o.of(o.token.MachineID)) {
+		o.cloned.add(o.provenance.RequestMachineID, s.state.proof)
+	}
 	// The token goes last: it may be all that tells whose the rest is.
 	if t := o.token; t != nil && o.of(t.MachineID) {
 		o.token = nil
