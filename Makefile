@@ -83,7 +83,7 @@ torture: build ## attack the programs: kill, fail and lie at every point (long)
 
 # Started in its directory, go test shows what the tests print as they run.
 docs-check: ## hold the documents to the code, and print what was checked
-	cd docs && $(GO) test -count=1 $(TESTFLAGS)
+	cd internal/docscheck && $(GO) test -count=1 $(TESTFLAGS)
 
 changelog: ## render CHANGELOG.md from ansible/changelogs/fragments
 	@ansible/setup/changelog

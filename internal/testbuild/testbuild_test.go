@@ -115,7 +115,7 @@ var tied = map[string]string{
 	"module/enrollment":            "TestScripts/^badinput$",
 	"internal/cmd/linux_patch_api": "TestScripts/^flags$",
 	"internal/torture":             "TestResetAtEachByte",
-	"docs":                         "TestAudit/flags",
+	"internal/docscheck":           "TestAudit/flags",
 }
 
 // built finds tests that build or run programs of this module.

@@ -1,7 +1,7 @@
 // Package docs_test holds the documents to the code: a name, code, flag, key or
 // link that differs in one place fails here. `make docs-check` prints the list
 // of checks.
-package docs_test
+package docscheck_test
 
 import (
 	"flag"
@@ -16,7 +16,7 @@ import (
 )
 
 // top is the repository.
-const top = ".."
+const top = "../.."
 
 // bin holds the built programs.
 var bin *testbuild.Programs
@@ -44,7 +44,7 @@ func run(m *testing.M) int {
 	}
 	var sources []string
 	for _, source := range programs {
-		sources = append(sources, "../"+source)
+		sources = append(sources, top+"/"+source)
 	}
 	if bin, err = testbuild.Build(dir, "", sources...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
