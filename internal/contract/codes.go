@@ -31,6 +31,7 @@ const (
 	CodeTimeout         Code = "ENROLL_TIMEOUT"
 	CodeBundleInvalid   Code = "ENROLL_BUNDLE_INVALID"
 	CodeBundleLost      Code = "ENROLL_BUNDLE_LOST"
+	CodeLogin           Code = "ENROLL_LOGIN"
 	CodeInternal        Code = "ENROLL_INTERNAL"
 	CodeInterrupted     Code = "ENROLL_INTERRUPTED"
 )
@@ -92,6 +93,8 @@ var Codes = []CodeInfo{
 		"look at the reason in the message; the bundle is kept beside the state as rejected.*"},
 	{CodeBundleLost, 21, false, "an answer that may have held the bundle was lost on its way",
 		"on the manager, remove the host, then run again"},
+	{CodeLogin, 22, false, "the manager refuses the administrator's login, or that account may not do this",
+		"check the account, its role and the second factor; a failed login is never repeated by itself"},
 	{CodeInternal, 70, false, "the program met a state that it does not know",
 		"report it with the result; token and bundle are kept"},
 	{CodeInterrupted, 130, true, "a signal ended the run",

@@ -48,6 +48,9 @@ type Options struct {
 	// Timeout bounds one request, from dialling to the answer's last byte.
 	Timeout   time.Duration
 	UserAgent string
+	// KeepAlive keeps connections for further requests. Nothing that is handed
+	// out once may be asked for then.
+	KeepAlive bool
 	// Seen, where set, is told the SHA-256 of the certificate that the manager
 	// presented on each connection, once it is verified.
 	Seen func(sha256 string)
@@ -99,7 +102,7 @@ func New(o Options) (*Client, error) {
 		DisableCompression: true,
 		// net/http silently repeats a GET that fails on a reused connection,
 		// and an approved bundle is handed out once: no connection is reused.
-		DisableKeepAlives: true,
+		DisableKeepAlives: !o.KeepAlive,
 		// A non-nil empty map switches HTTP/2 off.
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}

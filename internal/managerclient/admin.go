@@ -1,0 +1,272 @@
+package managerclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// The admin API (contract, admin API).
+const (
+	adminLogin       = "/api/v1/auth/login"
+	adminRefresh     = "/api/v1/auth/refresh"
+	adminLogout      = "/api/v1/auth/logout"
+	adminEnrollments = "/api/v1/admin/enrollments"
+	adminHosts       = "/api/v1/hosts"
+	adminCerts       = "/api/v1/certificates"
+)
+
+// pathOf is the path of one thing, "" where its id would lead elsewhere.
+func pathOf(of, id, rest string) string {
+	if !ValidToken(id) {
+		return ""
+	}
+	return of + "/" + id + rest
+}
+
+// Credentials are those of a local account of the manager.
+type Credentials struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+	TOTPCode string `json:"totp_code,omitempty"`
+}
+
+// Session is a login.
+type Session struct {
+	AccessToken  string    `json:"access_token"`
+	RefreshToken string    `json:"refresh_token,omitempty"`
+	Expires      time.Time `json:"expires,omitzero"`
+	Account      string    `json:"account,omitempty"`
+}
+
+// Admin speaks the admin API of one manager. It logs in once, renews the login
+// once where a call meets 401, waits out the rate limit as told, and never
+// sends a login a second time. It is not safe for concurrent use.
+type Admin struct {
+	client *Client
+	// Session is the login; set it to go on with one.
+	Session Session
+	// Renewed, where set, is told of each new session before it is used: a
+	// refresh token serves once.
+	Renewed func(Session) error
+	// Sleep waits for d or until ctx ends; nil is the real clock.
+	Sleep func(ctx context.Context, d time.Duration) error
+	// Requests counts what was sent.
+	Requests int
+}
+
+// NewAdmin makes an Admin; the Client should be one with KeepAlive.
+func NewAdmin(c *Client) *Admin { return &Admin{client: c, Sleep: sleep} }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+type loginAnswer struct {
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	ExpiresIn    int    `json:"expires_in"`
+	User         struct {
+		Username string `json:"username"`
+	} `json:"user"`
+}
+
+// Login opens a session. It is tried once: each failure counts at the manager,
+// and the fifth locks the account.
+func (a *Admin) Login(ctx context.Context, c Credentials) error {
+	err := a.open(ctx, adminLogin, c, []string{c.Password, c.TOTPCode})
+	if err == nil && a.Session.Account == "" {
+		a.Session.Account = c.Username
+	}
+	return err
+}
+
+// Renew exchanges the refresh token, which serves once.
+func (a *Admin) Renew(ctx context.Context) error {
+	account := a.Session.Account
+	err := a.open(ctx, adminRefresh, map[string]string{"refresh_token": a.Session.RefreshToken}, []string{a.Session.RefreshToken})
+	if err == nil && a.Session.Account == "" {
+		a.Session.Account = account
+	}
+	return err
+}
+
+func (a *Admin) open(ctx context.Context, path string, body any, secrets []string) error {
+	var in loginAnswer
+	c := &adminCall{method: http.MethodPost, path: path, body: body, open: true, secrets: secrets, read: into(&in)}
+	if err := a.do(ctx, c); err != nil {
+		return err
+	}
+	if in.AccessToken == "" {
+		return c.fail(contract.Errorf(contract.CodeBadAnswer, "%s answered a login without an access_token", a.client.base))
+	}
+	a.Session = Session{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken, Account: printable(in.User.Username)}
+	if in.ExpiresIn > 0 {
+		a.Session.Expires = a.client.now().Add(time.Duration(min(in.ExpiresIn, 1<<20)) * time.Second)
+	}
+	if a.Renewed != nil {
+		return a.Renewed(a.Session)
+	}
+	return nil
+}
+
+// Logout ends the session at the manager.
+func (a *Admin) Logout(ctx context.Context) error {
+	s := a.Session
+	a.Session = Session{}
+	if s.RefreshToken == "" {
+		return nil
+	}
+	return a.do(ctx, &adminCall{
+		method: http.MethodPost, path: adminLogout, body: map[string]string{"refresh_token": s.RefreshToken},
+		open: true, bearer: s.AccessToken, secrets: []string{s.RefreshToken, s.AccessToken},
+	})
+}
+
+// ExistingHost is the host in whose place a request stands.
+type ExistingHost struct {
+	ID        string `json:"id"`
+	FQDN      string `json:"fqdn"`
+	IPAddress string `json:"ip_address"`
+	Since     string `json:"since,omitempty"`
+}
+
+// Approve approves one request. An *AdminError tells of a conflict.
+func (a *Admin) Approve(ctx context.Context, id string) error {
+	return a.do(ctx, &adminCall{method: http.MethodPost, path: pathOf(adminEnrollments, id, "/approve"), acts: true})
+}
+
+// Deny deletes one request; that there is none is no error.
+func (a *Admin) Deny(ctx context.Context, id string) error {
+	return a.do(ctx, &adminCall{method: http.MethodDelete, path: pathOf(adminEnrollments, id, "/deny")})
+}
+
+// Reissued is a new certificate set for an existing host, private key included.
+type Reissued struct {
+	CARootPEM     string `json:"ca_root_pem"`
+	ServerCertPEM string `json:"server_cert_pem"`
+	ServerKeyPEM  string `json:"server_key_pem"`
+}
+
+// String hides the key.
+func (Reissued) String() string { return "re-issued set (contents hidden)" }
+
+// GoString hides the key from %#v.
+func (r Reissued) GoString() string { return r.String() }
+
+// Reissue makes a new certificate set for a host and revokes the old one.
+func (a *Admin) Reissue(ctx context.Context, hostID string) (Reissued, error) {
+	var set Reissued
+	c := &adminCall{method: http.MethodPost, path: pathOf(adminHosts, hostID, "/certificates/reissue"), acts: true, read: into(&set)}
+	if err := a.do(ctx, c); err != nil {
+		return Reissued{}, err
+	}
+	if set.CARootPEM == "" || set.ServerCertPEM == "" || set.ServerKeyPEM == "" {
+		return Reissued{}, c.fail(contract.Errorf(contract.CodeBadAnswer, "%s re-issued a set without ca_root_pem, server_cert_pem or server_key_pem", a.client.base))
+	}
+	return set, nil
+}
+
+// HostRow is a host of the manager.
+type HostRow struct {
+	ID        string
+	MachineID string
+	FQDN      string
+	IPAddress string
+	Since     string
+}
+
+// Hosts lists the hosts that the manager finds for a search text.
+func (a *Admin) Hosts(ctx context.Context, search string) ([]HostRow, error) {
+	const page = 200
+	var found []HostRow
+	for offset := 0; offset <= maxRows; offset += page {
+		var in struct {
+			Hosts []map[string]json.RawMessage `json:"hosts"`
+		}
+		q := url.Values{"limit": {"200"}, "offset": {itoa(offset)}}
+		if search != "" {
+			q.Set("search", search)
+		}
+		if err := a.do(ctx, &adminCall{method: http.MethodGet, path: adminHosts, query: q.Encode(), read: into(&in)}); err != nil {
+			return nil, err
+		}
+		for _, h := range in.Hosts {
+			found = append(found, HostRow{text(h["id"]), text(h["machine_id"]), text(h["fqdn"]), bareAddress(text(h["ip_address"])), firstText(h, "created_at", "registered_at", "enrolled_at", "approved_at")})
+		}
+		if len(in.Hosts) < page {
+			break
+		}
+	}
+	return found, nil
+}
+
+// RemoveHost removes a host with its groups, windows, history and certificates.
+func (a *Admin) RemoveHost(ctx context.Context, id string) error {
+	return a.do(ctx, &adminCall{method: http.MethodDelete, path: pathOf(adminHosts, id, "")})
+}
+
+// AddToGroup puts a host into a group.
+func (a *Admin) AddToGroup(ctx context.Context, hostID, groupID string) error {
+	return a.do(ctx, &adminCall{method: http.MethodPost, path: pathOf(adminHosts, hostID, "/groups"), body: map[string]string{"group_id": groupID}})
+}
+
+// CertificateRow is a certificate that the manager issued.
+type CertificateRow struct {
+	HostID, Serial, CommonName, Status string
+}
+
+// Certificates tells each certificate that the manager lists to each.
+func (a *Admin) Certificates(ctx context.Context, each func(CertificateRow)) error {
+	return a.do(ctx, &adminCall{method: http.MethodGet, path: adminCerts, stream: func(row map[string]json.RawMessage) {
+		each(CertificateRow{text(row["host_id"]), text(row["serial_number"]), text(row["common_name"]), text(row["status"])})
+	}})
+}
+
+// AdminError is a failure of the admin API. errors.As finds the
+// *contract.Error in it.
+type AdminError struct {
+	// HTTPStatus is 0 where no answer came.
+	HTTPStatus int
+	// Code is the manager's own, such as account_locked.
+	Code string
+	// MaybeDelivered says that the manager may have acted.
+	MaybeDelivered bool
+	// Existing is the host of a conflict.
+	Existing *ExistingHost
+	Err      *contract.Error
+}
+
+func (e *AdminError) Error() string { return e.Err.Error() }
+
+func (e *AdminError) Unwrap() error { return e.Err }
+
+// StatusOf is the HTTP status of a failed call, 0 without one.
+func StatusOf(err error) int {
+	var e *AdminError
+	if errors.As(err, &e) {
+		return e.HTTPStatus
+	}
+	return 0
+}
+
+// bareAddress takes the /32 or /128 off an address.
+func bareAddress(s string) string {
+	if p, err := netip.ParsePrefix(s); err == nil && p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return s
+}
