@@ -120,6 +120,9 @@ func (ca *authority) issue(t *x509.Certificate, pub *ecdsa.PublicKey) ([]byte, C
 	if t.NotAfter.After(ca.cert.NotAfter) {
 		t.NotAfter = ca.cert.NotAfter
 	}
+	if !t.NotBefore.Before(t.NotAfter) {
+		return nil, Certificate{}, errors.New("the CA has expired")
+	}
 	der, err := x509.CreateCertificate(ca.rand, t, ca.cert, pub, ca.key)
 	if err != nil {
 		return nil, Certificate{}, fmt.Errorf("sign certificate: %w", err)
@@ -156,6 +159,25 @@ func (ca *authority) issueHost(fqdn string, ip netip.Addr, now time.Time, life t
 		t.DNSNames, t.IPAddresses = nil, nil
 	}
 	crt, rec, err = ca.issue(t, &k.PublicKey)
+	return crt, key, rec, err
+}
+
+// issueHostClient makes key and certificate by which a host calls others. An
+// approval discards the key; only a re-issue hands it out.
+func (ca *authority) issueHostClient(fqdn string, now time.Time, life time.Duration) (crt, key []byte, rec Certificate, err error) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), ca.rand)
+	if err != nil {
+		return nil, nil, rec, fmt.Errorf("make client key: %w", err)
+	}
+	if key, err = keyPEM(k); err != nil {
+		return nil, nil, rec, err
+	}
+	crt, rec, err = ca.issue(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: fqdn},
+		NotBefore:   now,
+		NotAfter:    now.Add(life),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, &k.PublicKey)
 	return crt, key, rec, err
 }
 

@@ -32,6 +32,10 @@ Usage: linux_patch_manager VERB [options]
   remove-host    remove a host (FQDN or machine-id) and revoke its certificate
   issue-client   issue a clientAuth certificate to call hosts with
   revoke         revoke a certificate (serial number, or a host's FQDN)
+  accounts       list the accounts of the admin API
+  add-account    make an account: password, role, TOTP seed
+  set-account    change an account, or unlock it
+  remove-account remove an account
 
 "linux_patch_manager VERB --help" shows the options of a verb. Every verb takes
 --data DIR (else LINUX_PATCH_MANAGER_DATA). The verbs other than serve talk to
@@ -43,6 +47,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing of that name,
 
 // cli is one run of the program.
 type cli struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
 }
@@ -60,10 +65,10 @@ func exitf(code int, format string, args ...any) error {
 	return &exitError{code, fmt.Errorf(format, args...)}
 }
 
-// Run is the program linux_patch_manager; args are without its name. It reads
-// nothing from standard input, and returns the exit code.
-func Run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer, env func(string) string) int {
-	c := &cli{stdout, stderr, env}
+// Run is the program linux_patch_manager; args are without its name. Only an
+// option that says so reads standard input. It returns the exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	c := &cli{stdin, stdout, stderr, env}
 	err := c.run(ctx, args)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return exitOK

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ type choice struct {
 
 func (c *cli) approve(ctx context.Context, args []string) error {
 	return c.decide(ctx, "approve", args, func(ctx context.Context, api *adminClient, p Pending) error {
-		if err := api.call(ctx, http.MethodPost, pathEnrollments+"/"+p.ID+"/approve", nil, nil); err != nil {
+		if err := api.call(ctx, http.MethodPost, pathRequests+"/"+p.ID+"/approve", nil, nil); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(c.stdout, "approved %s (%s, %s)\n", p.FQDN, p.IPAddress, p.ID)
@@ -26,7 +27,7 @@ func (c *cli) approve(ctx context.Context, args []string) error {
 
 func (c *cli) deny(ctx context.Context, args []string) error {
 	return c.decide(ctx, "deny", args, func(ctx context.Context, api *adminClient, p Pending) error {
-		if err := api.call(ctx, http.MethodDelete, pathEnrollments+"/"+p.ID+"/deny", nil, nil); err != nil {
+		if err := api.call(ctx, http.MethodDelete, pathRequests+"/"+p.ID, nil, nil); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(c.stdout, "denied %s (%s, %s)\n", p.FQDN, p.IPAddress, p.ID)
@@ -39,7 +40,7 @@ func (c *cli) deny(ctx context.Context, args []string) error {
 func (c *cli) decide(ctx context.Context, verb string, args []string, do func(context.Context, *adminClient, Pending) error) error {
 	f, data := c.flags(verb, "--data DIR (--all | --fqdn X | --machine-id X | ID...)")
 	var by choice
-	f.BoolVar(&by.all, "all", false, "every request that waits; none is no failure")
+	f.BoolVar(&by.all, "all", false, "every request that waits; none is no failure. approve leaves out\nexpired ones")
 	f.StringVar(&by.fqdn, "fqdn", "", "requests that claim this FQDN")
 	f.StringVar(&by.machineID, "machine-id", "", "the request of this machine-id")
 	words, err := c.parse(f, data, args)
@@ -60,8 +61,12 @@ func (c *cli) decide(ctx context.Context, verb string, args []string, do func(co
 		return err
 	}
 	var rows []Pending
-	if err := api.call(ctx, http.MethodGet, pathEnrollments, nil, &rows); err != nil {
+	if err := api.call(ctx, http.MethodGet, pathRequests, nil, &rows); err != nil {
 		return err
+	}
+	if by.all && verb == "approve" {
+		// Their hosts have been told that they are unknown.
+		rows = slices.DeleteFunc(rows, func(p Pending) bool { return p.Expired })
 	}
 	chosen, err := by.of(rows, words)
 	if err != nil {

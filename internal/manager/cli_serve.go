@@ -19,9 +19,10 @@ import (
 type serveFlags struct {
 	listen, advertise, urlFile, accessLog string
 	tls, rateLimit                        string
-	approve, approveFQDN                  string
+	approve, approveFQDN, allowFrom       string
 	conflict, denyStyle, notFound         string
-	handout, certDays                     int
+	handout, certDays, purge              int
+	access, refresh                       int
 	pendingHours                          float64
 	lab                                   bool
 	opt                                   Options
@@ -34,7 +35,7 @@ func (v *serveFlags) define(f *flag.FlagSet) {
 	f.StringVar(&v.accessLog, "access-log", "", "file for one JSON line per request, or \"stderr\" (default DIR/access.log)")
 	f.StringVar(&v.tls, "tls", "on", "on, or off for plain HTTP on a loopback address")
 	f.IntVar(&v.opt.Dialect, "dialect", 2, "1: the HTTP code tells the state; 2: the body's status does")
-	f.StringVar(&v.rateLimit, "rate-limit", "on", "on, or off for labs: 1 request per 12 s, burst 3, per source address")
+	f.StringVar(&v.rateLimit, "rate-limit", "on", "on, or off for labs. Per address, X-Forwarded-For before the connection's:\nenrollment 3, then 1 per 12 s; login 10, then 1 per 3 s; admin API 30,\nthen 1 per 0.5 s")
 	f.IntVar(&v.handout, "handout-seconds", int(DefaultHandout.Seconds()), "how long an approved bundle can be fetched")
 	f.Float64Var(&v.pendingHours, "pending-hours", DefaultPendingFor.Hours(), "how long a request waits; a lab may take a fraction")
 	f.IntVar(&v.certDays, "cert-days", int(DefaultCertFor.Hours()/24), "lifetime of issued certificates")
@@ -44,14 +45,20 @@ func (v *serveFlags) define(f *flag.FlagSet) {
 	f.StringVar(&v.conflict, "conflict", "500", "answer to a machine that is known: 500 as deployed (pending ones only), or 409")
 	f.StringVar(&v.denyStyle, "deny-style", "notfound", "what a denied host is told: notfound as deployed, or denied")
 	f.StringVar(&v.notFound, "not-found", "notfound", "spelling of that state in dialect 2: notfound or not_found")
-	f.StringVar(&v.opt.NewerBundle, "newer-bundle", "auto", "ca_chain and crl_pem in the bundle: on, off, or auto for dialect 2 only")
+	f.StringVar(&v.opt.NewerBundle, "newer-bundle", "auto", "ca_chain, crl_pem and repo_config in the bundle: on, off, or auto for dialect 2 only")
+	f.IntVar(&v.purge, "purge-seconds", int(DefaultPurgeEvery.Seconds()), "how often expired requests are deleted; until then their machine-id\nstays taken and an administrator can approve them")
+	f.IntVar(&v.access, "access-seconds", int(DefaultAccessFor.Seconds()), "lifetime of an access token of the admin API")
+	f.IntVar(&v.refresh, "refresh-seconds", int(DefaultRefreshFor.Seconds()), "lifetime of a refresh token; refreshing makes a new one")
+	f.StringVar(&v.allowFrom, "allow-from", "", "networks, comma separated, from which the admin API may be called:\nall others get 403 forbidden_ip (default: anywhere)")
+	f.BoolVar(&v.opt.HideTokenHash, "hide-token-hash", false, "leave polling_token, the hash of a host's token, out of the list")
+	f.StringVar(&v.opt.RepoConfig, "repo-config", "", "JSON file: a list of objects with gpg_public_key, sources_config,\ndistro_id, keyring_path, and codename unless for all releases")
 	f.BoolVar(&v.opt.LegacyCerts, "legacy-certs", false, "issue as older managers do: clientAuth only and no SAN")
 }
 
 // oneOf says whether value is the second of two words.
 func oneOf(name, value, first, second string) (bool, error) {
 	if value != first && value != second {
-		return false, exitf(exitUsage, "serve: --%s must be %s or %s, not %q", name, first, second, value)
+		return false, exitf(exitUsage, "--%s must be %s or %s, not %q", name, first, second, value)
 	}
 	return value == second, nil
 }
@@ -86,6 +93,9 @@ func (v *serveFlags) options() (opt Options, plain bool, err error) {
 	}{
 		{"handout-seconds", v.handout, 86_400},
 		{"cert-days", v.certDays, 3_650},
+		{"purge-seconds", v.purge, 86_400},
+		{"access-seconds", v.access, 86_400},
+		{"refresh-seconds", v.refresh, 86_400},
 	} {
 		if n.value < 1 || n.value > n.most {
 			return opt, false, exitf(exitUsage, "serve: --%s must be 1 to %d", n.name, n.most)
@@ -97,12 +107,13 @@ func (v *serveFlags) options() (opt Options, plain bool, err error) {
 	opt.Handout = time.Duration(v.handout) * time.Second
 	opt.PendingFor = time.Duration(v.pendingHours * float64(time.Hour))
 	opt.CertFor = time.Duration(v.certDays) * 24 * time.Hour
-	for _, text := range list(v.approve) {
-		p, err := parseNetwork(text)
-		if err != nil {
-			return opt, false, exitf(exitUsage, "serve: --auto-approve %q is not a network", text)
-		}
-		opt.AutoApprove = append(opt.AutoApprove, p)
+	opt.PurgeEvery = time.Duration(v.purge) * time.Second
+	opt.AccessFor, opt.RefreshFor = time.Duration(v.access)*time.Second, time.Duration(v.refresh)*time.Second
+	if opt.AutoApprove, err = networks("auto-approve", v.approve); err != nil {
+		return opt, false, err
+	}
+	if opt.AllowFrom, err = networks("allow-from", v.allowFrom); err != nil {
+		return opt, false, err
 	}
 	for _, name := range list(v.advertise) {
 		if _, err := netip.ParseAddr(name); err != nil && checkFQDN(name) != nil {
@@ -114,6 +125,17 @@ func (v *serveFlags) options() (opt Options, plain bool, err error) {
 	}
 	opt.AutoApproveFQDN = v.approveFQDN
 	return opt, plain, nil
+}
+
+func networks(name, text string) (out []netip.Prefix, err error) {
+	for _, one := range list(text) {
+		p, err := parseNetwork(one)
+		if err != nil {
+			return nil, exitf(exitUsage, "serve: --%s %q is not a network", name, one)
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }
 
 // parseNetwork takes a CIDR, or an address as the network of itself.

@@ -19,7 +19,7 @@ func (c *cli) list(ctx context.Context, args []string) error {
 		return err
 	}
 	var rows []Pending
-	if err := api.call(ctx, http.MethodGet, pathEnrollments, nil, &rows); err != nil {
+	if err := api.call(ctx, http.MethodGet, pathRequests, nil, &rows); err != nil {
 		return err
 	}
 	if *asJSON {
@@ -28,7 +28,7 @@ func (c *cli) list(ctx context.Context, args []string) error {
 	cells := [][]string{{"ID", "FQDN", "ADDRESS", "CONNECTED FROM", "MACHINE-ID", "SYSTEM", "SINCE", "EXPIRES"}}
 	for _, p := range rows {
 		cells = append(cells, []string{p.ID, p.FQDN, p.IPAddress.String(), p.Source.String(), p.MachineID,
-			system(p.OSDetails), shown(p.CreatedAt), shown(p.ExpiresAt)})
+			system(p.OSDetails), shown(p.CreatedAt), expiry(p)})
 	}
 	return c.table(cells, "no request waits")
 }
@@ -41,7 +41,7 @@ func (c *cli) hosts(ctx context.Context, args []string) error {
 		return err
 	}
 	var rows []Host
-	if err := api.call(ctx, http.MethodGet, pathHosts, nil, &rows); err != nil {
+	if err := api.call(ctx, http.MethodGet, pathKnownHosts, nil, &rows); err != nil {
 		return err
 	}
 	if *asJSON {
@@ -73,6 +73,13 @@ func (c *cli) table(cells [][]string, none string) error {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	return w.Flush()
+}
+
+func expiry(p Pending) string {
+	if p.Expired {
+		return "expired"
+	}
+	return shown(p.ExpiresAt)
 }
 
 func shown(t time.Time) string { return t.UTC().Format("2006-01-02T15:04Z") }

@@ -25,6 +25,11 @@ var verbs = map[string]func(*cli, context.Context, []string) error{
 	"remove-host":  (*cli).removeHost,
 	"issue-client": (*cli).issueClient,
 	"revoke":       (*cli).revoke,
+
+	"accounts":       (*cli).accounts,
+	"add-account":    (*cli).addAccount,
+	"set-account":    (*cli).setAccount,
+	"remove-account": (*cli).removeAccount,
 }
 
 // open parses a verb's options, asks for a number of words besides them, and
@@ -57,7 +62,7 @@ func (c *cli) removeHost(ctx context.Context, args []string) error {
 		return exitf(exitNotFound, "there is no host %s", words[0])
 	}
 	for _, h := range chosen {
-		if err := api.call(ctx, http.MethodDelete, pathHosts+"/"+h.ID, nil, nil); err != nil {
+		if err := api.call(ctx, http.MethodDelete, pathKnownHosts+"/"+h.ID, nil, nil); err != nil {
 			return withCode(err)
 		}
 		fmt.Fprintf(c.stdout, "removed %s (%s), revoked certificate %s\n", h.FQDN, h.IPAddress, h.Serial)
@@ -99,7 +104,7 @@ func (c *cli) revoke(ctx context.Context, args []string) error {
 // hostsNamed finds hosts by FQDN or machine-id.
 func (c *adminClient) hostsNamed(ctx context.Context, name string) ([]Host, error) {
 	var rows, out []Host
-	if err := c.call(ctx, http.MethodGet, pathHosts, nil, &rows); err != nil {
+	if err := c.call(ctx, http.MethodGet, pathKnownHosts, nil, &rows); err != nil {
 		return nil, err
 	}
 	for _, h := range rows {

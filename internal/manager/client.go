@@ -24,9 +24,9 @@ const maxAnswer = 256 << 20
 // adminClient calls the admin API of the manager that runs on a data
 // directory. It trusts that manager's CA alone and uses no proxy.
 type adminClient struct {
-	http    *http.Client
-	base    string
-	session string
+	http  *http.Client
+	base  string
+	token string
 }
 
 // apiError is an answer other than success.
@@ -42,7 +42,8 @@ func (e *apiError) Is(target error) bool {
 		e.status == http.StatusConflict && target == ErrHostExists
 }
 
-// connect reads URL, CA and admin token from the data directory and logs in.
+// connect reads URL, CA and admin token from the data directory, and sees that
+// the token is right.
 func connect(ctx context.Context, f afero.Afero, dir string) (*adminClient, error) {
 	url, err := f.ReadFile(filepath.Join(dir, fileURL))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -70,11 +71,10 @@ func connect(ctx context.Context, f afero.Afero, dir string) (*adminClient, erro
 			Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}},
 		},
 	}
-	var in loginAnswer
-	if err := c.call(ctx, http.MethodPost, pathLogin, loginRequest{adminUser, token}, &in); err != nil {
+	c.token = token
+	if err := c.call(ctx, http.MethodGet, pathReference, nil, nil); err != nil {
 		return nil, fmt.Errorf("log in with %s: %w", filepath.Join(dir, fileAdminToken), err)
 	}
-	c.session = in.AccessToken
 	return c, nil
 }
 
@@ -92,9 +92,7 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 	if err != nil {
 		return err
 	}
-	if c.session != "" {
-		req.Header.Set("Authorization", "Bearer "+c.session)
-	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return &exitError{exitUnreachable, err}

@@ -1,8 +1,11 @@
 package manager
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -31,16 +34,10 @@ func (s *Server) register(p Pending) (token string, id string, err error) {
 	}
 	p.CreatedAt, p.ExpiresAt = now, now.Add(s.opt.PendingFor)
 	err = s.store.db.Update(func(tx *bbolt.Tx) error {
-		old, live, err := pendingBy(tx, bPendingMachine, p.MachineID, now)
-		switch {
-		case err != nil:
-			return err
-		case live, s.opt.Conflict409 && hostHasMachine(tx, p.MachineID):
+		// An expired row keeps its machine_id taken until it is purged.
+		if tx.Bucket(bPendingMachine).Get([]byte(p.MachineID)) != nil ||
+			s.opt.Conflict409 && hostHasMachine(tx, p.MachineID) {
 			return ErrKnown
-		case old.ID != "":
-			if err := dropPending(tx, old); err != nil {
-				return err
-			}
 		}
 		if s.pendingRows >= maxPending {
 			return errFull
@@ -55,80 +52,115 @@ func (s *Server) register(p Pending) (token string, id string, err error) {
 	return token, p.ID, nil
 }
 
-// Pending lists the requests that wait, oldest first.
-func (s *Server) Pending() ([]Pending, error) {
-	now := s.opt.Now()
-	list := []Pending{}
-	err := s.store.db.View(func(tx *bbolt.Tx) error {
+// rows lists all requests, newest first, those that have expired among them.
+func (s *Server) rows() ([]storedPending, error) {
+	s.mu.Lock()
+	err := s.sweep(s.opt.Now())
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	var list []storedPending
+	err = s.store.db.View(func(tx *bbolt.Tx) error {
 		return each(tx, bPending, func(p storedPending) error {
-			if now.Before(p.ExpiresAt) {
-				list = append(list, p.Pending)
-			}
+			list = append(list, p)
 			return nil
 		})
 	})
-	sort.Slice(list, func(i, j int) bool {
-		if !list[i].CreatedAt.Equal(list[j].CreatedAt) {
-			return list[i].CreatedAt.Before(list[j].CreatedAt)
-		}
-		return list[i].ID < list[j].ID
+	slices.SortFunc(list, func(a, b storedPending) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
 	})
 	return list, err
 }
 
-// Approve issues a host's certificate and makes the bundle fetchable, once.
-// It returns ErrNotFound, or ErrHostExists when the FQDN or IP is taken.
+// Pending lists the requests that wait and have not expired, oldest first.
+func (s *Server) Pending() ([]Pending, error) {
+	rows, err := s.rows()
+	now := s.opt.Now()
+	list := []Pending{}
+	for _, p := range slices.Backward(rows) {
+		if now.Before(p.ExpiresAt) {
+			list = append(list, p.Pending)
+		}
+	}
+	return list, err
+}
+
+// Approve issues a host's certificates and makes the bundle fetchable, once. An
+// expired request can be approved until it is purged. It returns ErrNotFound,
+// or ErrHostExists when the FQDN or IP is taken.
+//
+// As deployed it is no transaction: when issuing fails, a host without a
+// bundle is left, and the next approval is refused.
 func (s *Server) Approve(id string) (Host, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.opt.Now().UTC()
+	if err := s.sweep(now); err != nil {
+		return Host{}, err
+	}
 	var h Host
+	var b handout
 	var tokenHash string
-	var crt, key []byte
+	var failed error
 	err := s.store.db.Update(func(tx *bbolt.Tx) error {
-		p, ok, err := pendingByID(tx, id, now)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return ErrNotFound
-		}
-		if hostTaken(tx, p.FQDN, p.IPAddress) {
-			return ErrHostExists
-		}
-		var rec Certificate
-		crt, key, rec, err = s.ca.issueHost(p.FQDN, p.IPAddress, now, s.opt.CertFor, s.opt.LegacyCerts)
+		p, err := s.approvable(tx, id)
 		if err != nil {
 			return err
 		}
 		tokenHash = p.TokenHash
 		h = Host{
 			ID: p.ID, MachineID: p.MachineID, FQDN: p.FQDN, IPAddress: p.IPAddress, OSDetails: p.OSDetails,
-			Serial: rec.Serial, ApprovedAt: now, NotAfter: rec.NotAfter,
+			ApprovedAt: now,
 		}
-		if err := dropPending(tx, p); err != nil {
+		set, err := s.issueSet(tx, &h, now)
+		if errors.Is(err, errIssuing) {
+			failed = err
+			return addHost(tx, h)
+		}
+		if err != nil {
 			return err
 		}
-		if err := put(tx, bIssued, rec.Serial, rec); err != nil {
+		b = handout{hostID: h.ID, until: now.Add(s.opt.Handout), crt: set.serverCrt, key: set.serverKey, repo: s.repoOf(h.OSDetails)}
+		if err := addHost(tx, h); err != nil {
 			return err
 		}
-		return addHost(tx, h)
+		return dropPending(tx, p)
 	})
-	if err != nil {
+	if err = errors.Join(err, failed); err != nil {
 		return Host{}, fmt.Errorf("approve %s: %w", id, err)
 	}
-	s.bundles[tokenHash] = handout{hostID: h.ID, until: now.Add(s.opt.Handout), crt: crt, key: key}
+	s.bundles[tokenHash] = b
 	s.log.WithField("id", h.ID).WithField("fqdn", h.FQDN).WithField("serial", h.Serial).Info("request approved")
 	return h, nil
+}
+
+// approvable finds a request whose FQDN and address no host has.
+func (s *Server) approvable(tx *bbolt.Tx, id string) (p storedPending, err error) {
+	ok, err := get(tx, bPending, id, &p)
+	if err != nil {
+		return p, err
+	}
+	if !ok {
+		return p, ErrNotFound
+	}
+	h, taken, err := hostTaken(tx, p.FQDN, p.IPAddress)
+	if taken && err == nil {
+		err = &hostExistsError{h}
+	}
+	return p, err
 }
 
 // Deny deletes a request; one that does not exist is no error, as deployed.
 func (s *Server) Deny(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.opt.Now()
+	if err := s.sweep(s.opt.Now()); err != nil {
+		return err
+	}
 	return s.store.db.Update(func(tx *bbolt.Tx) error {
-		p, ok, err := pendingByID(tx, id, now)
+		var p storedPending
+		ok, err := get(tx, bPending, id, &p)
 		if err != nil || !ok {
 			return err
 		}

@@ -1,20 +1,24 @@
 package manager
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
+	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
 )
 
 const (
-	crlLifetime = 30 * 24 * time.Hour
+	crlLifetime = 24 * time.Hour
 	// crlRefresh keeps the published CRL well inside its lifetime.
-	crlRefresh = 24 * time.Hour
+	crlRefresh = 12 * time.Hour
 )
 
 // Hosts lists the approved hosts by FQDN.
@@ -30,8 +34,9 @@ func (s *Server) Hosts() ([]Host, error) {
 	return list, err
 }
 
-// RemoveHost forgets a host, revokes its certificate and takes back a bundle
-// that was not fetched yet. The host can then be approved anew.
+// RemoveHost forgets a host with its groups and certificates, revokes those and
+// takes back a bundle that was not fetched yet. The host can then be approved
+// anew.
 func (s *Server) RemoveHost(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +49,10 @@ func (s *Server) RemoveHost(id string) error {
 		if !ok {
 			return ErrNotFound
 		}
-		if err := s.revokeIn(tx, h.Serial); err != nil {
+		if err := s.revokeOf(tx, h); err != nil {
+			return err
+		}
+		if err := dropCertificates(tx, h); err != nil {
 			return err
 		}
 		return dropHost(tx, h)
@@ -52,11 +60,7 @@ func (s *Server) RemoveHost(id string) error {
 	if err != nil {
 		return fmt.Errorf("remove host %s: %w", id, err)
 	}
-	for hash, b := range s.bundles {
-		if b.hostID == id {
-			delete(s.bundles, hash)
-		}
-	}
+	s.takeBack(id)
 	s.log.WithField("id", id).Info("host removed")
 	return s.publishCRL()
 }
@@ -82,6 +86,176 @@ func (s *Server) revokeIn(tx *bbolt.Tx, serial string) error {
 	return put(tx, bRevoked, serial, Revocation{Serial: serial, At: s.opt.Now().UTC()})
 }
 
+// revokeOf revokes the certificates that a host has now; one whose issuing
+// failed has none.
+func (s *Server) revokeOf(tx *bbolt.Tx, h Host) error {
+	for _, serial := range []string{h.Serial, h.ClientSerial} {
+		if serial == "" {
+			continue
+		}
+		if err := s.revokeIn(tx, serial); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropCertificates deletes the records of a host's certificates. What was
+// revoked stays on the CRL.
+func dropCertificates(tx *bbolt.Tx, h Host) error {
+	var serials []string
+	err := each(tx, bIssued, func(c Certificate) error {
+		if c.HostID == h.ID || c.Serial == h.Serial {
+			serials = append(serials, c.Serial)
+		}
+		return nil
+	})
+	for _, serial := range serials {
+		err = errors.Join(err, tx.Bucket(bIssued).Delete([]byte(serial)))
+	}
+	return err
+}
+
+// certSet is both certificates of a host, in PEM.
+type certSet struct {
+	serverCrt, serverKey, clientCrt, clientKey []byte
+}
+
+// issueSet issues and records both certificates of a host. Its only error that
+// is errIssuing has changed nothing.
+func (s *Server) issueSet(tx *bbolt.Tx, h *Host, now time.Time) (set certSet, err error) {
+	var server, client Certificate
+	set.serverCrt, set.serverKey, server, err = s.ca.issueHost(h.FQDN, h.IPAddress, now, s.opt.CertFor, s.opt.LegacyCerts)
+	if err != nil {
+		return set, fmt.Errorf("%w: %w", errIssuing, err)
+	}
+	set.clientCrt, set.clientKey, client, err = s.ca.issueHostClient(h.FQDN, now, s.opt.CertFor)
+	if err != nil {
+		return set, fmt.Errorf("%w: %w", errIssuing, err)
+	}
+	h.Serial, h.ClientSerial, h.NotAfter = server.Serial, client.Serial, server.NotAfter
+	for _, rec := range []*Certificate{&server, &client} {
+		rec.HostID = h.ID
+		if err := s.record(tx, rec); err != nil {
+			return set, err
+		}
+	}
+	return set, nil
+}
+
+func (s *Server) record(tx *bbolt.Tx, rec *Certificate) (err error) {
+	if rec.ID, err = newID(s.opt.Rand); err != nil {
+		return err
+	}
+	return put(tx, bIssued, rec.Serial, rec)
+}
+
+// Reissue gives a host new certificates and revokes those that it has. Host,
+// groups and history stay. A bundle that was not fetched yet is of the revoked
+// ones, so it is taken back.
+func (s *Server) Reissue(id string) (reissued, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var h Host
+	var set certSet
+	err := s.store.db.Update(func(tx *bbolt.Tx) error {
+		ok, err := get(tx, bHosts, id, &h)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return ErrNotFound
+		}
+		if err := s.revokeOf(tx, h); err != nil {
+			return err
+		}
+		if set, err = s.issueSet(tx, &h, s.opt.Now().UTC()); err != nil {
+			return err
+		}
+		return put(tx, bHosts, h.ID, h)
+	})
+	if err != nil {
+		return reissued{}, fmt.Errorf("re-issue %s: %w", id, err)
+	}
+	s.takeBack(id)
+	s.log.WithField("id", id).WithField("fqdn", h.FQDN).WithField("serial", h.Serial).Info("certificates re-issued")
+	return reissued{
+		CertPEM: string(set.clientCrt), KeyPEM: string(set.clientKey), Serial: h.ClientSerial, ExpiresAt: h.NotAfter,
+		ServerCert: string(set.serverCrt), ServerKey: string(set.serverKey), ServerSerial: h.Serial, CARoot: string(s.ca.pem),
+	}, s.publishCRL()
+}
+
+// takeBack drops a host's bundle; the caller holds mu.
+func (s *Server) takeBack(id string) {
+	for hash, b := range s.bundles {
+		if b.hostID == id {
+			delete(s.bundles, hash)
+		}
+	}
+}
+
+func (s *Server) addToGroup(id, group string) error {
+	return s.store.db.Update(func(tx *bbolt.Tx) error {
+		var h Host
+		ok, err := get(tx, bHosts, id, &h)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return ErrNotFound
+		}
+		if slices.Contains(h.Groups, group) {
+			return nil
+		}
+		h.Groups = append(h.Groups, group)
+		return put(tx, bHosts, id, h)
+	})
+}
+
+// certificates lists what was issued and is not of a removed host, newest
+// first.
+func (s *Server) certificates() ([]certificateRow, error) {
+	rows := []certificateRow{}
+	now := s.opt.Now()
+	err := s.store.db.View(func(tx *bbolt.Tx) error {
+		owner := map[string]string{}
+		err := each(tx, bHosts, func(h Host) error {
+			owner[h.Serial] = h.ID
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return each(tx, bIssued, func(c Certificate) error {
+			row, err := rowOfCertificate(tx, c, owner[c.Serial], now)
+			rows = append(rows, row)
+			return err
+		})
+	})
+	slices.SortFunc(rows, func(a, b certificateRow) int {
+		return cmp.Or(b.IssuedAt.Compare(a.IssuedAt), strings.Compare(a.Serial, b.Serial))
+	})
+	return rows, err
+}
+
+func rowOfCertificate(tx *bbolt.Tx, c Certificate, owner string, now time.Time) (certificateRow, error) {
+	row := certificateRow{
+		ID: cmp.Or(c.ID, c.Serial), Serial: c.Serial, CommonName: c.CN, Status: "active", IssuedAt: c.IssuedAt, ExpiresAt: c.NotAfter,
+	}
+	if host := cmp.Or(c.HostID, owner); host != "" {
+		row.HostID = &host
+	}
+	if !now.Before(c.NotAfter) {
+		row.Status = "expired"
+	}
+	var revoked Revocation
+	ok, err := get(tx, bRevoked, c.Serial, &revoked)
+	if ok {
+		row.Status, row.RevokedAt = "revoked", &revoked.At
+	}
+	return row, err
+}
+
 // IssueClient makes a clientAuth certificate, with which to call hosts.
 func (s *Server) IssueClient(cn string, pub *ecdsa.PublicKey) ([]byte, Certificate, error) {
 	now := s.opt.Now().UTC()
@@ -94,7 +268,7 @@ func (s *Server) IssueClient(cn string, pub *ecdsa.PublicKey) ([]byte, Certifica
 	if err != nil {
 		return nil, rec, err
 	}
-	err = s.store.db.Update(func(tx *bbolt.Tx) error { return put(tx, bIssued, rec.Serial, rec) })
+	err = s.store.db.Update(func(tx *bbolt.Tx) error { return s.record(tx, &rec) })
 	if err != nil {
 		return nil, rec, err
 	}

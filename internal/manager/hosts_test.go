@@ -23,18 +23,22 @@ func TestRemovedHostIsRevokedAndItsBundleTakenBack(t *testing.T) {
 	h := l.approve(0)
 	auth := l.login()
 	before := crlOf(t, l.do(l.client, "GET", "/api/v1/pki/crl.pem", "").body)
-	if r := l.do(l.client, "DELETE", "/api/v1/admin/hosts/"+h.ID, "", "Authorization", auth); r.code != 204 {
+	if r := l.do(l.client, "DELETE", "/api/v1/hosts/"+h.ID, "", "Authorization", auth); r.code != 200 || strings.TrimSpace(r.body) != `{"message":"Host removed"}` {
 		t.Fatalf("remove: %d", r.code)
 	}
-	if r := l.do(l.client, "DELETE", "/api/v1/admin/hosts/"+h.ID, "", "Authorization", auth); r.code != 404 {
+	if r := l.do(l.client, "DELETE", "/api/v1/hosts/"+h.ID, "", "Authorization", auth); r.code != 404 {
 		t.Errorf("remove twice: %d, want 404", r.code)
 	}
 	if got := l.state(2, l.poll(token)); got != "notfound" {
 		t.Errorf("the bundle of a removed host: %s", got)
 	}
 	after := crlOf(t, l.do(l.client, "GET", "/api/v1/pki/crl.pem", "").body)
-	if len(after.RevokedCertificateEntries) != 1 || after.RevokedCertificateEntries[0].SerialNumber.Text(16) != h.Serial {
-		t.Errorf("the CRL lists %v, want %s", after.RevokedCertificateEntries, h.Serial)
+	revoked := map[string]bool{}
+	for _, e := range after.RevokedCertificateEntries {
+		revoked[e.SerialNumber.Text(16)] = true
+	}
+	if len(revoked) != 2 || !revoked[h.Serial] || !revoked[h.ClientSerial] {
+		t.Errorf("the CRL lists %v, want %s and %s", revoked, h.Serial, h.ClientSerial)
 	}
 	if after.Number.Cmp(before.Number) <= 0 {
 		t.Errorf("CRL number %v after %v", after.Number, before.Number)
@@ -50,15 +54,15 @@ func TestRevokeAndCRLLifetime(t *testing.T) {
 	l := newLab(t, manager.Options{Dir: dir, NoRateLimit: true})
 	l.enroll(0)
 	h := l.approve(0)
-	auth := l.login()
+	auth := "Bearer " + l.s.AdminToken()
 	for range 2 {
 		body := fmt.Sprintf(`{"serial":%q}`, h.Serial)
-		if r := l.do(l.client, "POST", "/api/v1/admin/revocations", body, "Authorization", auth); r.code != 200 {
+		if r := l.do(l.client, "POST", "/api/v1/reference/revocations", body, "Authorization", auth); r.code != 200 {
 			t.Errorf("revoke: %d", r.code)
 		}
 	}
 	for _, body := range []string{`{"serial":"01"}`, `{}`, `{"serial":"../x"}`} {
-		if r := l.do(l.client, "POST", "/api/v1/admin/revocations", body, "Authorization", auth); r.code != 404 {
+		if r := l.do(l.client, "POST", "/api/v1/reference/revocations", body, "Authorization", auth); r.code != 404 {
 			t.Errorf("revoke %s: %d, want 404", body, r.code)
 		}
 	}
@@ -93,7 +97,7 @@ func csrOf(t *testing.T, cn string, key any) string {
 
 func TestClientCertificate(t *testing.T) {
 	l := newLab(t, manager.Options{})
-	auth := l.login()
+	auth := "Bearer " + l.s.AdminToken()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +106,7 @@ func TestClientCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := l.do(l.client, "POST", "/api/v1/admin/client-certificates", csrOf(t, "ops", key), "Authorization", auth)
+	r := l.do(l.client, "POST", "/api/v1/reference/client-certificates", csrOf(t, "ops", key), "Authorization", auth)
 	if r.code != 201 {
 		t.Fatalf("%d", r.code)
 	}
@@ -127,12 +131,12 @@ func TestClientCertificate(t *testing.T) {
 		"not JSON":        `x`,
 		"broken contents": `{"csr":"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n"}`,
 	} {
-		if r := l.do(l.client, "POST", "/api/v1/admin/client-certificates", body, "Authorization", auth); r.code != 400 {
+		if r := l.do(l.client, "POST", "/api/v1/reference/client-certificates", body, "Authorization", auth); r.code != 400 {
 			t.Errorf("%s: %d, want 400", name, r.code)
 		}
 	}
 	body := fmt.Sprintf(`{"serial":%q}`, crt.SerialNumber.Text(16))
-	if r := l.do(l.client, "POST", "/api/v1/admin/revocations", body, "Authorization", auth); r.code != 200 {
+	if r := l.do(l.client, "POST", "/api/v1/reference/revocations", body, "Authorization", auth); r.code != 200 {
 		t.Errorf("revoke the client's certificate: %d", r.code)
 	}
 }

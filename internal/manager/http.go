@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"math"
 	"net/http"
 	"net/netip"
-	"strconv"
 
 	"github.com/linux-patch/enroll/internal/contract"
 )
@@ -26,6 +24,8 @@ type bundle struct {
 	ServerKey string  `json:"server_key"`
 	CAChain   *string `json:"ca_chain,omitempty"`
 	CRL       *string `json:"crl_pem,omitempty"`
+	// RepoConfig is an object or null, for newer managers only.
+	RepoConfig *json.RawMessage `json:"repo_config,omitempty"`
 }
 
 // bundleOf makes the answer; the caller holds mu.
@@ -38,51 +38,38 @@ func (s *Server) bundleOf(h handout) (*bundle, error) {
 		}
 		// No intermediates: the CA signs hosts itself.
 		chain, text := "", string(crl)
-		b.CAChain, b.CRL = &chain, &text
+		repo, err := json.Marshal(h.repo)
+		if err != nil {
+			return nil, err
+		}
+		b.CAChain, b.CRL, b.RepoConfig = &chain, &text, (*json.RawMessage)(&repo)
 	}
 	return b, nil
 }
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+contract.EnrollPath, s.limited(s.postEnroll))
-	mux.HandleFunc("GET "+contract.StatusPath+"{token}", s.limited(s.getStatus))
+	mux.HandleFunc("POST "+contract.EnrollPath, s.limited(enrollLimit, s.postEnroll))
+	mux.HandleFunc("GET "+contract.StatusPath+"{token}", s.limited(enrollLimit, s.getStatus))
+	s.authRoutes(mux)
 	s.adminRoutes(mux)
+	s.fleetRoutes(mux)
+	s.referenceRoutes(mux)
 	mux.HandleFunc("GET /{$}", getPage)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		answerError(w, http.StatusNotFound, "no such page")
 	})
-	return s.access.wrap(mux)
+	return s.lines.wrap(mux)
 }
 
 // source is the connection's address. Headers such as X-Forwarded-For are
-// claims of the client and never looked at.
+// claims of the client; only the limits look at them.
 func source(r *http.Request) netip.Addr {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	return ap.Addr().Unmap().WithZone("")
-}
-
-// limited applies the rate limit, before a byte of the body is read. The
-// answer is that of deployed managers: plain text and both headers.
-func (s *Server) limited(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if s.limits != nil {
-			ok, wait := s.limits.allow(source(r), s.opt.Now())
-			if !ok {
-				seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
-				w.Header().Set("Retry-After", seconds)
-				w.Header().Set("X-Ratelimit-After", seconds)
-				w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-				w.WriteHeader(http.StatusTooManyRequests)
-				_, _ = io.WriteString(w, "Too Many Requests! Wait for "+seconds+"s")
-				return
-			}
-		}
-		next(w, r)
-	}
 }
 
 func (s *Server) postEnroll(w http.ResponseWriter, r *http.Request) {

@@ -45,13 +45,13 @@ func TestLimiterForgetsIdleSources(t *testing.T) {
 	l := newLimiter()
 	now := time.Unix(1e9, 0)
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	l.allow(a, now)
-	l.allow(b, now.Add(6*time.Second))
+	l.allow(enrollLimit, a, now)
+	l.allow(enrollLimit, b, now.Add(6*time.Second))
 	l.sweep(now.Add(12 * time.Second))
-	if _, kept := l.by[a]; kept {
+	if _, kept := l.by[limitKey{enrollLimit, a}]; kept {
 		t.Error("a source whose budget is full again is kept")
 	}
-	if _, kept := l.by[b]; !kept {
+	if _, kept := l.by[limitKey{enrollLimit, b}]; !kept {
 		t.Error("a source whose budget is not full is forgotten")
 	}
 }
@@ -83,13 +83,13 @@ func TestSweepPurgesRowsBundlesAndSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.sessions["x"] = now.Add(sessionTime)
+	s.access["x"], s.refresh["x"] = session{until: now}, session{until: now}
 	now = now.Add(24 * time.Hour)
 	if err := s.sweep(now); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.bundles) != 0 || len(s.sessions) != 0 || s.pendingRows != 0 {
-		t.Errorf("%d bundles, %d sessions, %d rows", len(s.bundles), len(s.sessions), s.pendingRows)
+	if len(s.bundles) != 0 || len(s.access)+len(s.refresh) != 0 || s.pendingRows != 0 {
+		t.Errorf("%d bundles, %d sessions, %d rows", len(s.bundles), len(s.access)+len(s.refresh), s.pendingRows)
 	}
 	tx, err := s.store.db.Begin(false)
 	if err != nil {

@@ -1,35 +1,51 @@
 package manager
 
 import (
+	"io"
+	"net/http"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 )
 
-// The deployed limit: per source address, for registration and status together.
-const (
-	limitEvery = 12 * time.Second
-	limitBurst = 3
+// limit is a deployed limit, per address.
+type limit struct {
+	burst int
+	every time.Duration
+}
+
+// The deployed limits. Registration and status share one.
+var (
+	enrollLimit = limit{3, 12 * time.Second}
+	authLimit   = limit{10, 3 * time.Second}
+	apiLimit    = limit{30, 500 * time.Millisecond}
 )
+
+type limitKey struct {
+	limit limit
+	from  netip.Addr
+}
 
 type limiter struct {
 	mu sync.Mutex
-	by map[netip.Addr]*rate.Limiter
+	by map[limitKey]*rate.Limiter
 }
 
-func newLimiter() *limiter { return &limiter{by: map[netip.Addr]*rate.Limiter{}} }
+func newLimiter() *limiter { return &limiter{by: map[limitKey]*rate.Limiter{}} }
 
-// allow takes one request from a source's budget, or says how long the source
-// has to wait.
-func (l *limiter) allow(source netip.Addr, now time.Time) (bool, time.Duration) {
+// allow takes one request from an address's budget, or says how long it has to
+// wait.
+func (l *limiter) allow(kind limit, from netip.Addr, now time.Time) (bool, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, ok := l.by[source]
+	b, ok := l.by[limitKey{kind, from}]
 	if !ok {
-		b = rate.NewLimiter(rate.Every(limitEvery), limitBurst)
-		l.by[source] = b
+		b = rate.NewLimiter(rate.Every(kind.every), kind.burst)
+		l.by[limitKey{kind, from}] = b
 	}
 	r := b.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
@@ -39,13 +55,48 @@ func (l *limiter) allow(source netip.Addr, now time.Time) (bool, time.Duration) 
 	return wait == 0, wait
 }
 
-// sweep forgets the sources whose budget is full again.
+// sweep forgets the addresses whose budget is full again.
 func (l *limiter) sweep(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for source, b := range l.by {
-		if b.TokensAt(now) >= limitBurst {
-			delete(l.by, source)
+	for k, b := range l.by {
+		if b.TokensAt(now) >= float64(k.limit.burst) {
+			delete(l.by, k)
 		}
 	}
+}
+
+// limited applies a limit, before a byte of the body is read. The answer is
+// that of deployed managers: both headers in whole seconds, rounded down to
+// what may be 0, and a text without a content type.
+func (s *Server) limited(kind limit, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.limits != nil {
+			if ok, wait := s.limits.allow(kind, claimedSource(r), s.opt.Now()); !ok {
+				seconds := strconv.Itoa(int(wait / time.Second))
+				w.Header().Set("Retry-After", seconds)
+				w.Header().Set("X-Ratelimit-After", seconds)
+				// nil, since net/http would find a type out.
+				w.Header()["Content-Type"] = nil
+				w.WriteHeader(http.StatusTooManyRequests)
+				_, _ = io.WriteString(w, "Too Many Requests! Wait for "+seconds+"s")
+				return
+			}
+		}
+		next(w, r)
+	}
+}
+
+// claimedSource is whose budget a request is taken from: as deployed, the
+// first address of X-Forwarded-For goes before the connection's own. Anyone
+// can claim one, so nothing but the limits looks at it.
+func claimedSource(r *http.Request) netip.Addr {
+	for _, header := range r.Header.Values("X-Forwarded-For") {
+		for text := range strings.SplitSeq(header, ",") {
+			if ip, err := netip.ParseAddr(strings.TrimSpace(text)); err == nil {
+				return ip.Unmap().WithZone("")
+			}
+		}
+	}
+	return source(r)
 }

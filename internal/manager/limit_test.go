@@ -15,7 +15,7 @@ func TestRateLimit(t *testing.T) {
 			t.Fatalf("poll %d of the burst: %d", i, r.code)
 		}
 	}
-	for _, header := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded"} {
+	for _, header := range []string{"X-Real-Ip", "Forwarded", "X-Nothing"} {
 		r := l.do(l.client, "GET", "/api/v1/enroll/status/"+token, "", header, "192.0.2.1")
 		if r.code != 429 || r.header.Get("Retry-After") != "12" || r.header.Get("X-Ratelimit-After") != "12" {
 			t.Errorf("4th request, %s: %d, Retry-After %q", header, r.code, r.header.Get("Retry-After"))
@@ -24,6 +24,11 @@ func TestRateLimit(t *testing.T) {
 	if r := l.do(l.client, "POST", "/api/v1/enroll", enrollBody(1)); r.code != 429 {
 		t.Errorf("POST shares the limit: %d", r.code)
 	}
+	for _, from := range []string{"192.0.2.1", "junk, 192.0.2.2", "2001:db8::1, 10.0.0.1"} {
+		if r := l.do(l.client, "GET", "/api/v1/enroll/status/"+token, "", "X-Forwarded-For", from); r.code != 200 {
+			t.Errorf("X-Forwarded-For %s, a budget of its own: %d, want 200", from, r.code)
+		}
+	}
 	if r := l.do(l.clientFrom("127.0.0.2"), "POST", "/api/v1/enroll", enrollBody(1)); r.code != 202 {
 		t.Errorf("another source has its own limit: %d", r.code)
 	}
@@ -31,8 +36,8 @@ func TestRateLimit(t *testing.T) {
 		t.Errorf("other endpoints have none: %d", r.code)
 	}
 	l.clock.advance(5500 * time.Millisecond)
-	if r := l.poll(token); r.code != 429 || r.header.Get("Retry-After") != "7" {
-		t.Errorf("after 5.5 s: %d, Retry-After %q, want 7", r.code, r.header.Get("Retry-After"))
+	if r := l.poll(token); r.code != 429 || r.header.Get("Retry-After") != "6" {
+		t.Errorf("after 5.5 s: %d, Retry-After %q, want 6", r.code, r.header.Get("Retry-After"))
 	}
 	l.clock.advance(6500 * time.Millisecond)
 	if got := l.state(2, l.poll(token)); got != "pending" {

@@ -33,6 +33,7 @@ const (
 	DefaultHandout    = 600 * time.Second
 	DefaultPendingFor = 24 * time.Hour
 	DefaultCertFor    = 365 * 24 * time.Hour
+	DefaultPurgeEvery = time.Hour
 )
 
 // maxPending bounds what strangers can make the manager store.
@@ -47,7 +48,8 @@ var (
 	// ErrKnown refuses a registration: the machine_id is known already.
 	ErrKnown = errors.New("this machine is already known")
 
-	errFull = errors.New("too many pending requests")
+	errFull    = errors.New("too many pending requests")
+	errIssuing = errors.New("certificate generation failed")
 )
 
 // Options say how a Server behaves. The zero value of each but Dir is what
@@ -63,11 +65,23 @@ type Options struct {
 	// AutoApproveFQDN approves requests by the FQDN that they claim, which
 	// anyone can: for labs only. A pattern as in path.Match.
 	AutoApproveFQDN string
-	// NoRateLimit takes the limit from the enrollment endpoints.
+	// NoRateLimit takes the limits from all endpoints.
 	NoRateLimit bool
 	// Handout, PendingFor and CertFor are how long an approved bundle can be
 	// fetched, a request waits, and an issued certificate is valid.
 	Handout, PendingFor, CertFor time.Duration
+	// PurgeEvery is how often expired requests are deleted. Until then they
+	// are listed, can be approved, and keep their machine_id taken.
+	PurgeEvery time.Duration
+	// AccessFor and RefreshFor are how long the tokens of a login last.
+	AccessFor, RefreshFor time.Duration
+	// AllowFrom is where the admin API may be called from; anywhere when empty.
+	AllowFrom []netip.Prefix
+	// HideTokenHash leaves the hash of the polling token out of the list of
+	// requests.
+	HideTokenHash bool
+	// RepoConfig names a JSON file of package repositories, see RepoConfig.
+	RepoConfig string
 	// Conflict409 answers 409 to known machines, pending ones and hosts, in
 	// place of the deployed 500 to pending ones.
 	Conflict409 bool
@@ -105,20 +119,25 @@ type Server struct {
 	store   *store
 	ca      *authority
 	limits  *limiter
-	access  *accessLog
+	lines   *accessLog
 	log     *logrus.Logger
 	handler http.Handler
 	token   string
+	repos   []repoEntry
 
 	// mu makes each change of an enrollment's state, and each look at it, one
 	// step: between an approval's commit and its bundle in memory no poll may
 	// see "not found".
-	mu       sync.Mutex
-	bundles  map[string]handout
-	sessions map[string]time.Time
-	crl      []byte
-	crlAt    time.Time
-	sweptAt  time.Time
+	mu      sync.Mutex
+	bundles map[string]handout
+	// access and refresh are the tokens of logins, by hash.
+	access, refresh map[string]session
+	crl             []byte
+	crlAt           time.Time
+	sweptAt         time.Time
+	// started and purgedAt make the hourly purge happen when it is due, no
+	// matter when somebody asks next.
+	started, purgedAt time.Time
 	// pendingRows is how many there may be: exact at each sweep, and too high
 	// rather than too low between two.
 	pendingRows int
@@ -130,6 +149,7 @@ type handout struct {
 	until  time.Time
 	crt    []byte
 	key    []byte
+	repo   *RepoConfig
 }
 
 // New opens the data directory, making the CA, the admin token and the
@@ -139,15 +159,24 @@ func New(opt Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opt:      opt,
-		fs:       afero.Afero{Fs: opt.Fs},
-		log:      opt.Log,
-		access:   &accessLog{w: opt.AccessLog, now: opt.Now},
-		bundles:  map[string]handout{},
-		sessions: map[string]time.Time{},
+		opt:     opt,
+		fs:      afero.Afero{Fs: opt.Fs},
+		log:     opt.Log,
+		lines:   &accessLog{w: opt.AccessLog, now: opt.Now},
+		bundles: map[string]handout{},
+		access:  map[string]session{},
+		refresh: map[string]session{},
+		started: opt.Now(),
 	}
 	if !opt.NoRateLimit {
 		s.limits = newLimiter()
+	}
+	if opt.RepoConfig != "" {
+		repos, err := loadRepoConfigs(opt.Fs, opt.RepoConfig)
+		if err != nil {
+			return nil, err
+		}
+		s.repos = repos
 	}
 	if err := s.prepareDir(); err != nil {
 		return nil, err
@@ -173,6 +202,9 @@ func (s *Server) openFiles() error {
 	}
 	s.ca = ca
 	if s.token, err = s.openAdminToken(); err != nil {
+		return err
+	}
+	if err := s.ensureAdmin(); err != nil {
 		return err
 	}
 	_, err = s.CRL()
@@ -210,6 +242,9 @@ func (o *Options) complete() error {
 		{"hand-out time", &o.Handout, DefaultHandout},
 		{"pending time", &o.PendingFor, DefaultPendingFor},
 		{"certificate lifetime", &o.CertFor, DefaultCertFor},
+		{"purge interval", &o.PurgeEvery, DefaultPurgeEvery},
+		{"access token lifetime", &o.AccessFor, DefaultAccessFor},
+		{"refresh token lifetime", &o.RefreshFor, DefaultRefreshFor},
 	} {
 		if *d.value == 0 {
 			*d.value = d.def
@@ -243,7 +278,8 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // CAPEM is the CA certificate, the trust anchor of hosts.
 func (s *Server) CAPEM() []byte { return s.ca.pem }
 
-// AdminToken is the password of the user "admin". It is a secret.
+// AdminToken is what the command line proves itself with, and the password of
+// the account "admin" until that is given another one. It is a secret.
 func (s *Server) AdminToken() string { return s.token }
 
 // Close forgets the approved bundles and closes the database.
@@ -258,6 +294,9 @@ func (s *Server) Close() error {
 // mu. Nothing depends on it but memory and disk: every reader looks at the
 // clock itself.
 func (s *Server) sweep(now time.Time) error {
+	if err := s.purge(now); err != nil {
+		return err
+	}
 	if d := now.Sub(s.sweptAt); d >= 0 && d < time.Minute {
 		return nil
 	}
@@ -267,16 +306,28 @@ func (s *Server) sweep(now time.Time) error {
 			delete(s.bundles, k)
 		}
 	}
-	for k, until := range s.sessions {
-		if !now.Before(until) {
-			delete(s.sessions, k)
+	for _, tokens := range []map[string]session{s.access, s.refresh} {
+		for k, t := range tokens {
+			if !now.Before(t.until) {
+				delete(tokens, k)
+			}
 		}
 	}
 	if s.limits != nil {
 		s.limits.sweep(now)
 	}
-	var err error
-	s.pendingRows, err = s.store.purge(now)
+	return nil
+}
+
+// purge deletes what had expired when the last purge was due. The first is due
+// at the start.
+func (s *Server) purge(now time.Time) (err error) {
+	due := s.started.Add(now.Sub(s.started).Truncate(s.opt.PurgeEvery))
+	if due.Equal(s.purgedAt) {
+		return nil
+	}
+	s.purgedAt = due
+	s.pendingRows, err = s.store.purge(due)
 	return err
 }
 

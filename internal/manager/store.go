@@ -24,6 +24,8 @@ type Pending struct {
 	Source    netip.Addr `json:"source"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt time.Time  `json:"expires_at"`
+	// Expired is set for the command line only.
+	Expired bool `json:"expired,omitempty"`
 }
 
 // Host is an approved host.
@@ -36,6 +38,10 @@ type Host struct {
 	Serial     string          `json:"serial"`
 	ApprovedAt time.Time       `json:"approved_at"`
 	NotAfter   time.Time       `json:"not_after"`
+	// ClientSerial is that of its client certificate, whose key only a
+	// re-issue hands out.
+	ClientSerial string   `json:"client_serial,omitempty"`
+	Groups       []string `json:"groups,omitempty"`
 }
 
 // Certificate is what is recorded of an issued certificate.
@@ -45,6 +51,10 @@ type Certificate struct {
 	Usage    string    `json:"usage"`
 	IssuedAt time.Time `json:"issued_at"`
 	NotAfter time.Time `json:"not_after"`
+	// ID and HostID are missing in rows of version 0.1.0, and HostID in those
+	// of administrators.
+	ID     string `json:"id,omitempty"`
+	HostID string `json:"host_id,omitempty"`
 }
 
 // Revocation is an entry of the CRL.
@@ -74,6 +84,7 @@ var (
 	bIssued         = []byte("issued")
 	bRevoked        = []byte("revoked")
 	bMeta           = []byte("meta")
+	bAccounts       = []byte("accounts")
 
 	keyCRLNumber = []byte("crl_number")
 )
@@ -89,7 +100,7 @@ func openStore(path string) (*store, error) {
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, b := range [][]byte{bPending, bPendingToken, bPendingMachine, bPendingExpiry, bDenied, bHosts,
-			bHostFQDN, bHostIP, bHostMachine, bIssued, bRevoked, bMeta} {
+			bHostFQDN, bHostIP, bHostMachine, bIssued, bRevoked, bMeta, bAccounts} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -222,10 +233,17 @@ func hostIndexes(h Host) []indexEntry {
 	}
 }
 
-// hostTaken says whether a host has this FQDN or address already.
-func hostTaken(tx *bbolt.Tx, fqdn string, ip netip.Addr) bool {
-	return tx.Bucket(bHostFQDN).Get([]byte(strings.ToLower(fqdn))) != nil ||
-		tx.Bucket(bHostIP).Get([]byte(ip.String())) != nil
+// hostTaken finds the host that has this FQDN or address already.
+func hostTaken(tx *bbolt.Tx, fqdn string, ip netip.Addr) (h Host, taken bool, err error) {
+	id := tx.Bucket(bHostFQDN).Get([]byte(strings.ToLower(fqdn)))
+	if id == nil {
+		id = tx.Bucket(bHostIP).Get([]byte(ip.String()))
+	}
+	if id == nil {
+		return h, false, nil
+	}
+	_, err = get(tx, bHosts, string(id), &h)
+	return h, true, err
 }
 
 func hostHasMachine(tx *bbolt.Tx, machineID string) bool {
