@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"testing"
 )
 
@@ -18,6 +19,26 @@ func BenchmarkHandshake(b *testing.B) {
 			if c.count > 0 {
 				h.write("certs/crl.pem", h.ca.LargeCRL(b, c.count))
 			}
+			address := h.start().listening()
+			config := h.clientTLS()
+			for b.Loop() {
+				if _, err := ask(address, config); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkAccept is one connection and one request, by how many entries the
+// whitelist has.
+func BenchmarkAccept(b *testing.B) {
+	for _, count := range []int{1, 100_000} {
+		b.Run(fmt.Sprintf("entries=%d", count), func(b *testing.B) {
+			h := newHost(b)
+			h.install(h.leaf())
+			h.log.discard = true
+			h.write("whitelist.yaml", largeWhitelist(count-1))
 			address := h.start().listening()
 			config := h.clientTLS()
 			for b.Loop() {

@@ -29,65 +29,98 @@ type door struct {
 	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	log    *logrus.Logger
 
-	list atomic.Pointer[whitelist.List]
-	// names are the addresses of the list's host names.
-	names atomic.Pointer[map[string][]netip.Addr]
+	rules atomic.Pointer[rules]
+	// names are the addresses of host names, by the last look-up, and byName all
+	// those of the list in force.
+	names  map[string][]netip.Addr
+	byName atomic.Pointer[map[netip.Addr]bool]
+	// mu guards names, and that byName is of the newest rules and names.
+	mu sync.Mutex
 	// changed asks for a look-up at once.
 	changed chan struct{}
 }
 
+// rules are a whitelist in the form in which it is asked.
+type rules struct {
+	list  *whitelist.List
+	set   whitelist.Set
+	hosts []string
+}
+
+func newRules(list *whitelist.List) *rules {
+	r := &rules{list: list, set: list.Set()}
+	for _, e := range list.Entries {
+		if e.Host != "" {
+			r.hosts = append(r.hosts, e.Host)
+		}
+	}
+	slices.Sort(r.hosts)
+	r.hosts = slices.Compact(r.hosts)
+	return r
+}
+
 func newDoor(lookup func(context.Context, string, string) ([]netip.Addr, error), log *logrus.Logger) *door {
 	d := &door{lookup: lookup, log: log, changed: make(chan struct{}, 1)}
-	d.list.Store(&whitelist.List{})
-	d.names.Store(&map[string][]netip.Addr{})
+	d.rules.Store(newRules(&whitelist.List{}))
+	d.byName.Store(&map[netip.Addr]bool{})
 	return d
 }
 
 // admit puts a list in force.
 func (d *door) admit(list *whitelist.List) {
-	d.list.Store(list)
-	select {
-	case d.changed <- struct{}{}:
-	default:
+	r := newRules(list)
+	d.mu.Lock()
+	d.rules.Store(r)
+	d.resolved()
+	d.mu.Unlock()
+	poke(d.changed)
+}
+
+// resolved brings byName up to date; d.mu is held.
+func (d *door) resolved() {
+	byName := map[netip.Addr]bool{}
+	for _, host := range d.rules.Load().hosts {
+		for _, ip := range d.names[host] {
+			byName[ip] = true
+		}
 	}
+	d.byName.Store(&byName)
 }
 
 // allows tells whether an address may connect. Addresses with a zone may not:
 // no entry can name one.
 func (d *door) allows(ip netip.Addr) bool {
-	list := d.list.Load()
-	if _, ok := list.Covering(ip); ok {
-		return true
-	}
-	names := *d.names.Load()
-	for _, e := range list.Entries {
-		if e.Host != "" && slices.Contains(names[e.Host], ip.Unmap()) {
-			return true
-		}
-	}
-	return false
+	return d.rules.Load().set.Contains(ip) || (*d.byName.Load())[ip.Unmap()]
 }
 
-// entries are those that are in force, as they are written.
-func (d *door) entries() []string {
-	entries := []string{}
-	for _, e := range d.list.Load().Entries {
+// entries are those that are in force, as they are written, up to limit of
+// them, and how many there are.
+func (d *door) entries(limit int) (entries []string, all int) {
+	list := d.rules.Load().list
+	entries = []string{}
+	for _, e := range list.Entries {
+		if len(entries) == limit {
+			break
+		}
 		if e.Host != "" || e.Prefix.IsValid() {
 			entries = append(entries, e.Text)
 		}
 	}
-	return entries
+	return entries, len(list.Entries) - len(list.Invalid)
 }
 
 // resolve keeps the addresses of host names current until ctx ends, so that no
 // connection ever waits for DNS.
 func (d *door) resolve(ctx context.Context) {
 	for {
-		names := d.lookUpAll(ctx, d.hosts())
+		names := d.lookUpAll(ctx, d.rules.Load().hosts)
 		if ctx.Err() != nil {
 			return
 		}
-		d.names.Store(&names)
+		d.mu.Lock()
+		d.names = names
+		d.resolved()
+		d.mu.Unlock()
 		timer := time.NewTimer(resolveEvery)
 		select {
 		case <-ctx.Done():
@@ -96,16 +129,6 @@ func (d *door) resolve(ctx context.Context) {
 		}
 		timer.Stop()
 	}
-}
-
-func (d *door) hosts() []string {
-	var hosts []string
-	for _, e := range d.list.Load().Entries {
-		if e.Host != "" && !slices.Contains(hosts, e.Host) {
-			hosts = append(hosts, e.Host)
-		}
-	}
-	return hosts
 }
 
 func (d *door) lookUpAll(ctx context.Context, hosts []string) map[string][]netip.Addr {
@@ -133,7 +156,9 @@ func (d *door) lookUpAll(ctx context.Context, hosts []string) map[string][]netip
 func (d *door) lookUp(ctx context.Context, host string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
 	defer cancel()
-	before := (*d.names.Load())[host]
+	d.mu.Lock()
+	before := d.names[host]
+	d.mu.Unlock()
 	found, err := d.lookup(ctx, "ip", host)
 	var dns *net.DNSError
 	switch {

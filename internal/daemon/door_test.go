@@ -3,15 +3,18 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
@@ -39,7 +42,7 @@ func TestDoorDeniesByDefault(t *testing.T) {
 func TestDoorAllowsWhatTheListSays(t *testing.T) {
 	d := newDoor(nil, newLogger(io.Discard, false))
 	d.admit(listOf(t, "entries: [192.0.2.1, 198.51.100.0/24, '2001:db8::/64', '::ffff:203.0.113.7', not a name]"))
-	d.names.Store(&map[string][]netip.Addr{"gone.example.com": {netip.MustParseAddr("192.0.2.99")}})
+	d.names = map[string][]netip.Addr{"gone.example.com": {netip.MustParseAddr("192.0.2.99")}}
 	for ip, want := range map[string]bool{
 		"192.0.2.1": true, "::ffff:192.0.2.1": true, "192.0.2.2": false,
 		"198.51.100.200": true, "198.51.101.1": false,
@@ -50,7 +53,7 @@ func TestDoorAllowsWhatTheListSays(t *testing.T) {
 			t.Errorf("%s: %v, want %v", ip, got, want)
 		}
 	}
-	if got := d.entries(); !slices.Equal(got, []string{"192.0.2.1", "198.51.100.0/24", "2001:db8::/64", "::ffff:203.0.113.7"}) {
+	if got, _ := d.entries(maxStatusEntries); !slices.Equal(got, []string{"192.0.2.1", "198.51.100.0/24", "2001:db8::/64", "::ffff:203.0.113.7"}) {
 		t.Error(got)
 	}
 }
@@ -130,4 +133,41 @@ func TestHostNamesAreLookedUpInTheBackground(t *testing.T) {
 			t.Errorf("asked %d times, within %s", dns.asked-asked, dns.within)
 		}
 	})
+}
+
+// TestField2_16_LargeWhitelist: 100,000 entries are more than 1 MiB. They are let
+// in, and one that cannot be read leaves them in force.
+func TestField2_16_LargeWhitelist(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	h.write("whitelist.yaml", largeWhitelist(100_000))
+	r := h.start()
+	address := r.listening()
+	s := r.status(func(s status) bool { return s.WhitelistEntries == 100_001 })
+	if len(s.Whitelist) != maxStatusEntries {
+		t.Errorf("the status lists %d entries, want %d", len(s.Whitelist), maxStatusEntries)
+	}
+	for _, broken := range []string{"entries: [", "entries: 5\n", strings.Repeat("#", hostfs.MaxFile+1)} {
+		h.write("whitelist.yaml", broken)
+		h.eventually(func() bool { return strings.Contains(h.log.String(), "the whitelist is refused") }, func() string { return "refused" })
+		if _, err := ask(address, h.clientTLS()); err != nil {
+			t.Errorf("under a broken whitelist: %v, want the last good one in force", err)
+		}
+		h.log.clear()
+	}
+	h.write("whitelist.yaml", "entries: []\n")
+	r.status(func(s status) bool { return s.WhitelistEntries == 0 })
+	if _, err := ask(address, h.clientTLS()); err == nil {
+		t.Error("a client came in by an empty whitelist")
+	}
+}
+
+// largeWhitelist lets the tests in, and count other addresses.
+func largeWhitelist(count int) string {
+	var b strings.Builder
+	b.WriteString("entries:\n")
+	for i := range count {
+		fmt.Fprintf(&b, "  - 10.%d.%d.%d\n", i>>16, i>>8&255, i&255)
+	}
+	return b.String() + "  - 127.0.0.1\n"
 }

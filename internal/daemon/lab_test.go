@@ -61,6 +61,12 @@ func (l *logText) String() string {
 	return l.text.String()
 }
 
+func (l *logText) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
+}
+
 func newHost(t testing.TB) *host {
 	t.Helper()
 	ca := pkitest.NewCA(t)

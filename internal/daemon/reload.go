@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -103,7 +104,9 @@ func (a *agent) taken() error {
 // taken out in force.
 func (a *agent) readWhitelist() {
 	file, err := a.installed.files.Read(a.paths.Whitelist)
-	if err == nil && a.listRead && string(a.list) == string(file.Content) {
+	sum := sha256.Sum256(file.Content)
+	digest := sum[:]
+	if err == nil && bytes.Equal(a.list, digest) {
 		return
 	}
 	var list *whitelist.List
@@ -112,15 +115,17 @@ func (a *agent) readWhitelist() {
 	}
 	if err != nil {
 		a.log.WithError(err).WithField("path", a.paths.Whitelist).Error("the whitelist is refused, what was in force stays so")
-		a.list, a.listRead = file.Content, file.Exists
+		if a.list = digest; !file.Exists {
+			a.list = nil
+		}
 		return
 	}
-	a.list, a.listRead = file.Content, true
+	a.list = digest
 	for _, e := range list.Invalid {
 		a.log.WithFields(logrus.Fields{"path": a.paths.Whitelist, "line": e.Line, "entry": e.Text}).Error("no IP address, CIDR network or host name: this entry lets nobody in")
 	}
 	a.door.admit(list)
-	if entries := len(a.door.entries()); entries > 0 {
+	if _, entries := a.door.entries(0); entries > 0 {
 		a.log.WithField("entries", entries).Info("the whitelist is in force")
 	} else {
 		a.log.WithField("path", a.paths.Whitelist).Warn("the whitelist is missing or empty: nobody may connect")

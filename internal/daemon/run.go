@@ -38,9 +38,9 @@ type agent struct {
 	goneAt time.Time
 	// again asks for another look at files that are missing.
 	again <-chan time.Time
-	// list is the whitelist file as it was read last.
-	list     []byte
-	listRead bool
+	// list is a digest of the whitelist file as it was read last, nil where it
+	// could not be read.
+	list []byte
 	// enrolling says that the first enrollment is under way, also while a set
 	// serves that somebody has put in place meanwhile; enrolled brings its end.
 	enrolling bool
@@ -265,7 +265,8 @@ func (a *agent) listeningStatus() string {
 }
 
 func (a *agent) writeStatus() {
-	s := status{PID: os.Getpid(), Version: a.env.Version, State: a.state, Whitelist: a.door.entries()}
+	s := status{PID: os.Getpid(), Version: a.env.Version, State: a.state}
+	s.Whitelist, s.WhitelistEntries = a.door.entries(maxStatusEntries)
 	if a.state == stateIdle {
 		s.Problem = a.why
 	}

@@ -27,9 +27,14 @@ type status struct {
 	// on disk.
 	Problem string `json:"problem,omitempty"`
 	// CRL is the list in force; absent where there is none.
-	CRL       *crlStatus `json:"crl,omitempty"`
-	Whitelist []string   `json:"whitelist"`
+	CRL *crlStatus `json:"crl,omitempty"`
+	// Whitelist are the first maxStatusEntries of WhitelistEntries.
+	Whitelist        []string `json:"whitelist"`
+	WhitelistEntries int      `json:"whitelist_entries"`
 }
+
+// maxStatusEntries keeps the status of a long whitelist short.
+const maxStatusEntries = 1000
 
 // crlStatus is the CRL in force.
 type crlStatus struct {

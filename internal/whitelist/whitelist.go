@@ -42,6 +42,9 @@ type List struct {
 // here, so that a typing error in one line doesn't stop another line's edit;
 // who serves by the list looks at Invalid.
 func Parse(data []byte) (*List, error) {
+	if list, ok := parseSimple(data); ok {
+		return list, nil
+	}
 	f, err := load(data)
 	if err != nil {
 		return nil, err
@@ -120,12 +123,16 @@ func load(data []byte) (*file, error) {
 		}
 		e := parseEntry(v)
 		e.Line = n.Line
-		f.list.Entries = append(f.list.Entries, e)
-		if !e.Prefix.IsValid() && e.Host == "" {
-			f.list.Invalid = append(f.list.Invalid, e)
-		}
+		f.list.add(e)
 	}
 	return f, nil
+}
+
+func (l *List) add(e Entry) {
+	l.Entries = append(l.Entries, e)
+	if !e.Prefix.IsValid() && e.Host == "" {
+		l.Invalid = append(l.Invalid, e)
+	}
 }
 
 func notAWhitelist(n *yaml.Node, why string) error {

@@ -437,10 +437,14 @@ service:
           type: int
           sample: 3
     whitelist:
-      description: The entries of the whitelist that it goes by.
+      description: The entries of the whitelist that it goes by, the first 1000 of them.
       type: list
       elements: str
       sample: ["192.0.2.10"]
+    whitelist_entries:
+      description: How many entries of the whitelist are in force.
+      type: int
+      sample: 1
 warnings:
   description: What is no failure and should be known.
   returned: always
