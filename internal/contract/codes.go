@@ -76,7 +76,7 @@ var Codes = []CodeInfo{
 	{CodeRejected, 12, false, "the manager refuses this host's identity (400)",
 		"compare machine_id, fqdn and address in the result with what the manager accepts"},
 	{CodeConflict, 13, false, "the manager already knows this machine and this host has no token for it (409)",
-		"on the manager, deny the pending request or remove the host, then run again"},
+		"on the manager, deny the pending request; if it lists this host, re-issue its certificates there (its groups and history stay; install the answer with bundle_path), or remove the host; then run again"},
 	{CodeRateLimited, 14, true, "the manager's rate limit is reached (429)",
 		"run again later; behind one NAT address all hosts share one limit"},
 	{CodeManagerError, 15, true, "the manager reports an error of its own (5xx)",
@@ -86,13 +86,13 @@ var Codes = []CodeInfo{
 	{CodeDenied, 17, false, "an administrator denied the request",
 		"ask the manager's administrators; the next run makes a new request"},
 	{CodeTokenUnknown, 18, false, "the manager does not know the polling token: expired after 24 h, denied, purged, or approved and not fetched in time",
-		"run again to make a new request; if the manager lists this host, it was approved and not fetched in time: an administrator removes it there first"},
+		"run again to make a new request; if the manager lists this host, it was approved and not fetched in time: " + KnownHost + ", then run again"},
 	{CodeTimeout, 19, true, "nobody approved within wait_timeout or max_poll_attempts",
 		"the request stays; run again after an administrator has approved it"},
 	{CodeBundleInvalid, 20, false, "the PKI bundle does not verify",
 		"look at the reason in the message; the bundle is kept beside the state as rejected.*"},
 	{CodeBundleLost, 21, false, "an answer that may have held the bundle was lost on its way",
-		"on the manager, remove the host, then run again"},
+		"if the manager lists this host, " + KnownHost + ", then run again"},
 	{CodeLogin, 22, false, "the manager refuses the administrator's login, or that account may not do this",
 		"check the account, its role and the second factor; a failed login is never repeated by itself"},
 	{CodeInternal, 70, false, "the program met a state that it does not know",
@@ -100,6 +100,11 @@ var Codes = []CodeInfo{
 	{CodeInterrupted, 130, true, "a signal ended the run",
 		"run again; token and bundle are kept"},
 }
+
+// KnownHost says what to do where the manager holds the host already: it refuses
+// to approve another request (contract, admin API). Re-issuing comes first, since
+// removing a host loses its groups and history.
+const KnownHost = "its certificates can be re-issued there (its groups and history stay; install the answer with bundle_path), or an administrator removes the host there first"
 
 // Info returns what is known of c; an unknown code is CodeInternal.
 func (c Code) Info() CodeInfo {

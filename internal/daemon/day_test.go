@@ -32,10 +32,10 @@ type sleepy struct {
 	polls             []time.Time
 }
 
-func (m *sleepy) Register(context.Context, contract.EnrollmentRequest) (string, error) {
+func (m *sleepy) Register(context.Context, func(netip.Addr) contract.EnrollmentRequest) (managerclient.Registration, error) {
 	m.registered = time.Now()
 	m.registrations++
-	return "TokenCanary0123456789abcdefghijkl", nil
+	return managerclient.Registration{Token: "TokenCanary0123456789abcdefghijkl"}, nil
 }
 
 func (m *sleepy) Poll(context.Context, string) (managerclient.Answer, error) {
@@ -85,12 +85,12 @@ type moody struct {
 
 const toldToWait = 100 * time.Second
 
-func (m *moody) Register(ctx context.Context, r contract.EnrollmentRequest) (string, error) {
+func (m *moody) Register(ctx context.Context, seenFrom func(netip.Addr) contract.EnrollmentRequest) (managerclient.Registration, error) {
 	if m.busy--; m.busy >= 0 {
 		m.registrations++
-		return "", &managerclient.RequestError{RetryAfter: toldToWait, Err: contract.Errorf(contract.CodeRateLimited, "busy")}
+		return managerclient.Registration{}, &managerclient.RequestError{RetryAfter: toldToWait, Err: contract.Errorf(contract.CodeRateLimited, "busy")}
 	}
-	return m.sleepy.Register(ctx, r)
+	return m.sleepy.Register(ctx, seenFrom)
 }
 
 func (m *moody) Poll(context.Context, string) (managerclient.Answer, error) {

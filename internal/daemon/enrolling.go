@@ -12,6 +12,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -101,14 +102,6 @@ func (d *daemon) watched(ctx context.Context, do func(report func(enroll.Progres
 	return res
 }
 
-const (
-	// maxFailures is how many polls in a row may fail before the daemon ends,
-	// as with a run that waits.
-	maxFailures = 5
-	// failurePause doubles with each of them.
-	failurePause = 5 * time.Second
-)
-
 // enrollFirst enrolls a host that has nothing to serve with, in runs that do
 // not wait, as the renewer does: between them the run lock is free, so that the
 // host can be taken out, or enrolled with another manager, meanwhile.
@@ -119,8 +112,9 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 	}
 	p.Wait = false
 	told := map[string]bool{}
-	attempts, failures, registered := 0, 0, false
-	for round := 0; ; round++ {
+	attempts, registered := 0, false
+	asker := pace.Asker{Caller: pace.First, Rand: a.enroller.Rand}
+	for {
 		run := *e
 		run.Progress = func(m enroll.Progress) {
 			m.Attempts += attempts
@@ -129,32 +123,23 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 		res := run.Run(ctx, p)
 		a.tell(res, told)
 		attempts += res.Attempts
-		var wait time.Duration
-		switch {
-		case ctx.Err() != nil && res.Failed:
+		if ctx.Err() != nil && res.Failed || !res.Failed && res.State != contract.StatePending {
 			return res
-		case res.Failed && forgotten(res, a.now()):
+		}
+		heard := heardOf(res, a.now(), registered)
+		if heard == pace.Pending && a.maxPolls() > 0 && attempts >= a.maxPolls() {
+			return enroll.Failed(contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)", res.Manager.URL, attempts))
+		}
+		asker.Interval = pollingInterval(a.cfg.Enrollment.PollingIntervalSeconds)
+		wait, again := asker.Next(heard, res.RetryAfter)
+		switch {
+		case !again:
+			return res
+		case heard == pace.Forgotten:
 			a.log.Warn("nobody approved within a day and the manager has forgotten the request: another one is made")
 			continue
-		case res.RetryAfter > 0:
-			// Never earlier than told, and not all at the same moment.
-			failures, wait = 0, time.Duration(float64(min(res.RetryAfter, enroll.MaxInterval))*(1+0.1*a.enroller.Rand()))
-		case registered && underEdit(res):
+		case res.Failed:
 			a.failed(res)
-			wait = a.pollWait()
-		case res.Failed && retriedSoon(res) && failures+1 < maxFailures:
-			failures++
-			wait = min(a.pollWait(), failurePause<<failures)
-		case res.Failed || res.State != contract.StatePending:
-			return res
-		case a.maxPolls() > 0 && attempts >= a.maxPolls():
-			return enroll.Failed(contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)", res.Manager.URL, attempts))
-		default:
-			failures, wait = 0, a.pollWait()
-			if round == 0 {
-				// A fleet that was registered at once does not poll at once ever after.
-				wait = time.Duration(float64(wait) * (0.05 + 0.95*a.enroller.Rand()))
-			}
 		}
 		if res.PendingSince != "" {
 			// A removal from now on is newer than the request.
@@ -185,11 +170,6 @@ func (a *agent) reportEnrolling(report func(enroll.Progress), m enroll.Progress)
 	if a.listener.set.Load() == nil {
 		report(m)
 	}
-}
-
-// pollWait is the interval between two polls, ±10 %.
-func (d *daemon) pollWait() time.Duration {
-	return time.Duration(float64(pollingInterval(d.cfg.Enrollment.PollingIntervalSeconds)) * (0.9 + 0.2*d.enroller.Rand()))
 }
 
 // maxPolls is how many answered polls the configuration allows; 0 has no end.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -17,9 +18,6 @@ const (
 	// foreignWarning is how many days before its end a set is warned about that
 	// is not this program's to renew.
 	foreignWarning = 30
-	// firstBackoff doubles with each failure up to maxBackoff.
-	firstBackoff = 5 * time.Minute
-	maxBackoff   = 6 * time.Hour
 )
 
 // renewer enrolls again, while the daemon serves, when the certificate nears
@@ -133,40 +131,52 @@ func (r *renewer) run(ctx context.Context) {
 // renew asks until nothing is needed any more, and tells whether ctx goes on.
 func (r *renewer) renew(ctx context.Context) bool {
 	r.log.Info("renewing the certificate")
-	failures, announced := 0, false
+	announced := false
+	asker := pace.Asker{Caller: pace.Renewal, Interval: r.interval, Rand: r.rand}
 	for {
 		res := r.ask(ctx)
-		wait := r.interval
 		switch {
 		case ctx.Err() != nil:
 			return false
-		case res.Failed:
-			switch {
-			case deniedByNow(res, r.now()):
-				wait = maxBackoff
-			case !retriedSoon(res) && (!announced || !underEdit(res)):
-				wait = backoff(failures)
-			}
-			failures++
-			r.log.WithFields(logrus.Fields{"code": res.Error.Code, "hint": res.Error.Hint, "again_in": wait}).Error("renewal: " + res.Msg)
-		case res.State == contract.StateEnrolled:
+		case !res.Failed && res.State == contract.StateEnrolled:
 			r.log.Info("renewal: " + res.Msg)
 			return true
-		default:
-			if !announced {
-				r.log.Warn("renewal: " + res.Msg)
-			}
-			announced, failures = true, 0
-			wait = max(wait, res.RetryAfter)
 		}
-		// ±10 %, as every wait between two polls.
-		if !sleep(ctx, time.Duration(float64(wait)*(0.9+0.2*r.rand()))) {
+		wait, _ := asker.Next(heardOf(res, r.now(), announced), res.RetryAfter)
+		switch {
+		case res.Failed:
+			r.log.WithFields(logrus.Fields{"code": res.Error.Code, "hint": res.Error.Hint, "again_in": wait.Round(time.Second)}).Error("renewal: " + res.Msg)
+		case !announced:
+			r.log.Warn("renewal: " + res.Msg)
+		}
+		announced = announced || !res.Failed
+		if !sleep(ctx, wait) {
 			return false
 		}
 		if r.look(ctx) == needNothing {
 			return true
 		}
 	}
+}
+
+// heardOf sorts what a run came to for the table of pace. underWay says that a
+// request was seen under way before.
+func heardOf(res *enroll.Result, now time.Time, underWay bool) pace.Heard {
+	switch {
+	case !res.Failed && res.RetryAfter == 0:
+		return pace.Pending
+	case !res.Failed, res.Error.Code == contract.CodeRateLimited:
+		return pace.RateLimited
+	case forgotten(res, now):
+		return pace.Forgotten
+	case underWay && underEdit(res):
+		return pace.Edited
+	case retriedSoon(res):
+		return pace.Trouble
+	case deniedByNow(res, now):
+		return pace.Refused
+	}
+	return pace.Failed
 }
 
 // retriedSoon tells whether a failure leaves a request under way that may be
@@ -190,13 +200,6 @@ func forgotten(res *enroll.Result, now time.Time) bool {
 // manager lets that be known.
 func deniedByNow(res *enroll.Result, now time.Time) bool {
 	return res.Error.Code == contract.CodeDenied || res.Error.Code == contract.CodeTokenUnknown && !forgotten(res, now)
-}
-
-func backoff(failures int) time.Duration {
-	if failures > 10 {
-		return maxBackoff
-	}
-	return min(firstBackoff<<failures, maxBackoff)
 }
 
 // sleep waits for d and tells whether ctx goes on.

@@ -153,6 +153,7 @@ var particulars = []struct {
 	{regexp.MustCompile(`\d{8}T\d{6}\.\d+Z`), "TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d UTC`), "TIME"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "SHA-256"},
+	{regexp.MustCompile(`\b([0-9A-F]{2}:){31}[0-9A-F]{2}\b`), "SHA-256"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "MACHINE-ID"},
 	{regexp.MustCompile(`may be written by user \d+`), "may be written by user UID"},
 	{regexp.MustCompile(`listen tcp \S+:\d+:`), "listen tcp ADDRESS:"},

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,15 +9,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/managerclient"
-)
-
-const (
-	// maxFailures is how many times in a row a waiting run takes no answer, or
-	// a 5xx, before it gives up.
-	maxFailures = 5
-	// rateLimitPause is the deployed managers' interval between two requests.
-	rateLimitPause = 12 * time.Second
-	failurePause   = 5 * time.Second
+	"github.com/linux-patch/enroll/internal/pace"
 )
 
 // resume goes on with a request that was made by an earlier run.
@@ -70,40 +63,65 @@ func (r *run) await(ctx context.Context, client ManagerClient, t *tokenRecord) e
 	if !r.doubted {
 		r.notePending(t)
 	}
-	failures := 0
-	for round := 0; ; round++ {
+	asker := pace.Asker{Caller: pace.Wait, Interval: r.interval, Rand: r.Rand}
+	for {
 		r.Progress(Progress{Phase: PhasePoll, Attempts: r.res.Attempts})
 		answer, verdict, err := r.poll(ctx, client, t)
+		heard := pace.Pending
 		switch verdict {
 		case managerclient.Approved:
 			return r.approved(ctx, answer)
 		case managerclient.Pending:
-			failures = 0
 			r.res.Attempts++
-			if r.doubted {
-				r.doubted = false
-				r.notePending(t)
-				if err := r.revive(t); err != nil {
-					return err
-				}
+			if err := r.pending(t, answer.dialect); err != nil {
+				return err
 			}
 		case managerclient.RateLimited:
-			failures = 0
-			r.res.RetryAfter = max(answer.retryAfter, rateLimitPause)
-		case managerclient.ManagerError:
-			if failures++; !r.Wait || failures >= maxFailures || ctx.Err() != nil {
+			heard = pace.RateLimited
+			r.res.RetryAfter = cmp.Or(answer.retryAfter, pace.RateLimit)
+		case managerclient.ManagerError, managerclient.OnTheWay:
+			heard = pace.Trouble
+			if !r.Wait || ctx.Err() != nil {
+				r.res.RetryAfter = answer.told()
 				return err
 			}
 		default:
-			return err
+			return r.turned(ctx, answer, err)
 		}
 		if done, err := r.limit(t); done {
 			return err
 		}
-		if err := r.waitForNext(ctx, round, failures, verdict, answer); err != nil {
+		wait, again := asker.Next(heard, answer.told())
+		if !again {
+			return err
+		}
+		if err := r.waitFor(ctx, wait); err != nil {
 			return err
 		}
 	}
+}
+
+// told is how long the manager asks to wait; 0 where no answer came.
+func (a *spooledAnswer) told() time.Duration {
+	if a == nil {
+		return 0
+	}
+	return a.retryAfter
+}
+
+// pending notes that the manager knows the request, and how it says so.
+func (r *run) pending(t *tokenRecord, d managerclient.Dialect) error {
+	learned := t.Dialect != d || t.TakenOver || t.NoAnswerSince != nil
+	t.Dialect, t.TakenOver, t.NoAnswerSince = d, false, nil
+	if r.doubted {
+		r.doubted = false
+		r.notePending(t)
+		return r.revive(t)
+	}
+	if learned {
+		return r.saveToken(t)
+	}
+	return nil
 }
 
 // limit tells whether this run has waited as long as it may.
@@ -129,29 +147,19 @@ func (r *run) limit(t *tokenRecord) (bool, error) {
 func (r *run) approverHint(t *tokenRecord) string {
 	switch {
 	case r.managerKnows():
-		return "; the manager knows this host already: an administrator removes the host there first, then approves"
+		return "; the manager knows this host already and refuses to approve it: " + contract.KnownHost + ", then approves"
 	case t.LostRequest != nil:
-		return fmt.Sprintf("; the answer to a request of %s was lost: if the manager knows this host from it, an administrator removes the host there first, then approves",
-			t.LostRequest.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("; the answer to a request of %s was lost: if the manager knows this host from it, %s, then approves",
+			t.LostRequest.UTC().Format(time.RFC3339), contract.KnownHost)
 	case t.Replaces != nil:
-		return fmt.Sprintf("; the manager no longer knew the request of %s, which may have been approved and not fetched in time: if the manager lists this host, an administrator removes the host there first, then approves",
-			t.Replaces.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("; the manager no longer knew the request of %s, which may have been approved and not fetched in time: if the manager lists this host, %s, then approves",
+			t.Replaces.UTC().Format(time.RFC3339), contract.KnownHost)
 	}
 	return ""
 }
 
-func (r *run) waitForNext(ctx context.Context, round, failures int, verdict managerclient.Verdict, answer *spooledAnswer) error {
-	wait := jittered(r.interval, r.Rand())
-	switch {
-	case verdict == managerclient.RateLimited:
-		wait = min(max(answer.retryAfter, rateLimitPause), MaxInterval)
-		// Never earlier than told, and not all at the same moment.
-		wait += time.Duration(float64(wait) * jitter * r.Rand())
-	case failures > 0:
-		wait = min(wait, jittered(failurePause<<failures, r.Rand()))
-	case round == 0:
-		wait = firstWait(r.interval, r.Rand())
-	}
+// waitFor waits, and not past the end of wait_timeout.
+func (r *run) waitFor(ctx context.Context, wait time.Duration) error {
 	if !r.deadline.IsZero() {
 		wait = min(wait, r.deadline.Sub(r.Now()))
 	}

@@ -75,7 +75,7 @@ func (r *run) adoptable() bool {
 		// The token is a secret of that manager.
 		return false
 	}
-	return managerclient.ValidToken(o.configToken) && !o.enrolled() && (o.token == nil || o.token.Token != o.configToken)
+	return managerclient.ValidToken(o.configToken) && !isPlaceholder(o.configToken) && !o.enrolled() && (o.token == nil || o.token.Token != o.configToken)
 }
 
 func (r *run) take(ctx context.Context, next step) error {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/pace"
 )
 
 // Bounds and defaults of waiting. A manager hands an approved bundle out for
@@ -12,8 +13,7 @@ import (
 const (
 	DefaultInterval = 60 * time.Second
 	MinInterval     = time.Second
-	MaxInterval     = 270 * time.Second
-	jitter          = 0.10
+	MaxInterval     = pace.Longest
 )
 
 // Defaults of the file attributes and of renewal.

@@ -29,11 +29,14 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/pace"
 )
 
 // ManagerClient asks one manager. *managerclient.Client is the real one.
 type ManagerClient interface {
-	Register(ctx context.Context, request contract.EnrollmentRequest) (token string, err error)
+	// Register sends the request that seenFrom makes for this host's address on
+	// the connection.
+	Register(ctx context.Context, seenFrom func(local netip.Addr) contract.EnrollmentRequest) (managerclient.Registration, error)
 	Poll(ctx context.Context, token string) (managerclient.Answer, error)
 	UsesProxy() bool
 }
@@ -146,14 +149,22 @@ func (e *Enroller) Run(ctx context.Context, p Params) *Result {
 	}
 	if err := r.run(ctx); err != nil {
 		err = r.explain(ctx, err)
-		if failed := (*managerclient.RequestError)(nil); errors.As(err, &failed) && failed.Err.Code == contract.CodeRateLimited {
-			res.RetryAfter = max(failed.RetryAfter, rateLimitPause)
+		if failed := (*managerclient.RequestError)(nil); errors.As(err, &failed) {
+			res.RetryAfter = askedToWait(failed)
 		}
 		res.fail(err)
 		r.audit(contract.EventFailed, map[string]string{"code": string(contract.CodeOf(err)), "reason": err.Error()})
 	}
 	r.describe()
 	return res
+}
+
+// askedToWait is how long a manager that refused for now asks to wait.
+func askedToWait(failed *managerclient.RequestError) time.Duration {
+	if failed.RetryAfter == 0 && failed.Err.Code == contract.CodeRateLimited {
+		return pace.RateLimit
+	}
+	return failed.RetryAfter
 }
 
 func (r *run) run(ctx context.Context) error {

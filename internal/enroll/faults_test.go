@@ -115,7 +115,7 @@ func TestBundleThatCanGoNowhereIsToldAsLost(t *testing.T) {
 	}}
 	res := r.run(faults, nil)
 	if !res.Failed || res.Error.Code != contract.CodeFilesystem || !strings.Contains(res.Msg, "is lost") ||
-		!strings.Contains(res.Error.Hint, "an administrator removes host web1.example.com") {
+		!strings.Contains(res.Error.Hint, "for host web1.example.com, its certificates can be re-issued") {
 		t.Fatalf("%+v: %s", res.Error, res.Msg)
 	}
 	if res := r.run(nil, nil); !res.Failed || res.Error.Code != contract.CodeBundleLost {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
@@ -17,6 +18,7 @@ type spooledAnswer struct {
 	spooled
 	bundle     *contract.PkiBundle
 	retryAfter time.Duration
+	dialect    managerclient.Dialect
 	// stored says that the answer is on disk.
 	stored bool
 }
@@ -44,28 +46,42 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *tokenRecord) (*
 		return nil, noAnswer(err), r.unanswered(err, unanswered)
 	}
 	a := &spooledAnswer{retryAfter: raw.RetryAfter, spooled: spooled{
-		HTTPStatus: raw.HTTPStatus, URL: r.url.String(), At: r.Now().UTC(), Body: raw.Body, LostPoll: unanswered,
+		HTTPStatus: raw.HTTPStatus, URL: r.url.String(), At: r.Now().UTC(), Body: raw.Body, Encoding: raw.Encoding, LostPoll: unanswered,
 	}}
 	if raw.PeerIP.IsValid() {
 		a.PeerIP = raw.PeerIP.String()
 	}
 	if raw.HTTPStatus >= 200 && raw.HTTPStatus <= 299 && len(raw.Body) > 0 {
-		record, err := encodeRecord(a.spooled)
-		if err == nil {
-			err = slot.Store(record)
-		}
-		if a.stored = err == nil; !a.stored {
-			r.res.warn(fmt.Sprintf("the manager's answer could not be stored, it is used from memory: %v", err))
-		}
+		r.store(slot, a)
 	}
-	verdict, bundle, err := managerclient.Judge(raw.HTTPStatus, raw.Body)
-	a.bundle = bundle
-	return a, verdict, r.heard(verdict, a, unanswered, err)
+	if raw.CRLSkipped {
+		r.res.warn("the list of revoked certificates in the manager's answer is larger than what is taken, and was left out; the agent fetches it from the manager")
+	}
+	said := raw.Judge(t.Dialect)
+	a.bundle, a.dialect = said.Bundle, said.Dialect
+	return a, said.Verdict, r.heard(t, said.Verdict, a, unanswered, said.Err)
+}
+
+// store puts an answer on disk as it came. One that is larger than the space
+// that was made for it is stored without its list of revoked certificates: that
+// can be had again, and the key must not wait for it.
+func (r *run) store(slot *hostfs.Slot, a *spooledAnswer) {
+	kept := a.spooled
+	if len(kept.Body) > spooledBody && kept.Encoding == "" {
+		kept.Body = managerclient.WithoutCRL(kept.Body)
+	}
+	record, err := encodeRecord(kept)
+	if err == nil {
+		err = slot.Store(record)
+	}
+	if a.stored = err == nil; !a.stored {
+		r.res.warn(fmt.Sprintf("the manager's answer could not be stored, it is used from memory: %v", err))
+	}
 }
 
 // heard brings the disk in line with an answer, and words the ones that end a
 // run.
-func (r *run) heard(verdict managerclient.Verdict, a *spooledAnswer, unanswered *time.Time, why error) error {
+func (r *run) heard(t *tokenRecord, verdict managerclient.Verdict, a *spooledAnswer, unanswered *time.Time, why error) error {
 	switch verdict {
 	case managerclient.Approved:
 		r.o.spool, r.o.pollAt = &a.spooled, nil
@@ -75,22 +91,69 @@ func (r *run) heard(verdict managerclient.Verdict, a *spooledAnswer, unanswered 
 	case managerclient.RateLimited:
 		return r.restoreSpool(unanswered)
 	case managerclient.ManagerError:
-		// A gateway may have lost the bundle on its way: the mark stays.
-		now := r.Now()
-		r.o.pollAt = &now
-		return why
+		return r.mayBeLost(a, why)
+	case managerclient.OnTheWay:
+		return r.onTheWay(a, why)
 	case managerclient.Denied, managerclient.Unknown:
-		return r.turnedDown(verdict, a.HTTPStatus, unanswered)
+		return r.turnedDown(t, verdict, a.HTTPStatus, unanswered)
 	default:
 		return r.nonsense(a, unanswered, why)
 	}
 }
 
+// mayBeLost leaves the mark of a poll: a gateway may have lost the bundle on its
+// way.
+func (r *run) mayBeLost(a *spooledAnswer, why error) error {
+	now := r.Now()
+	r.o.spool, r.o.pollAt = nil, &now
+	if a.stored {
+		return errors.Join(why, r.Files.ResetSlot(r.settings.state.spool))
+	}
+	return why
+}
+
+// manyHours is how long something on the way may answer in the manager's place
+// before the request must be over: managers forget one after 24 h.
+const manyHours = 24 * time.Hour
+
+// onTheWay deals with an answer that is not the manager's: it says nothing of
+// the request, until it has stood for so long that the manager has forgotten it.
+func (r *run) onTheWay(a *spooledAnswer, why error) error {
+	why = r.mayBeLost(a, why)
+	t := r.liveToken()
+	switch {
+	case t == nil: // a doubted token
+		return why
+	case t.NoAnswerSince == nil:
+		t.NoAnswerSince = &a.At
+		return errors.Join(why, r.saveToken(t))
+	case r.Now().Sub(*t.NoAnswerSince) >= manyHours:
+		return r.givenUp(*t.NoAnswerSince, why)
+	}
+	return why
+}
+
+// givenUp ends a request of which nothing was heard for a day.
+func (r *run) givenUp(since time.Time, why error) error {
+	if err := r.bury(contract.StateExpired, false); err != nil {
+		return errors.Join(why, err)
+	}
+	r.res.State = contract.StateExpired
+	return contract.Errorf(contract.CodeTokenUnknown, "since %s %s did not answer itself, and managers forget a request after 24 h: %w",
+		since.UTC().Format(time.RFC3339), r.url, why)
+}
+
 // turnedDown ends a request that the manager no longer honours.
-func (r *run) turnedDown(verdict managerclient.Verdict, status int, unanswered *time.Time) error {
+func (r *run) turnedDown(t *tokenRecord, verdict managerclient.Verdict, status int, unanswered *time.Time) error {
 	state := contract.StateDenied
 	if verdict == managerclient.Unknown {
 		state = contract.StateExpired
+		if fetched, err := r.fetched(t); err != nil || fetched {
+			return errors.Join(err, errFetched)
+		}
+		if t.TakenOver || isPlaceholder(t.Token) {
+			return errors.Join(errNeverOurs, r.bury(state, true), r.dropSpool())
+		}
 	}
 	if r.doubted && unanswered == nil {
 		if err := r.dropSpool(); err != nil {
@@ -114,15 +177,29 @@ func (r *run) turnedDown(verdict managerclient.Verdict, status int, unanswered *
 		return contract.Errorf(contract.CodeBundleLost,
 			"%s no longer knows the request, and a poll of %s was sent whose answer was lost: it may have been the bundle, which is handed out once",
 			r.url, unanswered.UTC().Format(time.RFC3339)).
-			WithHint("on the manager, an administrator removes the host with machine_id %s if it is there; then run again", r.res.MachineID)
+			WithHint("if the manager lists the host with machine_id %s, %s, then run again", r.res.MachineID, contract.KnownHost)
 	default:
 		return contract.Errorf(contract.CodeTokenUnknown, "%s no longer knows the request of %s: expired, denied, purged, or approved and not fetched in time", r.url, r.res.PendingSince)
 	}
 }
 
+// setAside keeps an answer that could not be decoded. It may be the bundle, and
+// it may be nothing: the request goes on.
+func (r *run) setAside(why error) error {
+	aside, err := r.moveAside()
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	return contract.Errorf(contract.CodeBadAnswer, "%w; it was moved to %s, body and encoding in it", why, aside).
+		WithHint("let nothing between this host and the manager encode answers; if the manager no longer knows the request, decode the body in %s and install it with bundle_path", aside)
+}
+
 // nonsense deals with an answer that the contract does not know. One that
 // looks like a bundle is kept: what is in it cannot be had again.
 func (r *run) nonsense(a *spooledAnswer, unanswered *time.Time, why error) error {
+	if a.Encoding != "" && a.stored {
+		return r.setAside(why)
+	}
 	if !a.stored || !bytes.Contains(a.Body, []byte("server_key")) {
 		if err := r.restoreSpool(unanswered); err != nil {
 			return err

@@ -13,7 +13,11 @@ import (
 
 // spoolSpace is reserved for an answer before it is asked for: the largest
 // body that the client takes, and what is stored around it.
-const spoolSpace = 1536 << 10
+const (
+	spoolSpace = 1536 << 10
+	// spooledBody is the largest body that has room in it as a record.
+	spooledBody = 1 << 20
+)
 
 // earliest is a time before which no host's clock can be right: this program
 // is younger.

@@ -34,7 +34,7 @@ func (r *run) approved(ctx context.Context, a *spooledAnswer) error {
 	err := r.provision(ctx, a.bundle, a.spooled.source())
 	if err != nil && !a.stored && !r.underWay(a.bundle) {
 		return contract.Errorf(contract.CodeOf(err), "the manager's bundle could be neither stored nor put in place, and is lost: %w", err).
-			WithHint("%s; on the manager, an administrator removes host %s first", contract.HintOf(err), r.res.FQDN)
+			WithHint("%s; for host %s, %s, then run again", contract.HintOf(err), r.res.FQDN, contract.KnownHost)
 	}
 	return r.settleBundle(err)
 }
@@ -100,20 +100,29 @@ func (r *run) settleBundle(err error) error {
 	}
 }
 
+// moveAside keeps the stored answer under a name of its own.
+func (r *run) moveAside() (string, error) {
+	aside := filepath.Join(r.settings.state.dir, rejectedPrefix+r.Now().UTC().Format("20060102T150405.000000000Z"))
+	if err := r.Files.Rename(r.settings.state.spool, aside); err != nil {
+		return "", err
+	}
+	r.o.spool, r.o.pollAt = nil, nil
+	return aside, nil
+}
+
 // reject puts a bundle aside that can never be used. The request that it
 // answers is over.
 func (r *run) reject(why error) error {
-	aside := filepath.Join(r.settings.state.dir, rejectedPrefix+r.Now().UTC().Format("20060102T150405.000000000Z"))
-	if err := r.Files.Rename(r.settings.state.spool, aside); err != nil {
+	aside, err := r.moveAside()
+	if err != nil {
 		return errors.Join(why, err)
 	}
-	r.o.spool, r.o.pollAt = nil, nil
 	r.res.State = contract.StateExpired
 	if err := r.bury(contract.StateExpired, true); err != nil {
 		return errors.Join(why, err)
 	}
 	return contract.Errorf(contract.CodeBundleInvalid, "the manager's bundle cannot be used: %w; it was moved to %s", why, aside).
-		WithHint("mend the manager's CA, have an administrator remove this host there, then run again")
+		WithHint("fix the manager's CA; then %s, and run again", contract.KnownHost)
 }
 
 // provision verifies a bundle, plans, and in a real run puts it in place.
@@ -172,8 +181,8 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	case errors.Is(err, pki.ErrNotYetValid):
 		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again")
 	case errors.Is(err, pki.ErrExpired) && r.expiredOnArrival(set):
-		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again; if it is right, remove %s, have an administrator remove this host on the manager, and run again",
-			r.settings.state.spool)
+		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again; if it is right, remove %s, and %s, then run again",
+			r.settings.state.spool, contract.KnownHost)
 	case errors.Is(err, pki.ErrCAMismatch):
 		return nil, keep(contract.CodeBundleInvalid, err, "if the bundle's CA is the right one, correct bundle_ca_fingerprint and run again")
 	case errors.Is(err, pki.ErrIdentity):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/pace"
 )
 
 // recordSpace is reserved for a token before it is asked for.
@@ -80,9 +82,8 @@ func (r *run) prepare() (ManagerClient, error) {
 // whoAmI finds out what the manager is told of this host.
 func (r *run) whoAmI(ctx context.Context) (identity.Host, error) {
 	o := identity.Options{FQDN: r.settings.FQDN, ReportIP: r.ReportIP, ReportInterface: r.ReportInterface}
-	if !r.Check && r.url != nil {
-		// The route to a manager that is known by name needs a look-up, and
-		// check mode stays off the network.
+	if r.url != nil {
+		// Check mode says the address of the route, a request that of its connection.
 		o.Manager = hostPort(r.url)
 	}
 	host, warnings, err := r.Identity.Gather(ctx, o)
@@ -131,16 +132,25 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	r.o.requestAt = &now
 	asking, cancel := linger(ctx)
 	defer cancel()
-	asked := host.Request()
-	asked.OSDetails.EnrollmentProof = proof
 	r.sent = r.sending(host, proof, now)
-	token, err := client.Register(asking, asked)
+	got, err := client.Register(asking, func(local netip.Addr) contract.EnrollmentRequest {
+		seen := host.SeenFrom(local)
+		r.sent.IPAddress = seen.IP.String()
+		asked := seen.Request()
+		asked.OSDetails.EnrollmentProof = proof
+		return asked
+	})
 	r.sent.CertificateSHA256, _ = r.certificate.Load().(string)
 	if err != nil {
 		return r.refused(err, unanswered)
 	}
-	r.Secret(token)
-	t := &tokenRecord{Token: token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(), LostRequest: unanswered, Replaces: r.forgotten(), Request: r.sent}
+	r.Secret(got.Token)
+	host = host.SeenFrom(got.Local)
+	r.addresses = append(r.addresses, host.IP)
+	t := &tokenRecord{
+		Token: got.Token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(),
+		LostRequest: unanswered, Replaces: r.forgotten(), Request: r.sent,
+	}
 	raw, err := encodeRecord(t)
 	if err != nil {
 		return nil, err
@@ -151,6 +161,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 		}
 	}
 	r.o.newToken, r.o.requestAt = t, nil
+	r.warnIPv6(host.IP)
 	r.actRegister()
 	r.audit(contract.EventRequestSent, nil)
 	return t, r.adopt(ctx)
@@ -175,12 +186,14 @@ func (r *run) forgotten() *time.Time {
 func (r *run) keepElsewhere(t *tokenRecord, why error) error {
 	if err := r.saveToken(t); err != nil {
 		return contract.Errorf(contract.CodeFilesystem, "the manager's polling token could not be stored and is lost: %w", errors.Join(why, err)).
-			WithHint("%s; on the manager, an administrator denies the pending request of machine_id %s or removes that host; then run again",
-				contract.HintOf(why), r.res.MachineID)
+			WithHint("%s; "+atManager, contract.HintOf(why), r.res.MachineID)
 	}
 	r.res.warn(fmt.Sprintf("the polling token was stored at the second try: %v", why))
 	return nil
 }
+
+// atManager says what to do where the manager knows this machine.
+const atManager = "on the manager, an administrator denies the pending request of machine_id %s, then run again; if it lists that host, " + contract.KnownHost + ", then run again"
 
 // refused deals with a registration that brought no token.
 func (r *run) refused(err error, unanswered *time.Time) (*tokenRecord, error) {
@@ -191,7 +204,6 @@ func (r *run) refused(err error, unanswered *time.Time) (*tokenRecord, error) {
 	if known {
 		r.noteRefusal()
 	}
-	const atManager = "on the manager, an administrator denies the pending request of machine_id %s or removes that host; then run again"
 	switch old := r.doubtful(); {
 	case known && old != nil && r.State == string(contract.StateRegistered):
 		// This state did not ask with the old token before.
@@ -249,8 +261,9 @@ func (r *run) dial() (ManagerClient, error) {
 		Retry: managerclient.Retry{
 			Wait429: r.Wait && r.State == string(contract.StateEnrolled),
 			Until:   r.deadline,
-			Jitter:  func(d time.Duration) time.Duration { return jittered(d, r.Rand()) },
+			Jitter:  func(d time.Duration) time.Duration { return pace.Spread(d, r.Rand()) },
 		},
+		IPv6: r.reportsIPv6(), CASource: r.caSource(),
 	}
 	if proxy, err := url.Parse(r.ProxyURL); err == nil && proxy.User != nil {
 		if password, set := proxy.User.Password(); set {
@@ -266,6 +279,35 @@ func (r *run) dial() (ManagerClient, error) {
 		return nil, err
 	}
 	return r.Dial(o)
+}
+
+// reportsIPv6 reports whether the manager is told an IPv6 address of this host:
+// the address of the manager that is let in is then one of that family too.
+func (r *run) reportsIPv6() bool {
+	told := r.ReportIP
+	if t := r.liveToken(); told == "" && t != nil && t.Request != nil {
+		told = t.Request.IPAddress
+	}
+	ip, err := netip.ParseAddr(told)
+	return err == nil && ip.Unmap().Is6()
+}
+
+// warnIPv6 says what an IPv6 address does not work with.
+func (r *run) warnIPv6(ip netip.Addr) {
+	if ip.Is6() {
+		r.res.warn(fmt.Sprintf("the manager is told the IPv6 address %s: deployed managers write no brackets around it and never reach this host, and deployed agents listen on IPv4 only; give the manager an IPv4 address, or set report_ip to one of this host", ip))
+	}
+}
+
+// caSource names the option that trust in the manager's HTTPS comes from.
+func (r *run) caSource() string {
+	switch {
+	case r.ManagerCAPEM != "":
+		return "manager_ca_pem"
+	case r.ManagerCAPath != "":
+		return fmt.Sprintf("manager_ca_path %s (of the agent --enroll-ca)", r.ManagerCAPath)
+	}
+	return ""
 }
 
 // managerCA is the trust for the manager's HTTPS; nil are the system's roots.

@@ -143,7 +143,8 @@ func (fixedIdentity) MachineID() (string, error) { return strings.Repeat("ab", 1
 
 func (m *fakeManager) UsesProxy() bool { return false }
 
-func (m *fakeManager) Register(_ context.Context, asked contract.EnrollmentRequest) (string, error) {
+func (m *fakeManager) Register(_ context.Context, seenFrom func(netip.Addr) contract.EnrollmentRequest) (managerclient.Registration, error) {
+	asked := seenFrom(netip.Addr{})
 	m.posts++
 	m.asked = asked
 	if m.asking != nil {
@@ -151,13 +152,13 @@ func (m *fakeManager) Register(_ context.Context, asked contract.EnrollmentReque
 	}
 	if m.token != "" && !m.taken {
 		err := contract.Errorf(contract.CodeManagerError, "the manager answered HTTP 500")
-		return "", &managerclient.RequestError{HTTPStatus: 500, Err: err}
+		return managerclient.Registration{}, &managerclient.RequestError{HTTPStatus: 500, Err: err}
 	}
 	m.token, m.taken = canary[:len(canary)-2]+string(rune('a'+m.posts/26%26))+string(rune('a'+m.posts%26)), false
 	if m.lose {
-		return "", cutOff()
+		return managerclient.Registration{}, cutOff()
 	}
-	return m.token, nil
+	return managerclient.Registration{Token: m.token}, nil
 }
 
 func (m *fakeManager) Poll(_ context.Context, token string) (managerclient.Answer, error) {

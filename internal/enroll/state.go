@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
 // statePaths are the files of the state directory. The daemon shares them, so
@@ -60,6 +61,14 @@ type tokenRecord struct {
 	Replaces *time.Time `json:"replaces,omitempty"`
 	// Dead says why the manager no longer honours the token; empty while it lives.
 	Dead contract.State `json:"dead,omitempty"`
+	// Dialect is how the manager told the state of the request so far.
+	Dialect managerclient.Dialect `json:"dialect,omitempty"`
+	// TakenOver says that this program did not get the token, and that no manager
+	// has known it yet.
+	TakenOver bool `json:"taken_over,omitempty"`
+	// NoAnswerSince is since when nothing but something between this host and the
+	// manager has answered; nil where the manager did.
+	NoAnswerSince *time.Time `json:"no_answer_since,omitempty"`
 	// Final says that nothing but the manager can have ended it: it is not asked
 	// once more.
 	Final bool `json:"final,omitempty"`
@@ -97,7 +106,9 @@ type spooled struct {
 	PeerIP     string    `json:"peer_ip"`
 	URL        string    `json:"url"`
 	At         time.Time `json:"at"`
-	Body       []byte    `json:"body"`
+	// Encoding is what Body is encoded as where it could not be decoded.
+	Encoding string `json:"encoding,omitempty"`
+	Body     []byte `json:"body"`
 	// LostPoll is when a poll was sent before this one whose answer is unknown;
 	// nil where there was none. The mark of it made room for this record.
 	LostPoll *time.Time `json:"lost_poll,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/config"
@@ -98,7 +99,7 @@ func (r *run) actClear(err error) error {
 
 // takeOver makes a token that only config.yaml holds the token of this host.
 func (r *run) takeOver() (*tokenRecord, error) {
-	t := &tokenRecord{Token: r.o.configToken, ManagerURL: r.url.String(), MachineID: r.res.MachineID, FQDN: r.res.FQDN, Since: r.Now().UTC()}
+	t := &tokenRecord{Token: r.o.configToken, ManagerURL: r.url.String(), MachineID: r.res.MachineID, FQDN: r.res.FQDN, Since: r.Now().UTC(), TakenOver: true}
 	if err := r.saveToken(t); err != nil {
 		return nil, err
 	}
@@ -110,12 +111,27 @@ func (r *run) takeOver() (*tokenRecord, error) {
 // warnNoTokens names what stands in a token's place and cannot be one, before
 // this host registers in spite of it.
 func (r *run) warnNoTokens() {
-	if t := r.o.configToken; t != "" && !managerclient.ValidToken(t) {
+	if t := r.o.configToken; t != "" && (!managerclient.ValidToken(t) || isPlaceholder(t)) {
 		r.res.warn(fmt.Sprintf("enrollment.polling_token in %s is no polling token and is not used; remove that line", r.ConfigPath))
 	}
 	if t := r.o.token; t != nil && !managerclient.ValidToken(t.Token) {
 		r.res.warn(fmt.Sprintf("what %s holds is no polling token; a new request replaces it", r.settings.state.token))
 	}
+}
+
+// isPlaceholder reports whether s is text of an example that somebody was to
+// replace. Managers make tokens of 64 letters and digits.
+func isPlaceholder(s string) bool {
+	if len(s) >= 48 {
+		return false
+	}
+	s = strings.NewReplacer("-", "", "_", "", ".", "", "~", "").Replace(strings.ToLower(s))
+	for _, word := range []string{"your", "changeme", "replace", "example", "placeholder", "insert", "pollingtoken", "enrollmenttoken", "tokenhere", "xxxx", "todo", "tobefilled", "fillme", "dummy"} {
+		if strings.Contains(s, word) {
+			return true
+		}
+	}
+	return s == "token" || s == "none" || s == "null" || s == "tbd"
 }
 
 // saveToken writes the token, alive or dead.

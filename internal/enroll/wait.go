@@ -5,18 +5,6 @@ import (
 	"time"
 )
 
-// jittered spreads d by ±10 %, and keeps it below the bound that no two polls
-// may reach. u is uniform in [0, 1).
-func jittered(d time.Duration, u float64) time.Duration {
-	return time.Duration(float64(d) * (1 - jitter + 2*jitter*u))
-}
-
-// firstWait spreads the first wait over the whole interval, so that a fleet
-// that was registered at once does not poll at once ever after.
-func firstWait(interval time.Duration, u float64) time.Duration {
-	return time.Duration(float64(interval) * (0.05 + 0.95*u))
-}
-
 // grace is what an answer on its way gets when a signal comes: it may be the
 // bundle, which is handed out once. A run still ends within a second.
 const grace = 500 * time.Millisecond

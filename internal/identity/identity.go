@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spf13/afero"
@@ -44,7 +45,9 @@ type Host struct {
 	// IP is the address to be reached by, IPs all global ones, IP first.
 	IP  netip.Addr
 	IPs []netip.Addr
-	OS  contract.OSDetails
+	// ChosenIP says that a user chose IP, by address or by interface.
+	ChosenIP bool
+	OS       contract.OSDetails
 }
 
 // Request makes the enrollment request of h.
@@ -61,6 +64,27 @@ func (h Host) Request() contract.EnrollmentRequest {
 		IPAddresses: ips,
 		OSDetails:   h.OS,
 	}
+}
+
+// SeenFrom is h as a manager sees it that a connection from the address local
+// leads to: that is the address to be reached by, unless a user chose another
+// or nobody else can reach it. A temporary IPv6 address (RFC 8981) stands for
+// the one of its network that stays.
+func (h Host) SeenFrom(local netip.Addr) Host {
+	local = local.Unmap().WithZone("")
+	if h.ChosenIP || !isGlobal(local) {
+		return h
+	}
+	if !slices.Contains(h.IPs, local) {
+		if network, err := local.Prefix(64); local.Is6() && err == nil {
+			if i := slices.IndexFunc(h.IPs, network.Contains); i >= 0 {
+				local = h.IPs[i]
+			}
+		}
+	}
+	rest := slices.DeleteFunc(slices.Clone(h.IPs), func(a netip.Addr) bool { return a == local })
+	h.IP, h.IPs = local, append([]netip.Addr{local}, rest...)
+	return h
 }
 
 // Source is where the facts come from; System returns the real one.
@@ -109,6 +133,7 @@ func (s Source) Gather(ctx context.Context, o Options) (Host, []string, error) {
 	if h.IP, h.IPs, err = s.addresses(ctx, o, &w); err != nil {
 		return Host{}, nil, err
 	}
+	h.ChosenIP = o.ReportIP != "" || o.ReportInterface != ""
 	if h.FQDN, h.Hostname, err = s.names(ctx, o.FQDN, uname.Nodename, h.IP, &w); err != nil {
 		return Host{}, nil, err
 	}

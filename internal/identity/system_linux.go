@@ -34,11 +34,14 @@ func uname() (Uname, error) {
 }
 
 // route lets the kernel choose the source address: connect(2) on a UDP socket
-// sends nothing.
+// sends nothing. IPv4 comes first, as it does where the manager is asked.
 func route(ctx context.Context, hostport string) (netip.Addr, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "udp", hostport)
+	conn, err := new(net.Dialer).DialContext(ctx, "udp4", hostport)
 	if err != nil {
-		return netip.Addr{}, err
+		var failed error
+		if conn, failed = new(net.Dialer).DialContext(ctx, "udp6", hostport); failed != nil {
+			return netip.Addr{}, err
+		}
 	}
 	defer conn.Close()
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone(""), nil

@@ -22,8 +22,11 @@ import (
 )
 
 const (
-	// MaxBody is the size an answer may have; bundles are a few kilobytes.
-	MaxBody = 1 << 20
+	// MaxBody is the size an answer to a poll may have, decoded: bundles are a few
+	// kilobytes, but for the list of revoked certificates in them.
+	MaxBody = 64 << 20
+	// maxReply is the size an answer to a registration may have.
+	maxReply = 1 << 20
 
 	maxHeader      = 64 << 10
 	defaultTimeout = 30 * time.Second
@@ -45,7 +48,12 @@ type Options struct {
 	// ProxyURL replaces the proxy variables of the environment. A manager on
 	// loopback is asked directly in any case.
 	ProxyURL string
-	// Timeout bounds one request, from dialling to the answer's last byte.
+	// IPv6 connects by IPv6 first, for a host that reports such an address.
+	IPv6 bool
+	// CASource names the option that CAPEM came from, for messages.
+	CASource string
+	// Timeout bounds one request, from dialling to the answer's last byte, in
+	// time in which this process runs.
 	Timeout   time.Duration
 	UserAgent string
 	// KeepAlive keeps connections for further requests. Nothing that is handed
@@ -67,6 +75,7 @@ type Client struct {
 	userAgent string
 	now       func() time.Time
 	retry     Retry
+	caSource  string
 	http      *http.Client
 }
 
@@ -89,16 +98,17 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: min(dialTimeout, o.Timeout)}
+	dialer := &dialer{budget: min(dialTimeout, o.Timeout), ipv6: o.IPv6, lookup: net.DefaultResolver.LookupNetIP}
 	if o.URL.Scheme == "http" {
 		dialer.Control = loopbackOnly
 	}
 	transport := &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext:            dialer.dialReady,
 		TLSClientConfig:        tlsConfig,
 		TLSHandshakeTimeout:    min(dialTimeout, o.Timeout),
 		MaxResponseHeaderBytes: maxHeader,
-		// A gzip bomb is then just bytes that are not JSON.
+		// Encoded answers are decoded here, in bounded memory, and kept where they
+		// can't be.
 		DisableCompression: true,
 		// net/http silently repeats a GET that fails on a reused connection,
 		// and an approved bundle is handed out once: no connection is reused.
@@ -106,8 +116,10 @@ func New(o Options) (*Client, error) {
 		// A non-nil empty map switches HTTP/2 off.
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}
+	sender := attempt{transport: transport, timeout: o.Timeout, dial: dialer}
 	if proxy != nil {
 		useProxy(transport, proxy, dialer)
+		sender.dial = nil
 	}
 	return &Client{
 		base:      o.URL,
@@ -115,7 +127,8 @@ func New(o Options) (*Client, error) {
 		userAgent: o.UserAgent,
 		now:       o.Now,
 		retry:     o.Retry.withDefaults(),
-		http:      &http.Client{Transport: withholdLocation{transport}, Timeout: o.Timeout},
+		caSource:  o.CASource,
+		http:      &http.Client{Transport: withholdLocation{sender}},
 	}, nil
 }
 
@@ -127,7 +140,13 @@ func (c *Client) UsesProxy() bool { return c.proxy != nil }
 // judged. Body is at most one byte longer than MaxBody, which Judge refuses.
 type Answer struct {
 	HTTPStatus int
-	Body       []byte
+	// Body is decoded, and raw where it can't be.
+	Body []byte
+	// Encoding is what a raw Body is encoded as, "" for a decoded one.
+	Encoding string
+	// CRLSkipped says that the list of revoked certificates in Body was larger
+	// than what is taken, and was left out while reading.
+	CRLSkipped bool
 	// PeerIP is the manager's address, zero through a proxy.
 	PeerIP     netip.Addr
 	RetryAfter time.Duration

@@ -2,6 +2,7 @@ package managerclient
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -161,14 +162,7 @@ func (f *flight) untrusted(err error) *contract.Error {
 	var notTLS tls.RecordHeaderError
 	switch {
 	case errors.As(err, &cert):
-		untrusted := contract.Errorf(contract.CodeTLSUntrusted,
-			"the certificate that %s presents %s; its SHA-256 is %s, to be compared with the manager's own",
-			at, f.whyUntrusted(cert), fingerprintOf(cert.UnverifiedCertificates[0]))
-		if invalid := (x509.CertificateInvalidError{}); errors.As(cert.Err, &invalid) && invalid.Reason == x509.Expired {
-			// Another CA would not help.
-			return untrusted.WithHint("mend this host's clock if it is wrong; if it is right, the manager needs another HTTPS certificate")
-		}
-		return untrusted
+		return f.distrust(cert)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &notTLS):
 		return contract.Errorf(contract.CodeTLSUntrusted, "%s does not speak TLS: it answers https with something else, such as plain HTTP", at).
 			WithHint("check the port in manager_url: it must be the manager's HTTPS port")
@@ -187,22 +181,87 @@ func handshakeRefused(err error) *contract.Error {
 		WithHint("check that manager_url is the manager's HTTPS port, that it speaks TLS 1.2 or newer, and that it asks for no client certificate there")
 }
 
+// distrust explains why a certificate is not trusted, and says what to compare
+// with what the manager's administrators tell over a different channel.
+func (f *flight) distrust(e *tls.CertificateVerificationError) *contract.Error {
+	why := contract.Errorf(contract.CodeTLSUntrusted, "the certificate that %s presents %s; %s",
+		f.client.base, f.whyUntrusted(e), presented(e.UnverifiedCertificates))
+	if invalid := (x509.CertificateInvalidError{}); errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired {
+		// Another CA would not help.
+		return why.WithHint("fix this host's clock if it is wrong; if it is right, the manager needs another %s", whichOf(invalid.Cert, e.UnverifiedCertificates[0]))
+	}
+	if errors.As(e.Err, new(x509.UnknownAuthorityError)) && f.client.caSource != "" {
+		return why.WithHint("compare the fingerprints with the manager's own over a different channel; the CA that %s gives did not issue this certificate", f.client.caSource)
+	}
+	return why
+}
+
+// presented names the certificates by fingerprints in openssl's spelling
+// (openssl x509 -fingerprint -sha256), each said what it is of.
+func presented(certs []*x509.Certificate) string {
+	text := "SHA-256 fingerprint of the manager's own certificate (leaf): " + Fingerprint(certs[0])
+	ca := certs[len(certs)-1]
+	switch {
+	case len(certs) > 1 && ca.IsCA:
+		return text + ", of the CA that it presents (" + printable(ca.Subject.String()) + "): " + Fingerprint(ca)
+	case ca.IsCA:
+		return text + ", which is a CA itself"
+	}
+	return text + "; it presents no CA certificate (issuer: " + printable(certs[0].Issuer.String()) + ")"
+}
+
+// Fingerprint is the SHA-256 fingerprint of c as openssl writes it.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
+}
+
+// whichOf names c by its part in a chain under leaf.
+func whichOf(c, leaf *x509.Certificate) string {
+	switch {
+	case c.Equal(leaf):
+		return "HTTPS certificate"
+	case c.IsCA:
+		return "CA certificate (" + printable(c.Subject.String()) + ")"
+	}
+	return "certificate"
+}
+
 func (f *flight) whyUntrusted(e *tls.CertificateVerificationError) string {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
-	switch now := f.client.now(); {
+	leaf := e.UnverifiedCertificates[0]
+	switch {
 	case errors.Is(e.Err, errPinMismatch):
 		return "is not the one that manager_ca_fingerprint names, nor is a CA of that fingerprint presented"
 	case errors.As(e.Err, new(x509.UnknownAuthorityError)):
-		return "is issued by an authority that is not trusted (" + printable(e.UnverifiedCertificates[0].Issuer.String()) + ")"
+		return "is issued by an authority that is not trusted (" + printable(leaf.Issuer.String()) + ")" + f.givenCA()
 	case errors.As(e.Err, &name):
 		return "is not valid for this host name, but for " + namesOf(name.Certificate)
-	case errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
-		return fmt.Sprintf("is not valid before %s, and this host's clock says %s", stamp(invalid.Cert.NotBefore), stamp(now))
 	case errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Sprintf("expired at %s, and this host's clock says %s", stamp(invalid.Cert.NotAfter), stamp(now))
+		return f.whyExpired(invalid.Cert, leaf)
 	}
 	return "does not verify (" + printable(e.Err.Error()) + ")"
+}
+
+// givenCA names the option that stands in place of the system's roots.
+func (f *flight) givenCA() string {
+	if f.client.caSource == "" {
+		return ""
+	}
+	return ", and not by the CA that " + f.client.caSource + " gives"
+}
+
+// whyExpired tells the leaf's end from that of a CA above it.
+func (f *flight) whyExpired(c, leaf *x509.Certificate) string {
+	now, whose := f.client.now(), ""
+	if !c.Equal(leaf) {
+		whose = "is issued under a CA (" + printable(c.Subject.String()) + ", SHA-256 fingerprint " + Fingerprint(c) + ") that "
+	}
+	if now.Before(c.NotBefore) {
+		return fmt.Sprintf("%sis not valid before %s, and this host's clock says %s", whose, stamp(c.NotBefore), stamp(now))
+	}
+	return fmt.Sprintf("%sexpired at %s, and this host's clock says %s", whose, stamp(c.NotAfter), stamp(now))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

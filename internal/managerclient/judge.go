@@ -26,18 +26,19 @@ const (
 	Unknown
 	RateLimited
 	ManagerError
+	// OnTheWay: something between this host and the manager has answered.
+	OnTheWay
 )
 
 func (v Verdict) String() string {
-	names := [...]string{"bad", "pending", "approved", "denied", "unknown", "rate limited", "manager error"}
+	names := [...]string{"bad", "pending", "approved", "denied", "unknown", "rate limited", "manager error", "trouble on the way"}
 	if v < 0 || int(v) >= len(names) {
 		return "bad"
 	}
 	return names[v]
 }
 
-// Judge says what an answer to a poll means. It is the same for a live answer
-// and for one stored before. The dialect is told by the answer: with a status
+// Judge says what a body means that was stored, or carried by hand. The dialect is told by the answer: with a status
 // member the body speaks (dialect 2), without one the HTTP code does
 // (dialect 1). The bundle is there if and only if the verdict is Approved; the
 // error is nil for Approved and Pending, and holds no text of the body, which
@@ -101,11 +102,129 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 	return bad(httpStatus, fmt.Errorf("with a bundle that lacks %s", strings.Join(missing, " and ")))
 }
 
+// Dialect is how a manager tells the state of a request (contract). It is told
+// by the manager's answers and kept with the token: what a gateway in front of
+// the manager says must not be read in a dialect that the manager does not
+// speak.
+type Dialect int
+
+// The dialects.
+const (
+	// DialectUnknown: no answer has told it yet.
+	DialectUnknown Dialect = iota
+	// DialectCode tells the state by the HTTP code.
+	DialectCode
+	// DialectBody tells it by the body's status, always with 200.
+	DialectBody
+)
+
+// Judgement is what a live answer means.
+type Judgement struct {
+	Verdict Verdict
+	// Dialect is what is known of the manager's after this answer.
+	Dialect Dialect
+	// Bundle is there if and only if the verdict is Approved.
+	Bundle *contract.PkiBundle
+	// Err is nil for Pending and Approved.
+	Err error
+}
+
+// minEncodedBundle is less than any bundle takes, however it is encoded: keys
+// and signatures are random.
+const minEncodedBundle = 512
+
+// Judge says what a live answer means to a host whose manager has spoken d so
+// far. A page is never a verdict, and an empty or JSON 403 or 404 is one only
+// where the manager speaks by HTTP codes: all else is trouble on the way.
+func (a Answer) Judge(d Dialect) Judgement {
+	switch {
+	case a.Encoding != "":
+		return a.undecodable(d)
+	case a.HTTPStatus == http.StatusForbidden, a.HTTPStatus == http.StatusNotFound:
+		if d == DialectBody || !isEmptyOrObject(a.Body) {
+			return a.onTheWay(d)
+		}
+	case a.HTTPStatus == http.StatusNetworkAuthenticationRequired, a.HTTPStatus == http.StatusAccepted && isPage(a.Body):
+		return a.onTheWay(d)
+	}
+	verdict, bundle, err := Judge(a.HTTPStatus, a.Body)
+	if verdict == Bad && !a.mayHoldBundle() {
+		return a.onTheWay(d)
+	}
+	return Judgement{verdict, d.after(a, verdict), bundle, err}
+}
+
+// after is what is known once an answer was judged. Who has told by the body is
+// not believed to tell by codes any more: that may be a gateway.
+func (d Dialect) after(a Answer, v Verdict) Dialect {
+	if v != Pending && v != Denied && v != Unknown {
+		return d
+	}
+	var status string
+	if a.HTTPStatus == http.StatusOK && readMembers(a.Body, map[string]*string{"status": &status}) == nil && status != "" {
+		return DialectBody
+	}
+	if d == DialectUnknown {
+		return DialectCode
+	}
+	return d
+}
+
+// mayHoldBundle reports whether the answer could be a bundle that is damaged, or
+// written in a way that this program does not know.
+func (a Answer) mayHoldBundle() bool {
+	return a.HTTPStatus >= 200 && a.HTTPStatus <= 299 &&
+		(bytes.Contains(a.Body, []byte("server_key")) || a.Encoding != "" && len(a.Body) >= minEncodedBundle)
+}
+
+func (a Answer) undecodable(d Dialect) Judgement {
+	if !a.mayHoldBundle() {
+		return a.onTheWay(d)
+	}
+	verdict, _, err := bad(a.HTTPStatus, fmt.Errorf("with a body that cannot be decoded (Content-Encoding: %s)", a.Encoding))
+	return Judgement{verdict, d, nil, err}
+}
+
+// onTheWay says what has answered in the manager's place, as far as that can be
+// told without a word of it.
+func (a Answer) onTheWay(d Dialect) Judgement {
+	err := contract.Errorf(contract.CodeUnreachable, "something between this host and the manager answered in its place: HTTP %d, %s", a.HTTPStatus, a.kind()).
+		WithHint("check what stands between this host and the manager: a proxy, a gateway, a firewall, a login page; the request and its token are kept")
+	return Judgement{OnTheWay, d, nil, err}
+}
+
+func (a Answer) kind() string {
+	switch {
+	case a.Encoding != "":
+		return "encoded as " + a.Encoding
+	case a.HTTPStatus >= 300 && a.HTTPStatus <= 399:
+		return "a redirect, which is not followed"
+	case len(bytes.TrimSpace(a.Body)) == 0:
+		return "an empty body"
+	case isPage(a.Body):
+		return "an HTML page"
+	case looksLikeObject(a.Body):
+		return "JSON that the contract does not know"
+	}
+	return "text"
+}
+
+// isPage reports whether body is one for a browser.
+func isPage(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), " \t\r\n"), []byte("<"))
+}
+
+// isEmptyOrObject reports whether body is what a manager sends with a code: no
+// body, or a JSON object.
+func isEmptyOrObject(body []byte) bool {
+	return len(bytes.TrimSpace(body)) == 0 || looksLikeObject(body) && json.Valid(body)
+}
+
 func bad(httpStatus int, why error) (Verdict, *contract.PkiBundle, error) {
 	return Bad, nil, contract.Errorf(contract.CodeBadAnswer, "the manager answered HTTP %d, %w", httpStatus, why)
 }
 
-var errTooLong = errors.New("longer than 1 MiB")
+var errTooLong = errors.New("with a body that is longer than an answer may be")
 
 func looksLikeObject(body []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))

@@ -2,6 +2,7 @@ package managerclient
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -183,4 +185,10 @@ func TestMain(m *testing.M) {
 	os.Setenv("HTTPS_PROXY", "http://environment:CANARY@proxy.invalid:3128")
 	os.Setenv("NO_PROXY", "direct.test")
 	os.Exit(m.Run())
+}
+
+// register sends anyRequest and returns the token.
+func (c *Client) register(ctx context.Context) (string, error) {
+	r, err := c.Register(ctx, func(netip.Addr) contract.EnrollmentRequest { return anyRequest })
+	return r.Token, err
 }

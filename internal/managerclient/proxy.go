@@ -48,7 +48,7 @@ func findProxy(base *url.URL, option string) (*url.URL, error) {
 }
 
 // useProxy sends all requests of t through proxy.
-func useProxy(t *http.Transport, proxy *url.URL, dialer *net.Dialer) {
+func useProxy(t *http.Transport, proxy *url.URL, dialer *dialer) {
 	t.Proxy = http.ProxyURL(proxy)
 	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 		if resp.StatusCode != http.StatusOK {
@@ -63,12 +63,16 @@ func useProxy(t *http.Transport, proxy *url.URL, dialer *net.Dialer) {
 	// would hold the proxy to the manager's pin, or trust it blindly.
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: proxy.Hostname()}
 	t.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		d := tls.Dialer{NetDialer: dialer, Config: config}
-		conn, err := d.DialContext(ctx, network, addr)
+		conn, err := dialer.DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, proxyError{err}
 		}
-		return conn, nil
+		encrypted := tls.Client(conn, config)
+		if err := encrypted.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return nil, proxyError{err}
+		}
+		return encrypted, nil
 	}
 }
 

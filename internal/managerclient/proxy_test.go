@@ -51,7 +51,7 @@ func TestProxy(t *testing.T) {
 	at := strings.Replace(proxy.URL, "http://", "http://user:CANARYpassword@", 1)
 
 	c := clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL, o.CAPEM = at, pemOf(ca.cert) })
-	token, err := c.Register(t.Context(), anyRequest)
+	token, err := c.register(t.Context())
 	if err != nil || token != tokenCanary || asked != "CONNECT manager.test:443" {
 		t.Fatalf("%q, %v, asked %q", token, err, asked)
 	}
@@ -60,18 +60,18 @@ func TestProxy(t *testing.T) {
 	}
 
 	wrong := strings.Replace(proxy.URL, "http://", "http://user:CANARYwrong@", 1)
-	_, err = clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL = wrong }).Register(t.Context(), anyRequest)
+	_, err = clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL = wrong }).register(t.Context())
 	want := "cannot reach the manager at https://manager.test through the proxy " + proxy.Listener.Addr().String() + ": it answered 407"
 	if contract.CodeOf(err) != contract.CodeUnreachable || err.Error() != want || failureOf(err).MaybeDelivered {
 		t.Errorf("%v, want %s", err, want)
 	}
 
-	_, err = clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL = at }).Register(t.Context(), anyRequest)
+	_, err = clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL = at }).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeTLSUntrusted || strings.Contains(err.Error(), "CANARY") {
 		t.Errorf("without the manager's CA: %v", err)
 	}
 	proxy.Close()
-	_, err = clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL = at }).Register(t.Context(), anyRequest)
+	_, err = clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL = at }).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeUnreachable || !strings.Contains(err.Error(), "no connection to the proxy: connection refused") ||
 		strings.Contains(err.Error(), "CANARY") {
 		t.Errorf("without a proxy there: %v", err)
@@ -95,7 +95,7 @@ func TestHTTPSProxy(t *testing.T) {
 		"pin":      func(o *Options) { o.Fingerprint = fingerprintOf(cert.Leaf) },
 		"CA file":  func(o *Options) { o.CAPEM = pemOf(ca.cert) },
 	} {
-		_, err := clientFor(t, "https://manager.test", func(o *Options) { change(o); o.ProxyURL = at }).Register(t.Context(), anyRequest)
+		_, err := clientFor(t, "https://manager.test", func(o *Options) { change(o); o.ProxyURL = at }).register(t.Context())
 		if contract.CodeOf(err) != contract.CodeUnreachable || !strings.Contains(err.Error(), "proxy") || strings.Contains(err.Error(), "CANARY") || asked != "" {
 			t.Errorf("%s: %v, asked %q", name, err, asked)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -18,24 +19,62 @@ func ValidToken(s string) bool {
 	return s != "" && len(s) <= maxToken && isUnreserved(s) && strings.Trim(s, ".") != ""
 }
 
-// Register sends the enrollment request and returns the polling token. Every
+// Registration is what an accepted enrollment request brought.
+type Registration struct {
+	// Token is a bearer secret.
+	Token string
+	// Local is this host's address on the connection that carried the request,
+	// zero through a proxy.
+	Local netip.Addr
+}
+
+// String hides the token.
+func (r Registration) String() string { return "registration (token hidden)" }
+
+// GoString hides the token from %#v.
+func (r Registration) GoString() string { return r.String() }
+
+// Register sends the enrollment request that seenFrom makes for the address of
+// the connection, zero through a proxy, and returns the polling token. Every
 // error is a *RequestError. It is sent again as Options.Retry says.
-func (c *Client) Register(ctx context.Context, r contract.EnrollmentRequest) (string, error) {
-	f := &flight{client: c, method: http.MethodPost}
-	body, err := json.Marshal(r)
+func (c *Client) Register(ctx context.Context, seenFrom func(local netip.Addr) contract.EnrollmentRequest) (Registration, error) {
+	f := &flight{client: c, method: http.MethodPost, limit: maxReply}
+	f.request = func(local netip.Addr) ([]byte, error) { return json.Marshal(seenFrom(local)) }
+	answer, err := f.send(ctx, contract.EnrollPath)
 	if err != nil {
-		return "", f.fail(contract.Errorf(contract.CodeInternal, "cannot encode the enrollment request: %w", err))
-	}
-	answer, err := f.send(ctx, contract.EnrollPath, body)
-	if err != nil {
-		return "", err
+		return Registration{}, err
 	}
 	token, refused := f.judge(answer)
 	if refused != nil {
-		return "", f.fail(refused)
+		return Registration{}, f.fail(f.firstCause(refused))
 	}
-	return token, nil
+	return Registration{Token: token, Local: f.local}, nil
 }
+
+// firstCause names the trouble that came before a rate limit: the manager's own
+// limit ends a series of attempts that met it.
+func (f *flight) firstCause(last *contract.Error) *contract.Error {
+	if last.Code != contract.CodeRateLimited || f.first == 0 {
+		return last
+	}
+	f.status = f.first
+	why := contract.Errorf(contract.CodeManagerError, "the manager answered HTTP %d%s, and then: %w", f.first, pendingThere(f.first), last.Err)
+	if f.first == http.StatusInternalServerError {
+		return why.WithHint("%s", PendingThereHint)
+	}
+	return why
+}
+
+// pendingThere names the second cause that deployed managers have for a 500.
+func pendingThere(status int) string {
+	if status != http.StatusInternalServerError {
+		return ""
+	}
+	return " (either it is in trouble, or a request of this machine_id is already pending there)"
+}
+
+// PendingThereHint says what to do where a machine_id may be pending already.
+const PendingThereHint = "look at the manager's log; if a request of this machine_id is pending there, an administrator denies it, or an expired one is purged within the hour; then run again"
 
 // judge reads the token, or says why there is none. Text of the answer goes
 // into the message for a refusal only: what should have held a token is not
@@ -65,7 +104,8 @@ func (f *flight) judge(a *reply) (string, *contract.Error) {
 		return "", contract.Errorf(contract.CodeRateLimited, "the manager's rate limit is reached (HTTP 429)%s", said)
 	case s == http.StatusInternalServerError:
 		return "", contract.Errorf(contract.CodeManagerError,
-			"the manager answered HTTP 500%s; either it is in trouble, or a request of this machine_id is already pending there", said)
+			"the manager answered HTTP 500%s; either it is in trouble, or a request of this machine_id is already pending there", said).
+			WithHint("%s", PendingThereHint)
 	case s >= 500 && s <= 599:
 		return "", contract.Errorf(contract.CodeManagerError, "the manager reports an error of its own (HTTP %d)%s", s, said)
 	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed:
@@ -76,12 +116,12 @@ func (f *flight) judge(a *reply) (string, *contract.Error) {
 }
 
 func tokenOf(a *reply) (string, *contract.Error) {
-	if e := strings.ToLower(a.header.Get("Content-Encoding")); e != "" && e != "identity" {
-		return "", contract.Errorf(contract.CodeBadAnswer, "the manager answered HTTP %d with a compressed body that was not asked for", a.status)
+	if a.encoding != "" {
+		return "", contract.Errorf(contract.CodeBadAnswer, "the manager answered HTTP %d with a body that cannot be decoded (Content-Encoding: %s)", a.status, a.encoding)
 	}
 	err := errTooLong
 	var token string
-	if len(a.body) <= MaxBody {
+	if len(a.body) <= maxReply {
 		err = readMembers(a.body, map[string]*string{"polling_token": &token})
 	}
 	switch {

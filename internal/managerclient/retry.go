@@ -1,8 +1,11 @@
 package managerclient
 
 import (
+	"cmp"
 	"net/http"
 	"time"
+
+	"github.com/linux-patch/enroll/internal/pace"
 )
 
 // Retry says when a request is sent again inside one call.
@@ -24,15 +27,7 @@ type Retry struct {
 	Jitter func(time.Duration) time.Duration
 }
 
-const (
-	maxWait = 30 * time.Second
-	// untold429 is the interval of the deployed rate limit (contract: one
-	// request per 12 s).
-	untold429 = 12 * time.Second
-	// maxRetryAfter keeps two requests less than 300 s apart (contract: a bundle
-	// is kept for 600 s), with room for jitter.
-	maxRetryAfter = 270 * time.Second
-)
+const maxWait = 30 * time.Second
 
 func (r Retry) withDefaults() Retry {
 	if r.Attempts <= 0 {
@@ -67,11 +62,7 @@ type outcome struct {
 func (r Retry) next(n int, o outcome) (wait time.Duration, again, counted bool) {
 	switch {
 	case o.method == http.MethodPost && o.status == http.StatusTooManyRequests:
-		wait = untold429
-		if o.retryAfter > 0 {
-			wait = o.retryAfter
-		}
-		return r.Jitter(wait), r.Wait429, false
+		return r.Jitter(cmp.Or(o.retryAfter, pace.RateLimit)), r.Wait429, false
 	case o.status == 0 && !o.delivered && !o.hopeless:
 	case o.method == http.MethodPost && isServerTrouble(o.status):
 		// Repeating a registration does no harm: a manager that has acted on
@@ -79,7 +70,10 @@ func (r Retry) next(n int, o outcome) (wait time.Duration, again, counted bool) 
 	default:
 		return 0, false, true
 	}
-	wait = min(r.Wait<<min(n-1, 10), maxWait)
+	if o.retryAfter > maxWait && !r.Wait429 {
+		return 0, false, true // who does not wait is told, and comes back
+	}
+	wait = max(min(r.Wait<<min(n-1, 10), maxWait), o.retryAfter)
 	return r.Jitter(wait), n < r.Attempts, true
 }
 

@@ -1,9 +1,9 @@
 package managerclient
 
 import (
+	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -18,50 +18,72 @@ type flight struct {
 	method string
 	// secrets must stand in no error.
 	secrets []string
+	// request writes the body for a connection from the address local, which is
+	// not valid through a proxy; nil where there is none.
+	request func(local netip.Addr) ([]byte, error)
+	// limit is the size that the answer may have.
+	limit int
 
-	peer       netip.Addr
-	status     int
-	retryAfter time.Duration
+	local, peer netip.Addr
+	status      int
+	retryAfter  time.Duration
 	// delivered says that the attempt under way may have reached the manager.
 	delivered bool
 	// mayHaveActed says that after some attempt the manager may have acted.
 	mayHaveActed bool
 	attempts     int
 	wait         time.Duration
+	// first is the status of the first answer that told of trouble.
+	first int
 }
 
 // reply is an answer that has come whole.
 type reply struct {
 	status int
 	header http.Header
-	body   []byte
+	content
 }
 
 // send makes the request, again where the policy allows it, and reads the
 // answer. The error is a *RequestError.
-func (f *flight) send(ctx context.Context, path string, body []byte) (*reply, error) {
+func (f *flight) send(ctx context.Context, path string) (*reply, error) {
 	u := *f.client.base
 	u.Path += path
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: f.connected})
-	var rawBody any // a nil []byte in an interface would be a body
-	if body != nil {
-		rawBody = body
-	}
-	req, err := retryablehttp.NewRequestWithContext(traced, f.method, u.String(), rawBody)
+	traced := httptrace.WithClientTrace(context.WithValue(ctx, flightKey{}, f), &httptrace.ClientTrace{GotConn: f.connected})
+	req, err := retryablehttp.NewRequestWithContext(traced, f.method, u.String(), nil)
 	if err != nil {
 		return nil, f.failed(ctx, err)
 	}
-	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	f.describe(req.Header)
+	resp, err := f.sender().Do(req)
+	if err != nil {
+		return nil, f.failed(ctx, err)
+	}
+	defer resp.Body.Close()
+	got, err := readContent(resp.Header, resp.Body, f.limit)
+	if err != nil {
+		f.mayHaveActed = true
+		return nil, f.cutOff(ctx, err)
+	}
+	return &reply{resp.StatusCode, resp.Header, got}, nil
+}
+
+func (f *flight) describe(h http.Header) {
+	h.Set("Accept", "application/json")
+	h.Set("Accept-Encoding", "identity")
+	if f.request != nil {
+		h.Set("Content-Type", "application/json")
 	}
 	if f.client.userAgent != "" {
-		req.Header.Set("User-Agent", f.client.userAgent)
+		h.Set("User-Agent", f.client.userAgent)
 	}
-	// retryablehttp is told all that it would otherwise decide by itself: it
-	// repeats POST, obeys any Retry-After, logs to stderr, and drops the last
-	// answer.
-	sender := &retryablehttp.Client{
+}
+
+// sender is retryablehttp, told all that it would otherwise decide by itself: it
+// repeats POST, obeys any Retry-After, logs to stderr, and drops the last
+// answer.
+func (f *flight) sender() *retryablehttp.Client {
+	return &retryablehttp.Client{
 		HTTPClient:   f.client.http,
 		RetryMax:     1 << 30, // checkRetry counts
 		CheckRetry:   f.checkRetry,
@@ -72,17 +94,19 @@ func (f *flight) send(ctx context.Context, path string, body []byte) (*reply, er
 			return nil
 		},
 	}
-	resp, err := sender.Do(req)
-	if err != nil {
-		return nil, f.failed(ctx, err)
+}
+
+// write gives r the body for the connection that carries it.
+func (f *flight) write(r *http.Request) (*http.Request, error) {
+	if f.request == nil {
+		return r, nil
 	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	body, err := f.request(f.local)
 	if err != nil {
-		f.mayHaveActed = true
-		return nil, f.cutOff(ctx, err)
+		return nil, err
 	}
-	return &reply{resp.StatusCode, resp.Header, got}, nil
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return r, nil
 }
 
 // connected marks the point from which the manager may act: the request is
@@ -93,9 +117,7 @@ func (f *flight) connected(info httptrace.GotConnInfo) {
 	if f.client.UsesProxy() {
 		return
 	}
-	if a, ok := info.Conn.RemoteAddr().(*net.TCPAddr); ok {
-		f.peer = a.AddrPort().Addr().Unmap().WithZone("")
-	}
+	f.peer = addressOf(info.Conn.RemoteAddr())
 }
 
 func (f *flight) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
@@ -104,6 +126,9 @@ func (f *flight) checkRetry(ctx context.Context, resp *http.Response, err error)
 		f.retryAfter = retryAfterOf(resp.Header, f.client.now())
 		f.status = resp.StatusCode
 		o.status, o.retryAfter = f.status, f.retryAfter
+		if f.first == 0 && isServerTrouble(f.status) {
+			f.first = f.status
+		}
 	} else {
 		o.hopeless = isHopeless(err)
 	}

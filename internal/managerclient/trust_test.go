@@ -80,7 +80,7 @@ func TestTrust(t *testing.T) {
 				o.CAPEM, o.Fingerprint, o.Insecure = c.opt.CAPEM, c.opt.Fingerprint, c.opt.Insecure
 				o.Retry.Jitter = func(time.Duration) time.Duration { tries++; return 0 }
 			})
-			_, err := client.Register(t.Context(), anyRequest)
+			_, err := client.register(t.Context())
 			if c.says == "" {
 				if err != nil {
 					t.Error(err)
@@ -90,7 +90,7 @@ func TestTrust(t *testing.T) {
 			if contract.CodeOf(err) != contract.CodeTLSUntrusted || failureOf(err).MaybeDelivered {
 				t.Fatalf("%v (%s), %+v", err, contract.CodeOf(err), failureOf(err))
 			}
-			for _, part := range []string{c.says, s.URL, fingerprintOf(c.cert.Leaf)} {
+			for _, part := range []string{c.says, s.URL, "(leaf): " + Fingerprint(c.cert.Leaf)} {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("%q lacks %q", err, part)
 				}
@@ -112,7 +112,7 @@ func TestTrustUsesTheClock(t *testing.T) {
 		_, err := clientFor(t, s.URL, func(o *Options) {
 			change(o)
 			o.Now = func() time.Time { return time.Unix(0, 0) }
-		}).Register(t.Context(), anyRequest)
+		}).register(t.Context())
 		if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), "clock says 1970-01-01T00:00:00Z") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -127,7 +127,7 @@ func TestExpiredCertificateHintsAtTheClock(t *testing.T) {
 	for _, now := range []time.Time{time.Unix(0, 0), time.Now().AddDate(50, 0, 0)} {
 		_, err := clientFor(t, s.URL, func(o *Options) {
 			o.CAPEM, o.Now = pemOf(ca.cert), func() time.Time { return now }
-		}).Register(t.Context(), anyRequest)
+		}).register(t.Context())
 		if hint := contract.HintOf(err); contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(hint, "clock") || strings.Contains(hint, "manager_ca") {
 			t.Errorf("at %s: %v, hint %q", now, err, hint)
 		}
@@ -161,7 +161,7 @@ func TestNotTLS(t *testing.T) {
 		"TLS 1.1":                    {old.URL, "refuses the TLS handshake"},
 		"a client certificate":       {asks.URL, "refuses the TLS handshake"},
 	} {
-		_, err := clientFor(t, c.url, func(o *Options) { o.CAPEM = pemOf(ca.cert) }).Register(t.Context(), anyRequest)
+		_, err := clientFor(t, c.url, func(o *Options) { o.CAPEM = pemOf(ca.cert) }).register(t.Context())
 		if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("%s: %v (%s)", name, err, contract.CodeOf(err))
 		}
@@ -181,7 +181,7 @@ func TestPlainHTTPPort(t *testing.T) {
 	}
 	go s.Serve(l)
 	defer s.Close()
-	_, err = clientFor(t, "https://"+l.Addr().String(), nil).Register(t.Context(), anyRequest)
+	_, err = clientFor(t, "https://"+l.Addr().String(), nil).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), "plain HTTP") {
 		t.Errorf("%v (%s)", err, contract.CodeOf(err))
 	}
@@ -228,7 +228,7 @@ func TestSeenCertificateIsTheVerifiedOne(t *testing.T) {
 		_, err := clientFor(t, s.URL, func(o *Options) {
 			o.Seen = func(sha256 string) { told <- sha256 }
 			c.change(o)
-		}).Register(t.Context(), anyRequest)
+		}).register(t.Context())
 		got := ""
 		if err == nil {
 			got = <-told

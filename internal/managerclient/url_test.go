@@ -2,7 +2,6 @@ package managerclient
 
 import (
 	"errors"
-	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -106,7 +105,7 @@ func TestParseURLRefuses(t *testing.T) {
 // TestHTTPStaysHere: a resolver that leads "localhost" elsewhere gets nothing.
 func TestHTTPStaysHere(t *testing.T) {
 	dial := func(url string) error {
-		transport := clientFor(t, url, nil).http.Transport.(withholdLocation).next.(*http.Transport)
+		transport := clientFor(t, url, nil).http.Transport.(withholdLocation).next.(attempt).transport
 		conn, err := transport.DialContext(t.Context(), "udp", "192.0.2.1:80") // UDP sends nothing
 		if err == nil {
 			conn.Close()

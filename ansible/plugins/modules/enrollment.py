@@ -209,7 +209,7 @@ options:
     description:
       - Enroll again when the certificate expires within this time, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w).
         The old files serve until the new ones are in place.
-      - Deployed managers refuse to approve a host that exists. An administrator removes it there first.
+      - Deployed managers refuse to approve a host that exists. Its certificates can be re-issued there, or an administrator removes it there first.
       - The default is C(enrollment.cert_renewal_threshold_days) of O(config_path), else V(7d).
     type: str
   strict_identity:
