@@ -2,9 +2,11 @@ package manager
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -27,16 +29,36 @@ type accessLog struct {
 	mu  sync.Mutex
 	w   io.Writer
 	now func() time.Time
+	// failed is told of requests that ended in a fault.
+	failed func(error)
 }
 
 func (l *accessLog) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		lw := &loggedWriter{ResponseWriter: w, log: l, r: r}
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer l.recoverFault(lw)
 		next.ServeHTTP(lw, r)
 		if !lw.done {
 			lw.WriteHeader(http.StatusOK)
 		}
 	})
+}
+
+// recoverFault ends a request that hit a damaged part of the database's map,
+// and leaves other panics alone.
+func (l *accessLog) recoverFault(w *loggedWriter) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if _, fault := r.(interface{ Addr() uintptr }); !fault {
+		panic(r)
+	}
+	l.failed(fmt.Errorf("the database %w", errDamaged))
+	if !w.done {
+		answerError(w, http.StatusInternalServerError, "Database error")
+	}
 }
 
 func (l *accessLog) line(r *http.Request, status int) {

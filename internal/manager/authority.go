@@ -40,7 +40,7 @@ type authority struct {
 // first, so that a start that was cut short is made good by the next one.
 func (s *Server) openCA() (*authority, error) {
 	ca := &authority{rand: s.opt.Rand}
-	keyPath, certPath := s.path("ca.key"), s.path("ca.pem")
+	keyPath, certPath := s.path(fileCAKey), s.path(fileCA)
 	certPEM, certErr := s.fs.ReadFile(certPath)
 	if certErr != nil && !errors.Is(certErr, fs.ErrNotExist) {
 		return nil, certErr
@@ -215,13 +215,13 @@ func (s *Server) newKeyFile(path string) (*ecdsa.PrivateKey, error) {
 }
 
 func (s *Server) readKey(path string) (*ecdsa.PrivateKey, error) {
-	raw, err := s.fs.ReadFile(path)
+	raw, err := s.secretFile(path)
 	if err != nil {
 		return nil, err
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil {
-		return nil, fmt.Errorf("%s holds no PEM block", path)
+		return nil, fmt.Errorf("%s holds no private key: restore it from a backup", path)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {

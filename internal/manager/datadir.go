@@ -14,6 +14,9 @@ import (
 // The files of the data directory that the command line reads as well.
 const (
 	fileCA         = "ca.pem"
+	fileCAKey      = "ca.key"
+	fileDatabase   = "manager.db"
+	fileCRL        = "crl.pem"
 	fileAdminToken = "admin.token"
 	fileURL        = "url"
 )
@@ -50,6 +53,13 @@ func (s *Server) openAdminToken() (string, error) {
 }
 
 func readToken(f afero.Afero, path string) (string, error) {
+	info, err := f.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if err := onlyOurs(path, info); err != nil {
+		return "", err
+	}
 	raw, err := f.ReadFile(path)
 	if err != nil {
 		return "", err

@@ -68,7 +68,14 @@ func TestSecondManagerOnOneDirectoryIsRefused(t *testing.T) {
 }
 
 func TestStartThatWasCutShortIsMadeGood(t *testing.T) {
-	for _, lost := range []string{"ca.pem", "admin.token", "crl.pem"} {
+	for _, lost := range []string{"ca.key", "ca.pem", "admin.token", "crl.pem"} {
+		dir := t.TempDir()
+		if _, err := manager.New(manager.Options{Dir: dir, Fs: failingFs{afero.NewOsFs(), lost}}); !errors.Is(err, errDisk) {
+			t.Fatalf("%s: got %v, want the failure of the disk", lost, err)
+		}
+		openAndClose(t, manager.Options{Dir: dir})
+	}
+	for _, lost := range []string{"admin.token", "crl.pem"} {
 		dir := t.TempDir()
 		openAndClose(t, manager.Options{Dir: dir})
 		if err := os.Remove(filepath.Join(dir, lost)); err != nil {
@@ -99,6 +106,7 @@ func TestBrokenDataDirectoryIsNamed(t *testing.T) {
 		"short admin token": {"admin.token", []byte("abc\n")},
 		"empty admin token": {"admin.token", nil},
 		"no database":       {"manager.db", []byte(strings.Repeat("x", 8192))},
+		"empty key":         {"ca.key", nil},
 	} {
 		dir := t.TempDir()
 		openAndClose(t, manager.Options{Dir: dir})
@@ -120,15 +128,23 @@ func TestBrokenDataDirectoryIsNamed(t *testing.T) {
 }
 
 // failingFs fails renames, as a full or read-only disk would.
-type failingFs struct{ afero.Fs }
+type failingFs struct {
+	afero.Fs
+	name string
+}
 
 var errDisk = errors.New("disk failure")
 
-func (failingFs) Rename(string, string) error { return errDisk }
+func (f failingFs) Rename(from, to string) error {
+	if filepath.Base(to) == f.name {
+		return errDisk
+	}
+	return f.Fs.Rename(from, to)
+}
 
 func TestFailedWriteLeavesNoFile(t *testing.T) {
 	dir := t.TempDir()
-	_, err := manager.New(manager.Options{Dir: dir, Fs: failingFs{afero.NewOsFs()}})
+	_, err := manager.New(manager.Options{Dir: dir, Fs: failingFs{afero.NewOsFs(), "ca.key"}})
 	if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), "ca.key") {
 		t.Errorf("%v", err)
 	}

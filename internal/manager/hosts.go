@@ -316,7 +316,7 @@ func (s *Server) publishCRL() error {
 	if err != nil {
 		return err
 	}
-	if err := s.writeFile(s.path("crl.pem"), crl, 0o644); err != nil {
+	if err := s.writeFile(s.path(fileCRL), crl, 0o644); err != nil {
 		return err
 	}
 	s.crl, s.crlAt = crl, now

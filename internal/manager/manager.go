@@ -162,7 +162,7 @@ func New(opt Options) (*Server, error) {
 		opt:     opt,
 		fs:      afero.Afero{Fs: opt.Fs},
 		log:     opt.Log,
-		lines:   &accessLog{w: opt.AccessLog, now: opt.Now},
+		lines:   &accessLog{w: opt.AccessLog, now: opt.Now, failed: func(err error) { opt.Log.WithError(err).Error("request failed") }},
 		bundles: map[string]handout{},
 		access:  map[string]session{},
 		refresh: map[string]session{},
@@ -181,7 +181,7 @@ func New(opt Options) (*Server, error) {
 	if err := s.prepareDir(); err != nil {
 		return nil, err
 	}
-	st, err := openStore(s.path("manager.db"))
+	st, err := s.openDatabase()
 	if err != nil {
 		return nil, err
 	}
@@ -196,11 +196,17 @@ func New(opt Options) (*Server, error) {
 // openFiles reads or makes what stands beside the database, whose lock is held
 // by now.
 func (s *Server) openFiles() error {
+	if err := s.checkCA(); err != nil {
+		return err
+	}
 	ca, err := s.openCA()
 	if err != nil {
 		return err
 	}
 	s.ca = ca
+	if err := s.markCA(); err != nil {
+		return err
+	}
 	if s.token, err = s.openAdminToken(); err != nil {
 		return err
 	}

@@ -87,6 +87,7 @@ var (
 	bAccounts       = []byte("accounts")
 
 	keyCRLNumber = []byte("crl_number")
+	keyCA        = []byte("ca_sha256")
 )
 
 // store is the database: rows as JSON in bbolt. Its methods on a transaction
@@ -99,6 +100,9 @@ func openStore(path string) (*store, error) {
 		return nil, fmt.Errorf("open %s (is another manager running on it?): %w", path, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
+		if err := checkRows(tx); err != nil {
+			return err
+		}
 		for _, b := range [][]byte{bPending, bPendingToken, bPendingMachine, bPendingExpiry, bDenied, bHosts,
 			bHostFQDN, bHostIP, bHostMachine, bIssued, bRevoked, bMeta, bAccounts} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
@@ -109,7 +113,7 @@ func openStore(path string) (*store, error) {
 	})
 	if err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("prepare %s: %w", path, err)
+		return nil, fmt.Errorf("%s %w", path, err)
 	}
 	return &store{db}, nil
 }
