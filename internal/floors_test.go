@@ -132,7 +132,7 @@ func packages(t *testing.T) map[string][]string {
 }
 
 func forTests(path string) bool {
-	for _, suffix := range []string{"/pkitest", "/faultfs", "/torture", "/testbuild"} {
+	for _, suffix := range []string{"/pkitest", "/faultfs", "/torture", "/testbuild", "/deployed"} {
 		if strings.HasSuffix(path, suffix) {
 			return true
 		}

@@ -132,6 +132,7 @@ func TestPlaybooks(t *testing.T) {
 			"container": container,
 			"emulated":  emulated,
 			"readme":    readme,
+			"deployed":  deployedCmd,
 		},
 	})
 }

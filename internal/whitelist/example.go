@@ -8,14 +8,17 @@ const Example = `# Who may call this host's linux_patch_api, /etc/linux_patch_ap
 # without an answer, before TLS. An empty list lets nobody in.
 #
 # An entry is one of
-#   an IP address    "192.0.2.10"  "2001:db8::10"
-#   a network, CIDR  "192.0.2.0/24"  "2001:db8::/64"
+#   an IP address    "192.0.2.10"
+#   a network, CIDR  "192.0.2.0/24"
 #   a host name      "manager.example.com"
 # in brackets, as below, or one a line:
 #
 #   entries:
 #     - "192.0.2.10"
-#     - "2001:db8::/64"
+#     - "198.51.100.0/24"
+#
+# IPv6 works with the agent of this project alone: other agents ignore an IPv6
+# address, and refuse the whole file for an IPv6 network.
 #
 # Enrollment adds the address of the manager that it got the certificates from,
 # unless an address or a network here covers it already (a host name never
