@@ -116,6 +116,7 @@ var tied = map[string]string{
 	"internal/cmd/linux_patch_api": "TestScripts/^flags$",
 	"internal/torture":             "TestResetAtEachByte",
 	"internal/docscheck":           "TestAudit/flags",
+	"internal/deployed":            "TestAgentEnrollsAtDeployedManagers/dialect_1$",
 }
 
 // built finds tests that build or run programs of this module.
