@@ -1,4 +1,4 @@
-package docs_test
+package docscheck_test
 
 import (
 	"fmt"
