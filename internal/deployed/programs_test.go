@@ -106,6 +106,7 @@ func (s *site) layOut() {
 	// Its own CRL file, which the deployed example leaves to the default.
 	text := s.read("etc/linux_patch_api/config.yaml")
 	text = strings.Replace(text, "certs/server.key\"\n", "certs/server.key\"\n  crl_path: \""+s.path("etc/linux_patch_api/certs/crl.pem")+"\"\n", 1)
+	text = strings.Replace(text, "polling_interval_seconds: 60", "polling_interval_seconds: 1", 1)
 	text = strings.Replace(text, "https://manager.example.com/api/v1/enroll", s.url+"/api/v1/enroll", 1)
 	s.write("etc/linux_patch_api/config.yaml", strings.Replace(text, "  polling_token: \"your-enrollment-token-here\"\n", "", 1))
 }
@@ -312,17 +313,8 @@ func TestAgentEnrollsAtDeployedManagers(t *testing.T) {
 			a := s.startAgent()
 			s.waitRequest()
 			s.approve()
-			at := a.until("listening")
+			a.until("listening")
 			s.deployedAgentStarts(loopback)
-			client, err := s.manager.Client()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if s.manager.Old {
-				return // its certificate names no address that a client could ask for
-			}
-			health, err := deployed.Poller{Client: client}.Poll(t.Context(), at.Addr().String(), int(at.Port()))
-			t.Log(health, err)
 		})
 	}
 }
