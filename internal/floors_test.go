@@ -18,6 +18,7 @@ const module = "github.com/linux-patch/enroll/"
 var floors = map[string]int{
 	"internal/contract": 0,
 	"internal/yamltext": 0,
+	"internal/outlet":   0,
 
 	"internal/pace":      1,
 	"internal/plan":      1,

@@ -22,9 +22,10 @@ type console struct {
 	secrets     [][]byte
 }
 
-func newConsole(out io.Writer) *console {
+// newConsole makes a console that writes to out; stderr is what out leads to.
+func newConsole(out, stderr io.Writer) *console {
 	c := &console{out: out}
-	f, ok := out.(interface{ Fd() uintptr })
+	f, ok := stderr.(interface{ Fd() uintptr })
 	if !ok {
 		return c
 	}

@@ -52,7 +52,7 @@ func TestProgressLineSurvivesResizing(t *testing.T) {
 
 func TestWithoutTerminalThereIsNoProgressLine(t *testing.T) {
 	var out bytes.Buffer
-	c := newConsole(&out)
+	c := newConsole(&out, &out)
 	c.Line("waiting")
 	if c.terminal() || out.Len() > 0 {
 		t.Errorf("%q", out.String())
@@ -61,7 +61,7 @@ func TestWithoutTerminalThereIsNoProgressLine(t *testing.T) {
 
 func TestSecretsDoNotPass(t *testing.T) {
 	var out bytes.Buffer
-	c := newConsole(&out)
+	c := newConsole(&out, &out)
 	c.Hide("TokenCanary0123456789")
 	c.Hide("short")
 	fmt.Fprintln(c, "GET /status/TokenCanary0123456789 failed in short")
@@ -82,7 +82,7 @@ func TestProgressOnATerminal(t *testing.T) {
 		}
 		text <- string(raw)
 	}()
-	c := newConsole(slave)
+	c := newConsole(slave, slave)
 	if !c.terminal() || c.width() != 40 {
 		t.Fatalf("terminal %v", c.terminal())
 	}

@@ -54,6 +54,7 @@ type daemon struct {
 	env      Env
 	opt      options
 	con      *console
+	out      logOutlet
 	log      *logrus.Logger
 	enroller *enroll.Enroller
 	notify   notifier
@@ -66,8 +67,11 @@ type daemon struct {
 
 // Run runs the program until ctx ends, and returns its exit code.
 func Run(ctx context.Context, env Env) int {
-	con := newConsole(env.Stderr)
-	log := newLogger(con, underJournal(env.Getenv, env.Stderr))
+	journal := underJournal(env.Getenv, env.Stderr)
+	out := newOutlet(env.Stderr, journal)
+	defer out.Flush(flushWithin)
+	con := newConsole(out, env.Stderr)
+	log := newLogger(con, journal)
 	opt, err := parseFlags(env.Args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -79,7 +83,7 @@ func Run(ctx context.Context, env Env) int {
 		fmt.Fprintln(env.Stdout, "linux_patch_api", env.Version)
 		return 0
 	}
-	d := &daemon{env: env, opt: opt, con: con, log: log, notify: newNotifier(env.Getenv, os.Getpid())}
+	d := &daemon{env: env, opt: opt, con: con, out: out, log: log, notify: newNotifier(env.Getenv, os.Getpid())}
 	if d.enroller, err = env.Enroller(con.Hide); err != nil {
 		return fail(log, err)
 	}

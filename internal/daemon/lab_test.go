@@ -261,7 +261,7 @@ func health(conn *tls.Conn) (*x509.Certificate, error) {
 func (h *host) daemon(args ...string) *daemon {
 	h.t.Helper()
 	env := h.env(args...)
-	con := newConsole(env.Stderr)
+	con := newConsole(env.Stderr, env.Stderr)
 	opt, err := parseFlags(env.Args)
 	if err != nil {
 		h.t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/time/rate"
+
+	"github.com/linux-patch/enroll/internal/outlet"
 )
 
 // newLogger makes the program's logger. For the journal each line begins with
@@ -18,11 +20,39 @@ import (
 func newLogger(out io.Writer, journal bool) *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(out)
-	log.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: time.RFC3339})
-	if journal {
-		log.SetFormatter(journalFormatter{&logrus.TextFormatter{DisableColors: true, DisableTimestamp: true}})
-	}
+	log.SetFormatter(newFormatter(journal))
 	return log
+}
+
+func newFormatter(journal bool) logrus.Formatter {
+	if journal {
+		return journalFormatter{&logrus.TextFormatter{DisableColors: true, DisableTimestamp: true}}
+	}
+	return &logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: time.RFC3339}
+}
+
+// flushWithin is what the last lines get at the end of the program.
+const flushWithin = 400 * time.Millisecond
+
+// logOutlet is where log lines go: somewhere that may not take them.
+type logOutlet struct {
+	*outlet.Outlet
+	// changed tells that lines were lost.
+	changed chan struct{}
+}
+
+// newOutlet keeps what writes logs from waiting for who reads them.
+func newOutlet(out io.Writer, journal bool) logOutlet {
+	changed := make(chan struct{}, 1)
+	format := newFormatter(journal)
+	say := func(lost int64) []byte {
+		line, _ := format.Format(&logrus.Entry{
+			Logger: &logrus.Logger{}, Time: time.Now(), Level: logrus.WarnLevel,
+			Message: "log lines were lost: nobody took them", Data: logrus.Fields{"lost": lost},
+		})
+		return line
+	}
+	return logOutlet{outlet.New(out, say, func() { poke(changed) }), changed}
 }
 
 type journalFormatter struct{ text *logrus.TextFormatter }

@@ -39,7 +39,10 @@ func tellSocket(socket, datagram string) error {
 	if err != nil {
 		return err
 	}
-	_, err = conn.Write([]byte(datagram))
+	// A systemd that does not read holds nothing up.
+	if err = conn.SetWriteDeadline(time.Now().Add(time.Second)); err == nil {
+		_, err = conn.Write([]byte(datagram))
+	}
 	return errors.Join(err, conn.Close())
 }
 

@@ -16,6 +16,9 @@ import (
 	"github.com/linux-patch/enroll/internal/identity"
 )
 
+// lostAfter is how long lost log lines are gathered before the status tells.
+const lostAfter = time.Second
+
 // agent is the daemon while it runs: everything here belongs to its one loop.
 type agent struct {
 	*daemon
@@ -38,6 +41,8 @@ type agent struct {
 	goneAt time.Time
 	// again asks for another look at files that are missing.
 	again <-chan time.Time
+	// lost is when the status is to tell of lost log lines.
+	lost <-chan time.Time
 	// list is a digest of the whitelist file as it was read last, nil where it
 	// could not be read.
 	list []byte
@@ -170,6 +175,14 @@ func (a *agent) loop(ctx context.Context, changed <-chan struct{}) error {
 		case <-a.again:
 			a.again = nil
 			err = a.reload(ctx)
+		case <-a.out.changed:
+			// Not each one: they come by the thousand.
+			if a.lost == nil {
+				a.lost = time.After(lostAfter)
+			}
+		case <-a.lost:
+			a.lost = nil
+			a.writeStatus()
 		}
 		if err != nil {
 			return err
@@ -269,6 +282,9 @@ func (a *agent) writeStatus() {
 	s.Whitelist, s.WhitelistEntries = a.door.entries(maxStatusEntries)
 	if a.state == stateIdle {
 		s.Problem = a.why
+	}
+	if a.out.Outlet != nil {
+		s.LogLinesLost = a.out.Lost()
 	}
 	if set := a.listener.set.Load(); set != nil && a.listener.listening() {
 		since, notAfter := a.since.UTC(), set.facts.NotAfter

@@ -412,6 +412,10 @@ service:
       description: The end of that certificate's validity, in UTC.
       type: str
       sample: "2027-11-23T18:03:00Z"
+    log_lines_lost:
+      description: How many of its log lines nobody took. Absent where none was lost.
+      type: int
+      sample: 12
     problem:
       description: What keeps it from serving, or from serving by what is on disk. Absent where nothing does.
       type: str

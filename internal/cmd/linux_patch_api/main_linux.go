@@ -23,6 +23,9 @@ func main() { os.Exit(run()) }
 func run() int {
 	// This process holds a private key: it leaves no core file.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	// Standard error may be a pipe whose reader has gone; lines are lost then, and
+	// nothing else.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	hangup := make(chan os.Signal, 1)

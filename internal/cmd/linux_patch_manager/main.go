@@ -4,16 +4,29 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/linux-patch/enroll/internal/manager"
+	"github.com/linux-patch/enroll/internal/outlet"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := manager.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	stderr := io.Writer(os.Stderr)
+	flush := func() {}
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		// No host waits for who reads the log, and none suffers where nobody does.
+		signal.Ignore(syscall.SIGPIPE)
+		out := outlet.New(os.Stderr, func(lost int64) []byte { return fmt.Appendf(nil, "%d log lines were lost: nobody took them\n", lost) }, nil)
+		stderr, flush = out, func() { out.Flush(time.Second) }
+	}
+	code := manager.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr, os.Getenv)
 	stop()
+	flush()
 	os.Exit(code)
 }
