@@ -26,7 +26,7 @@ func newAuthority() (*authority, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Patch Manager CA"},
-		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().AddDate(30, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -39,7 +39,7 @@ func newAuthority() (*authority, error) {
 
 // issue makes a certificate as managers do: P-256, PKCS#8, 365 days, valid from
 // now on. An old one has no name and is for clients alone.
-func (a *authority) issue(fqdn string, ip net.IP, use x509.ExtKeyUsage, old bool) (cert, key string, err error) {
+func (a *authority) issue(fqdn string, ip net.IP, use x509.ExtKeyUsage, old bool, days int) (cert, key string, err error) {
 	leaf, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", err
@@ -48,9 +48,12 @@ func (a *authority) issue(fqdn string, ip net.IP, use x509.ExtKeyUsage, old bool
 	if err != nil {
 		return "", "", err
 	}
+	if days == 0 {
+		days = 365
+	}
 	now := time.Now()
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: fqdn + "-server"}, NotBefore: now, NotAfter: now.AddDate(0, 0, 365),
+		SerialNumber: serial, Subject: pkix.Name{CommonName: fqdn + "-server"}, NotBefore: now, NotAfter: now.AddDate(0, 0, days),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
 	}
 	if old {

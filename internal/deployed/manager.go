@@ -23,12 +23,15 @@ type Manager struct {
 	Newer bool
 	// Old issues for clients alone, without a name.
 	Old bool
+	// Days is how long certificates are valid; 0 is 365.
+	Days int
 
 	ca *authority
 
-	mu   sync.Mutex
-	rows map[string]*row // by token
-	seen []Request
+	mu     sync.Mutex
+	rows   map[string]*row // by token
+	seen   []Request
+	handed int
 }
 
 // row is an enrollment request that waits, or whose bundle does.
@@ -60,7 +63,7 @@ func (m *Manager) CA() string { return m.ca.pem }
 
 // Certificate is for the manager's own HTTPS, or for a gateway's.
 func (m *Manager) Certificate(name string, ip net.IP) (tls.Certificate, error) {
-	cert, key, err := m.ca.issue(name, ip, x509.ExtKeyUsageServerAuth, false)
+	cert, key, err := m.ca.issue(name, ip, x509.ExtKeyUsageServerAuth, false, 0)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -69,7 +72,7 @@ func (m *Manager) Certificate(name string, ip net.IP) (tls.Certificate, error) {
 
 // Client returns a client that agents let in by its certificate.
 func (m *Manager) Client() (*http.Client, error) {
-	cert, key, err := m.ca.issue("manager", net.IPv4(127, 0, 0, 1), x509.ExtKeyUsageClientAuth, false)
+	cert, key, err := m.ca.issue("manager", net.IPv4(127, 0, 0, 1), x509.ExtKeyUsageClientAuth, false, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +91,20 @@ func (m *Manager) Requests() []Request {
 	return append([]Request(nil), m.seen...)
 }
 
+// HandedOut counts the bundles that were sent.
+func (m *Manager) HandedOut() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.handed
+}
+
+// Remember makes a request wait under a token that was given out before.
+func (m *Manager) Remember(token string, r Request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rows[token] = &row{Request: r}
+}
+
 // Approve issues a certificate for a machine whose request waits.
 func (m *Manager) Approve(machineID string) error {
 	m.mu.Lock()
@@ -101,7 +118,7 @@ func (m *Manager) Approve(machineID string) error {
 }
 
 func (m *Manager) issue(r *row) error {
-	cert, key, err := m.ca.issue(r.FQDN, net.ParseIP(r.IPAddress), x509.ExtKeyUsageServerAuth, m.Old)
+	cert, key, err := m.ca.issue(r.FQDN, net.ParseIP(r.IPAddress), x509.ExtKeyUsageServerAuth, m.Old, m.Days)
 	if err != nil {
 		return err
 	}
@@ -185,6 +202,7 @@ func (m *Manager) poll(w http.ResponseWriter, token string) {
 		w.WriteHeader(http.StatusNotFound)
 	case r.bundle != nil:
 		// Once, whether it arrives or not.
+		m.handed++
 		delete(m.rows, token)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(r.bundle)

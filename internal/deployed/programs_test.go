@@ -19,12 +19,20 @@ import (
 
 	"github.com/linux-patch/enroll/internal/deployed"
 	"github.com/linux-patch/enroll/internal/testbuild"
+	"github.com/linux-patch/enroll/internal/torture"
 )
 
-// bin holds the built programs.
-var bin *testbuild.Programs
+// bin holds the built programs; work is a directory that goes when all tests have
+// run.
+var (
+	bin  *testbuild.Programs
+	work string
+)
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	torture.Shim()
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	// Enrollment refuses directories that a group may write.
@@ -35,6 +43,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	work = dir
 	if bin, err = testbuild.Build(dir, "-s -w", "../../module/enrollment", "../cmd/linux_patch_api"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -103,6 +112,7 @@ func (s *site) layOut() {
 		"manager_url": s.url, "manager_ca_path": s.path("manager-ca.pem"), "config_path": s.path("etc/linux_patch_api/config.yaml"),
 		"state_dir": s.path("state"), "wait": false, "polling_interval_seconds": 1,
 	}
+	s.writeOptions()
 	// Its own CRL file, which the deployed example leaves to the default.
 	text := s.read("etc/linux_patch_api/config.yaml")
 	text = strings.Replace(text, "certs/server.key\"\n", "certs/server.key\"\n  crl_path: \""+s.path("etc/linux_patch_api/certs/crl.pem")+"\"\n", 1)
@@ -257,17 +267,53 @@ type agent struct {
 
 func (s *site) startAgent(args ...string) *agent {
 	s.t.Helper()
-	a := &agent{site: s}
-	a.cmd = s.command("linux_patch_api", append([]string{
+	return s.launch(s.command("linux_patch_api", append(s.agentArgs(), args...)...))
+}
+
+// startAgentOf starts an agent of another version.
+func (s *site) startAgentOf(path string) *agent {
+	s.t.Helper()
+	return s.launch(exec.CommandContext(s.t.Context(), path, s.agentArgs()...))
+}
+
+func (s *site) agentArgs() []string {
+	return []string{
 		"--config", s.path("etc/linux_patch_api/config.yaml"), "--state-dir", s.path("state"), "--status-file", s.path("run/status.json"),
 		"--listen", "127.0.0.1:0", "--enroll-ca", s.path("manager-ca.pem"),
-	}, args...)...)
+	}
+}
+
+func (s *site) launch(cmd *exec.Cmd) *agent {
+	s.t.Helper()
+	a := &agent{site: s, cmd: cmd}
 	a.cmd.Stdout, a.cmd.Stderr = &a.out, &a.out
 	if err := a.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(a.stop)
 	return a
+}
+
+// untilDone waits until something is so, and does something meanwhile.
+func (a *agent) untilDone(done func() bool, meanwhile func()) {
+	a.t.Helper()
+	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+		meanwhile()
+		if time.Now().After(end) {
+			a.stop()
+			a.t.Fatalf("the agent does not end it:\n%s", a.out.String())
+		}
+	}
+}
+
+// writeOptions writes the module's arguments file.
+func (s *site) writeOptions() {
+	s.t.Helper()
+	raw, err := json.Marshal(s.options)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.write("args.json", string(raw))
 }
 
 // stop ends the agent; its log may be read then.
