@@ -16,9 +16,12 @@ const module = "github.com/linux-patch/enroll/"
 // floors: a package imports, from this module, only packages of lower floors.
 // So values move one way, and a change shows its reach by its floor.
 var floors = map[string]int{
-	"internal/contract": 0,
-	"internal/yamltext": 0,
-	"internal/outlet":   0,
+	"internal/contract":  0,
+	"internal/yamltext":  0,
+	"internal/jsontext":  0,
+	"internal/hostname":  0,
+	"internal/plaintext": 0,
+	"internal/outlet":    0,
 
 	"internal/pace":      1,
 	"internal/plan":      1,
@@ -52,7 +55,7 @@ var only = map[string][]string{
 }
 
 // pure packages are handed bytes and times: no files, no network, no clock.
-var pure = []string{"internal/contract", "internal/yamltext", "internal/pace", "internal/plan", "internal/pki", "internal/whitelist", "internal/config", "internal/approval"}
+var pure = []string{"internal/contract", "internal/yamltext", "internal/jsontext", "internal/hostname", "internal/plaintext", "internal/pace", "internal/plan", "internal/pki", "internal/whitelist", "internal/config", "internal/approval"}
 
 var impure = []string{"os", "net", "net/http", "os/exec", "syscall", "io/ioutil", "github.com/spf13/afero", "golang.org/x/sys/unix"}
 

@@ -10,6 +10,7 @@ import (
 	"github.com/go-playground/validator/v10"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostname"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -76,15 +77,9 @@ func fingerprint(f validator.FieldLevel) bool {
 	return err == nil
 }
 
-// host follows RFC 1123, 2.1. The library's own rule is a regular expression
-// whose compilation is a seventh of a converged run's work.
+// host is the rule of every name in the program. The library's own is a regular
+// expression whose compilation is a seventh of a converged run's work.
 func host(f validator.FieldLevel) bool {
-	for label := range strings.SplitSeq(f.Field().String(), ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.Trim(label, letters) != "" {
-			return false
-		}
-	}
-	return true
+	_, ok := hostname.Canonical(f.Field().String())
+	return ok
 }
-
-const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"

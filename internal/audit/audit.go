@@ -12,12 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/afero"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // maxValue bounds one field, in bytes.
@@ -71,17 +71,17 @@ func (l *Log) line(event contract.Event, fields map[string]string) ([]byte, erro
 	data := logrus.Fields{}
 	for name, value := range fields {
 		if value != "" && !speaksOfSecret(name) {
-			data[printable(name)] = printable(value)
+			data[plaintext.Line(name, maxValue)] = plaintext.Line(value, maxValue)
 		}
 	}
 	// Last, so that no field takes the place of who did it.
 	data["event"] = string(event)
-	data["program"] = printable(l.actor.Program)
+	data["program"] = plaintext.Line(l.actor.Program, maxValue)
 	data["uid"] = strconv.Itoa(l.actor.UID)
 	data["pid"] = strconv.Itoa(l.actor.PID)
 	delete(data, "user")
 	if l.actor.User != "" {
-		data["user"] = printable(l.actor.User)
+		data["user"] = plaintext.Line(l.actor.User, maxValue)
 	}
 	// The formatter alone: a logrus.Logger reports its own failures on stderr,
 	// where one line breaks a module's result.
@@ -98,18 +98,4 @@ func speaksOfSecret(field string) bool {
 		}
 	}
 	return false
-}
-
-// printable makes a value one line of bounded length.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) > maxValue {
-		s = strings.ToValidUTF8(s[:maxValue], "") + "…"
-	}
-	return s
 }

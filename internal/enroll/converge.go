@@ -10,6 +10,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/hostname"
 	"github.com/linux-patch/enroll/internal/plan"
 )
 
@@ -150,7 +151,7 @@ func (r *run) compareFQDN() error {
 // nameFits reports whether fqdn is the name that this host is enrolled by, by
 // the record of it, else by the certificate.
 func (r *run) nameFits() bool {
-	name := strings.ToLower(strings.TrimSuffix(r.settings.FQDN, "."))
+	name, _ := hostname.Canonical(r.settings.FQDN)
 	if enrolled := r.o.provenance.FQDN; enrolled != "" {
 		return name == enrolled
 	}

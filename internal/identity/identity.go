@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/afero"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostname"
 )
 
 // dnsTimeout bounds each question that leads to DNS. A host without DNS must
@@ -136,6 +137,9 @@ func (s Source) Gather(ctx context.Context, o Options) (Host, []string, error) {
 	h.ChosenIP = o.ReportIP != "" || o.ReportInterface != ""
 	if h.FQDN, h.Hostname, err = s.names(ctx, o.FQDN, uname.Nodename, h.IP, &w); err != nil {
 		return Host{}, nil, err
+	}
+	if hostname.Unusual(h.FQDN) {
+		w.add("the name %s has an underscore, which some resolvers, certificate authorities and TLS libraries refuse", h.FQDN)
 	}
 	// A lookup that was cut short would make the host another one.
 	if err := ctx.Err(); err != nil {

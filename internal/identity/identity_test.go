@@ -137,12 +137,12 @@ func TestNames(t *testing.T) {
 		fqdn, short                     string // "" for an error
 		warns                           bool
 	}{
-		"option":                  {option: "Web1.Example.COM.", hostname: "other.example.com", kernel: "w", fqdn: "web1.example.com", short: "other"},
-		"short option":            {option: "web1", kernel: "w", fqdn: "web1", short: "w"},
+		"option":                  {option: "Web1.Example.COM.", hostname: "other.example.com", kernel: "w", fqdn: "web1.example.com", short: "web1"},
+		"short option":            {option: "web1", kernel: "w", fqdn: "web1", short: "web1"},
 		"option on localhost":     {option: "web1.example.com", kernel: "localhost", fqdn: "web1.example.com", short: "web1"},
-		"longest option":          {option: long, kernel: "w", fqdn: long, short: "w"},
+		"longest option":          {option: long, kernel: "w", fqdn: long, short: "a"},
 		"too long option":         {option: long + "b", kernel: "w"},
-		"option with underscore":  {option: "web_1.example.com", kernel: "w"},
+		"option with underscore":  {option: "web_1.example.com", kernel: "w", fqdn: "web_1.example.com", short: "web_1"},
 		"option with a space":     {option: "web1 .example.com", kernel: "w"},
 		"option is an address":    {option: "10.0.0.1", kernel: "w"},
 		"option is localhost":     {option: "localhost.localdomain", kernel: "w"},
@@ -163,8 +163,11 @@ func TestNames(t *testing.T) {
 		"reverse begins the same": {kernel: "web1", reverse: []string{"web11.example."}, fqdn: "web1", short: "web1", warns: true},
 		"short":                   {hostname: "web1\n", kernel: "localhost", fqdn: "web1", short: "web1", warns: true},
 		"localhost":               {hostname: "localhost\n", kernel: "localhost.localdomain"},
+		"number":                  {hostname: "4711\n", kernel: "w", fqdn: "4711", short: "4711", warns: true},
+		"hostname with dot":       {hostname: "db_1.example.com.\n", kernel: "w", fqdn: "db_1.example.com", short: "db_1"},
+		"hosts with dot":          {kernel: "web1", hosts: "10.0.0.5 Web_1.example.com. web1", fqdn: "web_1.example.com", short: "web1"},
 		"no name":                 {kernel: "(none)"},
-		"invalid":                 {hostname: "web_1\n", kernel: "-web"},
+		"invalid":                 {hostname: "web 1\n", kernel: "-web"},
 	} {
 		files := map[string]string{"/etc/hosts": c.hosts}
 		if c.hostname != "" {
@@ -300,4 +303,15 @@ func FuzzParseHosts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestField2_14_UnderscoreIsWarnedAbout: of a name from any source, and
+// TestNames has what the short name is (1.15).
+func TestField2_14_UnderscoreIsWarnedAbout(t *testing.T) {
+	for _, c := range []struct{ option, hostname string }{{"db_1.example.com", ""}, {"", "db_1.example.com"}, {"DB_1.example.com.", "web1"}} {
+		h, w, err := hostWith(t, map[string]string{"/etc/machine-id": someID, "/etc/hostname": c.hostname}).Gather(t.Context(), Options{FQDN: c.option})
+		if err != nil || h.FQDN != "db_1.example.com" || h.Hostname != "db_1" || !strings.Contains(strings.Join(w, "\n"), "underscore") {
+			t.Errorf("%+v: got %s, %s, %q, %v, want db_1.example.com, db_1 and a warning", c, h.FQDN, h.Hostname, w, err)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostname"
 )
 
 const fqdnHint = "set the host's name (hostnamectl set-hostname NAME.DOMAIN), or the option fqdn"
@@ -20,7 +21,7 @@ func (s Source) names(ctx context.Context, option, nodename string, ip netip.Add
 	}
 	for _, n := range own {
 		if n, ok := hostName(n); ok && short == "" {
-			short, _, _ = strings.Cut(n, ".")
+			short = hostname.Short(n)
 		}
 	}
 	if option != "" {
@@ -28,15 +29,11 @@ func (s Source) names(ctx context.Context, option, nodename string, ip netip.Add
 		if !ok {
 			return "", "", contract.Errorf(contract.CodeInvalidArgument, "fqdn is not a host name (RFC 1123: letters, digits and hyphens between dots), or is that of localhost")
 		}
-		if short == "" {
-			short, _, _ = strings.Cut(name, ".")
-		}
-		return name, short, nil
+		return name, hostname.Short(name), nil
 	}
 	for _, n := range own {
 		if n, ok := hostName(n); ok && strings.Contains(n, ".") {
-			short, _, _ = strings.Cut(n, ".")
-			return n, short, nil
+			return n, hostname.Short(n), nil
 		}
 	}
 	if short == "" {
@@ -106,25 +103,8 @@ func hostnameIn(data []byte) string {
 }
 
 // hostName returns a name in its canonical form, and whether it is one of a
-// host: RFC 1123, 2.1, at most 253 characters, not an address, not localhost.
+// host, and not of localhost.
 func hostName(s string) (string, bool) {
-	s = strings.ToLower(strings.TrimSuffix(s, "."))
-	if s == "" || len(s) > 253 {
-		return "", false
-	}
-	labels := strings.Split(s, ".")
-	for _, l := range labels {
-		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-			return "", false
-		}
-	}
-	// A last label of digits alone would make it an address to some reader.
-	if last := labels[len(labels)-1]; len(labels) > 1 && strings.Trim(last, "0123456789") == "" {
-		return "", false
-	}
-	first, last := labels[0], labels[len(labels)-1]
-	if first == "localhost" || first == "localhost4" || first == "localhost6" || last == "localhost" || last == "localdomain" {
-		return "", false
-	}
-	return s, true
+	name, ok := hostname.Canonical(s)
+	return name, ok && !hostname.Local(name)
 }

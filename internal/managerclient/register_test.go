@@ -81,7 +81,7 @@ func TestRegisterAnswers(t *testing.T) {
 		{"cut", 202, [2]string{}, `{"polling_token":"CANARY`, contract.CodeBadAnswer, "cut off", 1, true},
 		{"gzip", 202, [2]string{"Content-Encoding", "gzip"}, "\x1f\x8b", contract.CodeBadAnswer, "cannot be decoded (Content-Encoding: gzip)", 1, true},
 		{"long", 202, [2]string{}, goodToken + strings.Repeat(" ", maxReply), contract.CodeBadAnswer, "longer than", 1, true},
-		{"400", 400, [2]string{}, `{"error":"bad fqdn\u001b[31m\u202e"}`, contract.CodeRejected, "bad fqdn [31m", 1, false},
+		{"400", 400, [2]string{}, `{"error":"bad fqdn\u001b[31m\u202e"}`, contract.CodeRejected, "bad fqdn\uFFFD[31m", 1, false},
 		{"400 nested", 400, [2]string{}, `{"error":{"code":1,"message":"bad address"}}`, contract.CodeRejected, "bad address", 1, false},
 		{"400 text", 400, [2]string{}, "no\xff\n" + strings.Repeat("x", 9999), contract.CodeRejected, "no\ufffd xxx", 1, false},
 		{"400 token", 400, [2]string{}, `{"polling_token":"CANARY"}`, contract.CodeRejected, "refuses", 1, false},

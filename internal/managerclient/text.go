@@ -3,29 +3,17 @@ package managerclient
 import (
 	"encoding/json"
 	"strings"
-	"unicode"
+
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 const maxText = 200
 
-// printable makes text from outside fit for a message: valid UTF-8, one line,
-// nothing that a terminal acts on, capped.
+// printable makes text from outside fit for a message: one line, capped, with
+// single spaces.
 func printable(s string) string {
-	var b strings.Builder
-	n := 0
-	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }) {
-		if n > 0 {
-			b.WriteByte(' ')
-		}
-		for _, r := range word {
-			if n++; n > maxText {
-				return b.String() + "…"
-			}
-			b.WriteRune(r)
-		}
-		n++
-	}
-	return b.String()
+	const looked = 16 * maxText
+	return plaintext.Line(strings.Join(strings.Fields(plaintext.Line(s, looked)), " "), maxText)
 }
 
 // managerText finds the sentence for a person in an answer that refuses. From

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostname"
 )
 
 const maxURL = 2048
@@ -110,31 +111,11 @@ func splitAuthority(a string) (host, port, why string) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.String(), port, ""
 	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if !isHostName(host) {
+	name, ok := hostname.OfAnother(host)
+	if !ok {
 		return "", "", "names a host that is neither a host name nor an IP address"
 	}
-	return host, port, ""
-}
-
-// isHostName takes the letters of RFC 1123 and the underscore, which private
-// zones use. An all-digit last label is an address gone wrong.
-func isHostName(h string) bool {
-	if len(h) > 253 {
-		return false
-	}
-	labels := strings.Split(h, ".")
-	for _, l := range labels {
-		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
-			return false
-		}
-		for i := range len(l) {
-			if c := l[i]; !isAlphaNum(c) && c != '-' && c != '_' {
-				return false
-			}
-		}
-	}
-	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
+	return name, port, ""
 }
 
 func isAlphaNum(c byte) bool {

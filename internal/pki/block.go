@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // The PEM types, RFC 7468 and OpenSSL's older names for keys.
@@ -97,7 +99,7 @@ func parseCerts(name string, data []byte, how strictness, maxCerts int) ([]*x509
 			return nil, fmt.Errorf("%s: %w: certificate %d is larger than %d bytes", name, ErrMalformed, i+1, maxOneCert)
 		}
 		if certs[i], err = x509.ParseCertificate(b.Bytes); err != nil {
-			return nil, fmt.Errorf("%s: %w: certificate %d can't be read: %s", name, ErrMalformed, i+1, printable(err.Error(), maxText))
+			return nil, fmt.Errorf("%s: %w: certificate %d can't be read: %s", name, ErrMalformed, i+1, plaintext.Line(err.Error(), maxText))
 		}
 	}
 	return certs, nil

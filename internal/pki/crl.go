@@ -8,6 +8,8 @@ import (
 	"io"
 	"math/big"
 	"time"
+
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // CRL is a revocation list. Its entries are streamed into their serial numbers:
@@ -41,7 +43,7 @@ func readCRL(name string, from io.Reader, how strictness) (*CRL, error) {
 	}
 	crl, err := parseCRL(der)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: the CRL can't be read: %s", name, ErrMalformed, printable(err.Error(), maxText))
+		return nil, fmt.Errorf("%s: %w: the CRL can't be read: %s", name, ErrMalformed, plaintext.Line(err.Error(), maxText))
 	}
 	// Go's parser overlooks what follows the list.
 	if len(crl.head.Raw) != len(der) {

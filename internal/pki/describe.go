@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
+
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // The descriptions stand in for file contents in diffs. Nothing of a file that
@@ -79,9 +81,9 @@ func DescribeCRL(pemBytes []byte) string {
 	if !bytes.Equal(pemBytes, crl.PEM()) {
 		out.WriteString(otherBytes)
 	}
-	fmt.Fprintf(&out, "issuer: %s\n", printable(crl.head.Issuer.String(), maxText))
+	fmt.Fprintf(&out, "issuer: %s\n", plaintext.Line(crl.head.Issuer.String(), maxText))
 	if crl.Number != nil {
-		fmt.Fprintf(&out, "number: %s\n", printable(crl.Number.Text(16), maxText))
+		fmt.Fprintf(&out, "number: %s\n", plaintext.Line(crl.Number.Text(16), maxText))
 	}
 	fmt.Fprintf(&out, "this_update: %s\n", stamp(crl.ThisUpdate))
 	if !crl.NextUpdate.IsZero() {

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // Caps on text that comes out of certificates, which is untrusted.
@@ -33,9 +34,9 @@ type Facts struct {
 // FactsOf reads the facts of c.
 func FactsOf(c *x509.Certificate) Facts {
 	return Facts{
-		Subject:     printable(c.Subject.String(), maxText),
-		Issuer:      printable(c.Issuer.String(), maxText),
-		Serial:      printable(c.SerialNumber.Text(16), maxText),
+		Subject:     plaintext.Line(c.Subject.String(), maxText),
+		Issuer:      plaintext.Line(c.Issuer.String(), maxText),
+		Serial:      plaintext.Line(c.SerialNumber.Text(16), maxText),
 		Fingerprint: Fingerprint(c.Raw),
 		NotBefore:   c.NotBefore.UTC(),
 		NotAfter:    c.NotAfter.UTC(),
@@ -46,16 +47,16 @@ func FactsOf(c *x509.Certificate) Facts {
 func sanOf(c *x509.Certificate) []string {
 	san := []string{}
 	for _, n := range c.DNSNames {
-		san = append(san, "DNS:"+printable(n, maxText))
+		san = append(san, "DNS:"+plaintext.Line(n, maxText))
 	}
 	for _, ip := range c.IPAddresses {
 		san = append(san, "IP:"+ip.String())
 	}
 	for _, m := range c.EmailAddresses {
-		san = append(san, "email:"+printable(m, maxText))
+		san = append(san, "email:"+plaintext.Line(m, maxText))
 	}
 	for _, u := range c.URIs {
-		san = append(san, "URI:"+printable(u.Redacted(), maxText))
+		san = append(san, "URI:"+plaintext.Line(u.Redacted(), maxText))
 	}
 	if more := len(san) - maxSANs; more > 0 {
 		san = append(san[:maxSANs], fmt.Sprintf("and %d more", more))
@@ -87,25 +88,5 @@ func NormalizeFingerprint(s string) (string, error) {
 }
 
 func errFingerprint(s string) error {
-	return fmt.Errorf("not a SHA-256 fingerprint (64 hex digits, colons allowed): %q", printable(s, 100))
-}
-
-// printable makes untrusted text fit for a terminal and a log: valid UTF-8,
-// at most limit characters, nothing that moves the cursor, breaks the line or
-// turns the direction of writing.
-func printable(s string, limit int) string {
-	var out strings.Builder
-	n := 0
-	for _, r := range s {
-		if n == limit {
-			out.WriteString("...")
-			break
-		}
-		if !unicode.IsPrint(r) {
-			r = unicode.ReplacementChar
-		}
-		out.WriteRune(r)
-		n++
-	}
-	return out.String()
+	return fmt.Errorf("not a SHA-256 fingerprint (64 hex digits, colons allowed): %q", plaintext.Line(s, 100))
 }

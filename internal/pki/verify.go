@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // ClockTolerance is how far ahead a validity may begin: managers issue from
@@ -145,7 +147,7 @@ func (s *Set) chains() ([][]*x509.Certificate, error) {
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: it does not verify to %s: %s", s.names.server, ErrUntrusted, s.names.ca, printable(err.Error(), maxText))
+		return nil, fmt.Errorf("%s: %w: it does not verify to %s: %s", s.names.server, ErrUntrusted, s.names.ca, plaintext.Line(err.Error(), maxText))
 	}
 	originals := append([]*x509.Certificate{s.CA, s.Server}, s.Intermediates...)
 	for _, chain := range found {
@@ -208,7 +210,7 @@ func (s *Set) identityWarnings(o VerifyOptions) []string {
 	var warnings []string
 	c := s.Server
 	if o.FQDN != "" && c.VerifyHostname(o.FQDN) != nil {
-		warnings = append(warnings, "the server certificate's SAN does not name "+printable(o.FQDN, maxText))
+		warnings = append(warnings, "the server certificate's SAN does not name "+plaintext.Line(o.FQDN, maxText))
 	}
 	if len(o.IPs) > 0 && !hasAnyIP(c, o.IPs) {
 		warnings = append(warnings, "the server certificate's SAN has none of this host's addresses")

@@ -9,9 +9,9 @@ package whitelist
 
 import (
 	"net/netip"
-	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostname"
 	"github.com/linux-patch/enroll/internal/yamltext"
 	"go.yaml.in/yaml/v3"
 )
@@ -159,30 +159,8 @@ func parseEntry(n *yaml.Node) Entry {
 		e.Prefix = p.Masked()
 		return e
 	}
-	if isHostName(n.Value) {
-		e.Host = strings.ToLower(strings.TrimSuffix(n.Value, "."))
+	if name, ok := hostname.OfAnother(n.Value); ok {
+		e.Host = name
 	}
 	return e
-}
-
-// isHostName follows RFC 1123, 2.1, with the underscore that is in use. A last
-// label of digits only is refused: it is a mistyped address.
-func isHostName(s string) bool {
-	s = strings.TrimSuffix(s, ".")
-	if len(s) > 253 {
-		return false
-	}
-	labels := strings.Split(s, ".")
-	for _, l := range labels {
-		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
-			return false
-		}
-		for _, c := range []byte(l) {
-			letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-			if !letter && c != '-' && c != '_' {
-				return false
-			}
-		}
-	}
-	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
