@@ -17,6 +17,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/jsontext"
 )
 
 // The modules of the collection.
@@ -85,6 +86,9 @@ func split(raw []byte, module string) (arguments, error) {
 // encoding/json would silently take the last. Its errors quote no input: an
 // argument may be a secret.
 func object(raw []byte) (map[string]any, error) {
+	if err := jsontext.Fault(raw); err != nil {
+		return nil, err
+	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {

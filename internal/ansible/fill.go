@@ -59,10 +59,31 @@ func (r Reader) fill(a arguments, p any) error {
 	}
 	if len(unknown) > 0 {
 		return contract.Errorf(contract.CodeInvalidArgument,
-			"Unsupported parameters for (%s%s) module: %s. Supported parameters include: %s.",
-			collection, a.control.Module, strings.Join(unknown, ", "), strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			"Unsupported parameters for (%s%s) module: %s. Supported parameters include: %s.%s",
+			collection, a.control.Module, strings.Join(unknown, ", "), strings.Join(slices.Sorted(maps.Keys(known)), ", "),
+			suggestions(unknown, slices.Sorted(maps.Keys(known))))
+	}
+	if err := emptyTrust(a.options); err != nil {
+		return err
 	}
 	return validate(p)
+}
+
+// emptyTrust refuses an option that names trust and has no value.
+func emptyTrust(options map[string]any) error {
+	for _, name := range trustOptions() {
+		if s, ok := options[name].(string); ok && strings.TrimSpace(s) == "" {
+			return contract.Errorf(contract.CodeInvalidArgument,
+				"%s is empty: an option that names trust never means none; leave it out", name)
+		}
+	}
+	return nil
+}
+
+// trustOptions say whom to trust. An empty one is a template that found
+// nothing, and must not turn into the system's roots or into no pin.
+func trustOptions() []string {
+	return []string{"manager_ca_path", "manager_ca_pem", "manager_ca_fingerprint", "bundle_ca_fingerprint", "bundle_path"}
 }
 
 // coerce turns a JSON value into an option's type.

@@ -1,6 +1,7 @@
 package ansible
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -149,6 +150,8 @@ func limited(r io.Reader, name string) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, contract.Errorf(contract.CodeInvalidArgument, "the arguments cannot be read: %w", err)
+	case len(bytes.TrimSpace(raw)) == 0:
+		return nil, contract.Errorf(contract.CodeInvalidArgument, "%s is empty: one JSON object of arguments is needed, {} at least", name)
 	case len(raw) > maxArguments:
 		return nil, contract.Errorf(contract.CodeInvalidArgument, "%s holds more than %d bytes of arguments", name, maxArguments)
 	}

@@ -21,7 +21,7 @@ func (r *run) resume(ctx context.Context) error {
 		}
 		return r.registered(token)
 	}
-	client, err := r.prepare()
+	client, err := r.prepare(ctx)
 	if err != nil {
 		return err
 	}

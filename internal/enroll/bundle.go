@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/spf13/afero"
-
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/jsontext"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
 )
@@ -22,6 +21,9 @@ func (r *run) provisionBundle(ctx context.Context) error {
 	}
 	verdict, bundle, err := managerclient.Judge(200, raw)
 	if verdict != managerclient.Approved {
+		if fault := jsontext.Fault(raw); fault != nil {
+			err = fault
+		}
 		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", path, orVerdict(err, verdict)).
 			WithHint("give the answer of an approved request as the manager sent it: ca_crt, server_crt and server_key in one JSON object")
 	}
@@ -30,7 +32,7 @@ func (r *run) provisionBundle(ctx context.Context) error {
 		return r.converge(ctx)
 	}
 	r.identify(ctx)
-	if err := r.preflightHand(); err != nil {
+	if err := r.preflightHand(ctx); err != nil {
 		return err
 	}
 	err = r.provision(ctx, bundle, source{ip: r.knownManagerIP()})
@@ -42,19 +44,13 @@ func (r *run) provisionBundle(ctx context.Context) error {
 
 // readBundle reads the file that an operator put on this host.
 func (r *run) readBundle(path string) ([]byte, error) {
+	raw, refused := r.readGiven("bundle_path", path, managerclient.MaxBody)
+	if refused != nil {
+		return nil, refused
+	}
 	info, err := r.Given.Stat(path)
-	if err != nil {
-		return nil, contract.Errorf(contract.CodeInvalidArgument, "bundle_path: %w", err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > managerclient.MaxBody {
-		return nil, contract.Errorf(contract.CodeInvalidArgument, "bundle_path %s is not a file of at most %d bytes", path, managerclient.MaxBody)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		r.res.warn(fmt.Sprintf("%s holds a private key and others may reach it (mode %04o); chmod it to 0600, and remove it once this host is enrolled", path, info.Mode().Perm()))
-	}
-	raw, err := afero.ReadFile(r.Given, path)
-	if err != nil {
-		return nil, contract.Errorf(contract.CodeInvalidArgument, "bundle_path: %w", err)
 	}
 	return raw, nil
 }
@@ -76,9 +72,9 @@ func (r *run) olderThanInstalled(b *contract.PkiBundle) bool {
 	return err == nil && set.Server.NotBefore.Before(r.o.set.Server.NotBefore)
 }
 
-func (r *run) preflightHand() error {
+func (r *run) preflightHand(ctx context.Context) error {
 	if err := r.preflightFiles(); err != nil {
 		return err
 	}
-	return r.preflightWhitelist()
+	return r.preflightWhitelist(ctx)
 }

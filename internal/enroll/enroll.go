@@ -74,6 +74,8 @@ type Enroller struct {
 	Accounts Accounts
 	Dial     func(managerclient.Options) (ManagerClient, error)
 	Audit    func(path string) Auditor
+	// LookupIP is that of net.Resolver; nil finds nothing.
+	LookupIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	Now      func() time.Time
 	// Rand is uniform in [0, 1); it spreads polls.
 	Rand func() float64

@@ -75,6 +75,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 		return err
 	}
 	info.Warnings = append(info.Warnings, e.ConfigWarnings(s.configFile)...)
+	info.Warnings = append(info.Warnings, emptyWarning(s.configFile)...)
 	r := &run{Enroller: e, settings: s, res: newResult()}
 	if r.o, err = r.observe(s); err != nil {
 		return err

@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"cmp"
+	"context"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -25,7 +26,7 @@ var earliest = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // preflight finds all that would make an approved bundle useless before the
 // manager is asked for one: it hands a bundle out once.
-func (r *run) preflight(client ManagerClient) error {
+func (r *run) preflight(ctx context.Context, client ManagerClient) error {
 	if now := r.Now(); now.Before(earliest) {
 		return contract.Errorf(contract.CodeIdentity, "this host's clock says %s", now.UTC().Format(time.RFC3339)).
 			WithHint("set the clock (chronyc makestep, timedatectl set-time) and run again")
@@ -37,7 +38,7 @@ func (r *run) preflight(client ManagerClient) error {
 	if err := r.preflightFiles(); err != nil {
 		return err
 	}
-	return r.preflightWhitelist()
+	return r.preflightWhitelist(ctx)
 }
 
 func (r *run) preflightFiles() error {

@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/spf13/afero"
-
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
@@ -22,7 +20,7 @@ const recordSpace = 4 << 10
 // register makes an enrollment request and goes on to wait for its approval.
 func (r *run) register(ctx context.Context) error {
 	r.warnNoTokens()
-	client, err := r.prepare()
+	client, err := r.prepare(ctx)
 	if err != nil {
 		return err
 	}
@@ -65,12 +63,12 @@ func (r *run) actRegister() {
 }
 
 // prepare does all that can fail before the manager is asked.
-func (r *run) prepare() (ManagerClient, error) {
+func (r *run) prepare(ctx context.Context) (ManagerClient, error) {
 	client, err := r.dial()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.preflight(client); err != nil {
+	if err := r.preflight(ctx, client); err != nil {
 		return nil, err
 	}
 	if r.Insecure {
@@ -318,10 +316,9 @@ func (r *run) managerCA() ([]byte, error) {
 	if r.ManagerCAPath == "" {
 		return nil, nil
 	}
-	pem, err := afero.ReadFile(r.Given, string(r.ManagerCAPath))
+	pem, err := r.readGiven("manager_ca_path", string(r.ManagerCAPath), maxCAFile)
 	if err != nil {
-		return nil, contract.Errorf(contract.CodeInvalidArgument, "manager_ca_path: %w", err).
-			WithHint("put the manager's CA on this host, or give it as manager_ca_pem or manager_ca_fingerprint")
+		return nil, err.WithHint("put the manager's CA there, or give it as manager_ca_pem or manager_ca_fingerprint; a file that names trust never means none")
 	}
 	return pem, nil
 }

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -47,6 +48,7 @@ func (e *Enroller) settle(p Params) (*settings, error) {
 	}
 	s.configFile, s.config = file, cfg
 	s.warnings = append(s.warnings, e.ConfigWarnings(file)...)
+	s.warnings = append(s.warnings, emptyWarning(file)...)
 
 	if err := s.settlePaths(); err != nil {
 		return nil, err
@@ -74,6 +76,15 @@ func (e *Enroller) readConfig(path string) (hostfs.File, *config.Config, error) 
 		return file, nil, contract.Errorf(contract.CodeConfig, "%s: %w", path, err)
 	}
 	return file, cfg, nil
+}
+
+// emptyWarning tells of a file that is there and says nothing: an editor or a
+// full disk has cut it off, more often than that somebody meant all defaults.
+func emptyWarning(file hostfs.File) []string {
+	if !file.Exists || len(bytes.TrimSpace(file.Content)) > 0 {
+		return nil
+	}
+	return []string{file.Path + " is empty: all defaults are used"}
 }
 
 // ConfigWarnings tells root of a config.yaml that somebody else may write: its

@@ -3,6 +3,7 @@ package enroll
 import (
 	"crypto/rand"
 	mathrand "math/rand/v2"
+	"net"
 	"os"
 	"time"
 
@@ -39,6 +40,7 @@ func OnThisHost(program string, secret func(string)) (*Enroller, error) {
 				Program: program, UID: os.Geteuid(), User: os.Getenv("SUDO_USER"), PID: os.Getpid(),
 			}, time.Now)
 		},
+		LookupIP: net.DefaultResolver.LookupNetIP,
 		Now:      time.Now,
 		Rand:     mathrand.Float64,
 		Secret:   secret,

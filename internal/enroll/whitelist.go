@@ -16,6 +16,9 @@ import (
 // whitelistMode is the mode of a whitelist that this program makes.
 const whitelistMode = 0o644
 
+// lookupTimeout bounds a look-up of the manager's name.
+const lookupTimeout = 5 * time.Second
+
 // planWhitelist says how the whitelist has to change so that ip is let in, and
 // notes in the result what lets it in already.
 func (r *run) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
@@ -106,15 +109,10 @@ func (r *run) edit(ctx context.Context, path string, backup bool, change func(ol
 }
 
 // preflightWhitelist refuses before any request a whitelist that could not be
-// edited after it. The address is not known yet: one of the documentation
-// range (RFC 5737) stands for it.
-func (r *run) preflightWhitelist() error {
+// edited after it.
+func (r *run) preflightWhitelist(ctx context.Context) error {
 	if !r.WhitelistManager {
 		return nil
-	}
-	ip := r.managerIP
-	if !ip.IsValid() {
-		ip = netip.AddrFrom4([4]byte{192, 0, 2, 1})
 	}
 	if err := r.Files.CheckPath(r.whitelist); err != nil {
 		return err
@@ -123,12 +121,45 @@ func (r *run) preflightWhitelist() error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := r.admit(file.Content, ip); err != nil {
-		var coded *contract.Error
-		if !r.managerIP.IsValid() && errors.As(err, &coded) {
-			return coded.WithHint("add the manager's address by hand or mend the file before enrolling; nothing was asked of the manager yet")
-		}
+	ip := r.knownManagerIP()
+	if ip.IsValid() {
+		_, _, err := r.admit(file.Content, ip)
 		return err
 	}
+	// Which address it will be is not known yet. One of the documentation range
+	// (RFC 5737) finds out whether the file can be edited at all.
+	if _, _, err = r.admit(file.Content, netip.AddrFrom4([4]byte{192, 0, 2, 1})); errors.Is(err, whitelist.ErrUneditable) {
+		return r.preflightUneditable(ctx, file.Content)
+	}
+	return err
+}
+
+// preflightUneditable finds out whether a whitelist that can't be edited lets
+// the manager in already, by the addresses of its name.
+func (r *run) preflightUneditable(ctx context.Context, content []byte) error {
+	if r.Check {
+		r.res.warn(fmt.Sprintf("whether %s lets the manager in already is not known in check mode, and it is written in a form that cannot be edited; set manager_ip to find out", r.whitelist))
+		return nil
+	}
+	for _, ip := range r.managerAddresses(ctx) {
+		if _, _, err := r.admit(content, ip); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// managerAddresses are those of the manager's name; where there are none, the
+// request fails by that.
+func (r *run) managerAddresses(ctx context.Context) []netip.Addr {
+	if r.url == nil || r.LookupIP == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	ips, err := r.LookupIP(ctx, "ip", r.url.Hostname())
+	if err != nil {
+		return nil
+	}
+	return ips
 }

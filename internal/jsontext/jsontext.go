@@ -23,6 +23,9 @@ func Fault(raw []byte) error {
 	}
 	// The offset is that behind the byte at which the parser stopped.
 	at := min(max(int(syntax.Offset)-1, 0), len(raw))
+	if json.NewDecoder(bytes.NewReader(raw)).Decode(&v) == nil {
+		return fmt.Errorf("%s: something follows the value", place(raw, at))
+	}
 	if ahead := bytes.TrimRight(raw[:at], " \t\r\n"); at < len(raw) && bytes.HasSuffix(ahead, []byte(",")) && bytes.IndexByte([]byte("]}"), raw[at]) >= 0 {
 		return fmt.Errorf("%s: a comma before the closing %c", place(raw, len(ahead)-1), raw[at])
 	}

@@ -18,7 +18,7 @@ func TestField4_13_WhereJSONIsBroken(t *testing.T) {
 		"{'a': 1}":                   `line 1, column 2: not JSON`,
 		"{\"a\": 1":                  `line 1, column 8: it ends too early`,
 		"a: 1\n":                     `line 1, column 1: not JSON`,
-		"{\"a\": 1}\n{}":             `line 2, column 1: not JSON`,
+		"{\"a\": 1}\n{}":             `line 2, column 1: something follows the value`,
 		"{\"a\": True}":              `line 1, column 7: not JSON`,
 		"{\"a\": 1, // comment\n}":   `line 1, column 10: not JSON`,
 	} {

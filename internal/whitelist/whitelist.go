@@ -9,6 +9,7 @@ package whitelist
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostname"
@@ -141,7 +142,8 @@ func notAWhitelist(n *yaml.Node, why string) error {
 
 func parseEntry(n *yaml.Node) Entry {
 	e := Entry{Text: n.Value}
-	if n.ShortTag() != "!!str" {
+	// A number or a truth value is none; a tag of somebody's own says nothing.
+	if tag := n.ShortTag(); strings.HasPrefix(tag, "!!") && tag != "!!str" {
 		return e
 	}
 	if ip, err := netip.ParseAddr(n.Value); err == nil {

@@ -39,14 +39,14 @@ func Parse(data []byte) (*Text, error) {
 		return &Text{Data: data}, nil
 	}
 	if err != nil {
-		return nil, syntaxError(err)
+		return nil, syntaxError(data, err)
 	}
 	// Reading on is also what makes the parser look at the rest of the text.
 	switch err := dec.Decode(&second); {
 	case err == nil:
 		return nil, fmt.Errorf("line %d: a second document", second.Line)
 	case !errors.Is(err, io.EOF):
-		return nil, syntaxError(err)
+		return nil, syntaxError(data, err)
 	}
 	t := &Text{Data: data}
 	if len(doc.Content) == 1 && !isImplicitNull(doc.Content[0]) {
@@ -57,7 +57,7 @@ func Parse(data []byte) (*Text, error) {
 
 // syntaxError takes the values out of an error of the YAML library and puts
 // the line in where the library leaves it out, which it does for the first.
-func syntaxError(err error) error {
+func syntaxError(data []byte, err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	// The one message of the parser that quotes the document.
 	if strings.HasPrefix(msg, "unknown anchor") {
@@ -66,7 +66,28 @@ func syntaxError(err error) error {
 	if !strings.HasPrefix(msg, "line ") {
 		msg = "line 1: " + msg
 	}
+	if line := tabNear(data, msg); line > 0 {
+		return fmt.Errorf("line %d: a tab where YAML takes spaces only", line)
+	}
 	return errors.New(msg)
+}
+
+// tabNear returns the line of a tab that makes the parser stop, and 0 where
+// there is none: one in the indentation, which the parser tells of in words of
+// its own, and often a line too late.
+func tabNear(data []byte, msg string) int {
+	var at int
+	if _, err := fmt.Sscanf(msg, "line %d:", &at); err != nil {
+		return 0
+	}
+	lines := bytes.Split(data, []byte("\n"))
+	for n := max(at-1, 1); n <= min(at+1, len(lines)); n++ {
+		text := bytes.TrimLeft(lines[n-1], " -")
+		if bytes.HasPrefix(text, []byte("\t")) {
+			return n
+		}
+	}
+	return 0
 }
 
 // badCharacter returns the line of the first byte that YAML 1.2 (5.1) does not

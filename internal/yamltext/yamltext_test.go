@@ -160,3 +160,24 @@ func FuzzCut(f *testing.F) {
 		}
 	})
 }
+
+func TestField4_13_TabIsNamed(t *testing.T) {
+	for in, want := range map[string]string{
+		"a:\n\tb: 1\n":                  "line 2: a tab where YAML takes spaces only",
+		"a:\n  b: 1\n\tc: 2\n":          "line 3: a tab where YAML takes spaces only",
+		"entries:\n  - x\n \t- y\n":     "line 3: a tab where YAML takes spaces only",
+		"entries:\n\t- x\n":             "line 2: a tab where YAML takes spaces only",
+		"\n\t\na: 1\n":                  "line 2: a tab where YAML takes spaces only",
+		"\ta: 1\n":                      "line 1: a tab where YAML takes spaces only",
+		"# c\na:\n  b:\n\t\tc: 1\nd: 2": "line 4: a tab where YAML takes spaces only",
+	} {
+		if _, err := Parse([]byte(in)); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v, want %s", in, err, want)
+		}
+	}
+	for _, in := range []string{"a:\tb\n", "a: [1,\n\t2]\n", "a: 1 \t# c\n"} {
+		if _, err := Parse([]byte(in)); err != nil {
+			t.Errorf("%q: got %v, want no error", in, err)
+		}
+	}
+}

@@ -91,7 +91,9 @@ func argsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if url := ts.Getenv("MANAGER_URL"); url != "" {
 		options["manager_url"] = url
-		options["manager_ca_path"] = ts.Getenv("MANAGER_CA")
+		if ca := ts.Getenv("MANAGER_CA"); ca != "" {
+			options["manager_ca_path"] = ca
+		}
 	}
 	for _, arg := range args[1:] {
 		name, value, _ := strings.Cut(arg, "=")

@@ -1,0 +1,36 @@
+package enroll
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/spf13/afero"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// maxCAFile holds the CA bundle of any system.
+const maxCAFile = 4 << 20
+
+// readGiven reads a file that an option names and that this program only reads.
+// It is a file with something in it: nothing else is what was meant.
+func (r *run) readGiven(option, path string, most int64) ([]byte, *contract.Error) {
+	refuse := func(err error) *contract.Error {
+		return contract.Errorf(contract.CodeInvalidArgument, "%s: %w", option, err)
+	}
+	info, err := r.Given.Stat(path)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > most {
+		return nil, refuse(fmt.Errorf("%s is not a file of at most %d bytes", path, most))
+	}
+	raw, err := afero.ReadFile(r.Given, path)
+	if err == nil && len(bytes.TrimSpace(raw)) == 0 {
+		err = fmt.Errorf("%s is empty", path)
+	}
+	if err != nil {
+		return nil, refuse(err)
+	}
+	return raw, nil
+}
