@@ -205,7 +205,7 @@ func TestAdminConflictNamesTheHost(t *testing.T) {
 	lab := newAdminLab(t, says(409, `{"error":"Host collision detected","conflict":{"existing_host":{"id":"h1","fqdn":"a.example.com\u001b","ip_address":"192.0.2.1/32","created_at":"2026-01-02T03:04:05Z"},"message":"FQDN or IP already exists"}}`))
 	lab.Session = Session{AccessToken: "access"}
 	var failed *AdminError
-	if err := lab.Approve(t.Context(), "a"); !errors.As(err, &failed) || failed.Existing == nil || failed.Existing.ID != "h1" || failed.Existing.FQDN != "a.example.com" || failed.Existing.IPAddress != "192.0.2.1" {
+	if err := lab.Approve(t.Context(), "a"); !errors.As(err, &failed) || failed.Existing == nil || failed.Existing.ID != "h1" || failed.Existing.FQDN != "a.example.com\uFFFD" || failed.Existing.IPAddress != "192.0.2.1" {
 		t.Errorf("got %v with %+v, want the existing host", err, failed.Existing)
 	}
 }
