@@ -65,11 +65,14 @@ func (d *daemon) checkFiles(f *findings) {
 	files := d.enroller.Files
 	for _, path := range []string{
 		d.opt.config, d.paths.CACert, d.paths.ServerCert, d.paths.ServerKey, d.paths.CRL, d.paths.Whitelist,
-		d.paths.AuditLog, filepath.Join(d.opt.stateDir, "token"), d.opt.statusFile,
+		filepath.Join(d.opt.stateDir, "token"), d.opt.statusFile,
 	} {
 		if err := files.CheckPath(path); err != nil {
 			f.fail(err)
 		}
+	}
+	if err := files.CheckLog(d.paths.AuditLog); err != nil {
+		f.fail(err)
 	}
 	key, err := files.Stat(d.paths.ServerKey)
 	switch {
@@ -81,8 +84,17 @@ func (d *daemon) checkFiles(f *findings) {
 	case key.Exists:
 		f.ok("%s has mode %04o", key.Path, key.Mode.Perm())
 	}
-	for _, w := range d.configWarnings() {
+	for _, w := range d.warnings {
 		f.warn("%s", w)
+	}
+	cert, _ := files.Stat(d.paths.ServerCert)
+	for _, file := range d.openFiles() {
+		// One of the certificate's owner is what the option owner makes.
+		if files.Access(file).Others == nil && file.UID == cert.UID {
+			f.warn("%v", files.Foreign(file))
+			continue
+		}
+		f.fail(files.Foreign(file))
 	}
 	cfg, err := files.Stat(d.opt.config)
 	if err == nil && cfg.Exists && d.cfg.Enrollment.PollingToken != "" && cfg.Mode.Perm()&0o007 != 0 {

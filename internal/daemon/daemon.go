@@ -25,6 +25,7 @@ import (
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/hostfs"
 )
 
 // Env is what one run of the program has around it.
@@ -61,6 +62,8 @@ type daemon struct {
 
 	cfg   *config.Config
 	paths config.Paths
+	// warnings name the links that were followed to the files.
+	warnings []string
 	// listen is the address to listen on.
 	listen string
 }
@@ -87,6 +90,9 @@ func Run(ctx context.Context, env Env) int {
 	if d.enroller, err = env.Enroller(con.Hide); err != nil {
 		return fail(log, err)
 	}
+	if err := d.locate(); err != nil {
+		return fail(log, err)
+	}
 	if opt.check {
 		return d.checkConfig(ctx)
 	}
@@ -96,8 +102,11 @@ func Run(ctx context.Context, env Env) int {
 	if opt.only {
 		return d.enrollOnly(ctx)
 	}
-	for _, w := range d.configWarnings() {
+	for _, w := range d.warnings {
 		log.Warn(w)
+	}
+	for _, file := range d.openFiles() {
+		log.Warn(d.enroller.Files.Foreign(file).Error())
 	}
 	return fail(log, d.run(ctx))
 }
@@ -112,7 +121,12 @@ func (d *daemon) configure() error {
 		return contract.Errorf(contract.CodeConfig, "%s: tls.enabled is false, and this agent listens with mutual TLS only", d.opt.config).
 			WithHint("set tls.enabled to true or leave it out")
 	}
-	d.cfg, d.paths = cfg, cfg.Paths()
+	paths, warnings, err := d.enroller.LocateAll(cfg.Paths())
+	if err != nil {
+		return err
+	}
+	d.warnings = append(d.warnings, warnings...)
+	d.cfg, d.paths = cfg, paths
 	d.listen = d.listenAddress(cfg)
 	d.setLevel(cfg)
 	return nil
@@ -125,6 +139,9 @@ func (d *daemon) readConfig() (*config.Config, error) {
 	}
 	if !file.Exists && d.opt.configGiven {
 		return nil, contract.Errorf(contract.CodeConfig, "%s does not exist", d.opt.config)
+	}
+	if err := d.enroller.TrustConfig(file); err != nil {
+		return nil, err
 	}
 	cfg, err := config.Parse(file.Content)
 	if err == nil {
@@ -139,10 +156,31 @@ func (d *daemon) readConfig() (*config.Config, error) {
 	return cfg, nil
 }
 
-func (d *daemon) configWarnings() []string {
-	// One that cannot be looked at is an error of the reading.
-	file, _ := d.enroller.Files.Stat(d.opt.config)
-	return d.enroller.ConfigWarnings(file)
+// locate finds the real places of what the command line names.
+func (d *daemon) locate() error {
+	for _, path := range []*string{&d.opt.config, &d.opt.statusFile} {
+		place, warnings, err := d.enroller.Locate(*path)
+		if err != nil {
+			return err
+		}
+		*path, d.warnings = place, append(d.warnings, warnings...)
+	}
+	place, warnings, err := d.enroller.LocateDir(d.opt.stateDir)
+	d.opt.stateDir, d.warnings = place, append(d.warnings, warnings...)
+	return err
+}
+
+// openFiles are those that somebody else may write. What serves goes on serving:
+// an agent that stops would help whoever wants it to.
+func (d *daemon) openFiles() []hostfs.File {
+	var open []hostfs.File
+	for _, path := range []string{d.paths.CACert, d.paths.ServerCert, d.paths.ServerKey, d.paths.CRL, d.paths.Whitelist} {
+		// One that cannot be looked at is an error of the reading.
+		if file, err := d.enroller.Files.Stat(path); err == nil && !d.enroller.Files.Access(file).Closed() {
+			open = append(open, file)
+		}
+	}
+	return open
 }
 
 func (d *daemon) setLevel(cfg *config.Config) {

@@ -29,7 +29,7 @@ func (d *daemon) params() enroll.Params {
 	p.ManagerIP = d.opt.managerIP
 	p.Insecure = d.opt.insecure
 	p.TokenStorage = d.opt.token
-	p.KeepModes = true
+	p.KeepOwners = true
 	return p
 }
 

@@ -143,7 +143,7 @@ func (a *agent) readConfigAgain() {
 		return
 	}
 	a.setLevel(cfg)
-	if cfg.Paths() != a.paths || a.listenAddress(cfg) != a.daemon.listen {
+	if paths, _, err := a.enroller.LocateAll(cfg.Paths()); err != nil || paths != a.paths || a.listenAddress(cfg) != a.daemon.listen {
 		a.log.Warn("the configuration names other paths or another address: they are taken up at a restart")
 	}
 }

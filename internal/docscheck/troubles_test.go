@@ -70,6 +70,12 @@ var onTheHost = []trouble{
 		h.write("/etc/linux_patch_api/config.yaml", "tls:\n  server_key: [a\n", 0o640)
 		return h.run(context.Background(), nil)
 	}},
+	{"config of others", contract.CodeConfig, func(t *testing.T, h *host) outcome {
+		if err := os.Chmod(h.path("/etc/linux_patch_api/config.yaml"), 0o646); err != nil {
+			t.Fatal(err)
+		}
+		return h.run(context.Background(), nil)
+	}},
 	{"empty machine-id", contract.CodeIdentity, func(t *testing.T, h *host) outcome {
 		h.scripted(goodToken)
 		h.change = func(e *enroll.Enroller) { e.Identity = identityWith(t, map[string]string{"/etc/machine-id": ""}) }

@@ -22,15 +22,6 @@ var warned = []trouble{
 		}
 		return runs(h, 1)
 	}},
-	{"config of another", "", func(t *testing.T, h *host) outcome {
-		if os.Geteuid() == 0 {
-			if err := os.Chown(h.path("/etc/linux_patch_api/config.yaml"), 1000, -1); err != nil {
-				t.Fatal(err)
-			}
-		}
-		h.change = func(e *enroll.Enroller) { e.Accounts = rootAccounts{} }
-		return h.run(context.Background(), map[string]any{"state": "absent"})
-	}},
 	{"insecure", "", func(t *testing.T, h *host) outcome {
 		h.real(manager.Options{})
 		return h.run(context.Background(), map[string]any{"insecure": true, "manager_ca_pem": nil})

@@ -33,6 +33,9 @@ func (r *run) settled(ctx context.Context) (bool, error) {
 	default:
 		return false, nil
 	}
+	if err := r.refuseForeign(); err != nil {
+		return false, err
+	}
 	repairs, admit, err := r.planRepairs()
 	if err != nil || len(repairs) > 0 || admit != nil {
 		return false, err
@@ -43,6 +46,7 @@ func (r *run) settled(ctx context.Context) (bool, error) {
 // planRepairs compares the attributes of a good set and the whitelist with
 // what they shall be. admit is nil where the manager is let in.
 func (r *run) planRepairs() (attributes []plan.Change, admit *plan.Change, err error) {
+	r.warnOpenSet()
 	for _, d := range r.desired(nil) {
 		if c, changed := plan.Compare(d.before, d.after); changed {
 			attributes = append(attributes, c)

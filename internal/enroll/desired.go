@@ -1,8 +1,6 @@
 package enroll
 
 import (
-	"io/fs"
-
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
@@ -22,15 +20,14 @@ func (r *run) desired(set *pki.Set) []desire {
 	o := r.o
 	all := []struct {
 		file     hostfs.File
-		mode     fs.FileMode
 		content  func(*pki.Set) []byte
 		describe func([]byte) string
 		isKey    bool
 	}{
-		{o.ca, r.certMode, func(s *pki.Set) []byte { return s.CAPEM }, pki.DescribeCertificate, false},
-		{o.crl, r.certMode, func(s *pki.Set) []byte { return r.crlContent(s) }, pki.DescribeCRL, false},
-		{o.key, r.keyMode, func(s *pki.Set) []byte { return s.KeyPEM }, pki.DescribeKey, true},
-		{o.cert, r.certMode, func(s *pki.Set) []byte { return s.ServerPEM }, pki.DescribeCertificate, false},
+		{o.ca, func(s *pki.Set) []byte { return s.CAPEM }, pki.DescribeCertificate, false},
+		{o.crl, func(s *pki.Set) []byte { return r.crlContent(s) }, pki.DescribeCRL, false},
+		{o.key, func(s *pki.Set) []byte { return s.KeyPEM }, pki.DescribeKey, true},
+		{o.cert, func(s *pki.Set) []byte { return s.ServerPEM }, pki.DescribeCertificate, false},
 	}
 	var out []desire
 	for _, f := range all {
@@ -39,14 +36,7 @@ func (r *run) desired(set *pki.Set) []desire {
 			after.Content = f.content(set)
 			after.Exists = after.Content != nil
 		}
-		check := checkCertMode
-		if f.isKey {
-			check = checkKeyMode
-		}
-		if r.KeepModes && f.file.Exists && check(f.file.Mode.Perm()) == nil {
-			f.mode = f.file.Mode.Perm()
-		}
-		a := r.attributes(f.file, f.mode)
+		a := r.attributes(f.file, r.modeOf(f.file, f.isKey))
 		after.Mode, after.UID, after.GID = a.Mode, a.UID, a.GID
 		out = append(out, desire{before: shown(f.file, f.describe), after: shown(after, f.describe), isKey: f.isKey})
 	}

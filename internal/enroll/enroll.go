@@ -201,6 +201,9 @@ func (r *run) run(ctx context.Context) error {
 	if r.State == string(contract.StateAbsent) {
 		return r.remove(ctx)
 	}
+	if err := r.refuseForeign(); err != nil {
+		return err
+	}
 	return r.take(ctx, r.decide())
 }
 

@@ -17,7 +17,7 @@ import (
 func TestFailedRunClaimsNothingThatItDidNot(t *testing.T) {
 	r := newRig(t)
 	res := r.run(&faultfs.Fs{At: 1, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
-		return strings.HasPrefix(o.Path, filepath.Dir(certFile)+"/.")
+		return r.manager.taken && strings.HasPrefix(o.Path, filepath.Dir(certFile)+"/.")
 	}}, nil)
 	if !res.Failed || res.State != contract.StatePending || r.read(certFile) != "" {
 		t.Fatalf("the fault was not met: %s, %s", res.State, res.Msg)

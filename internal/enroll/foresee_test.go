@@ -37,7 +37,7 @@ func TestCheckModeTellsTheEditsOfTheConfig(t *testing.T) {
 		{"an answer that is no token yet, registered", (*rig).answered, func(p *enroll.Params) { p.State = "registered" }, true, false},
 		{"a spooled bundle", func(r *rig) {
 			r.run(&faultfs.Fs{At: 1, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
-				return strings.Contains(o.Path, "/certs/.")
+				return r.manager.taken && strings.Contains(o.Path, "/certs/.")
 			}}, nil)
 		}, nil, false, true},
 		{"removal", (*rig).pending, func(p *enroll.Params) { p.State = "absent" }, false, true},

@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/spf13/afero"
-
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
 )
 
 // maxCAFile holds the CA bundle of any system.
@@ -25,7 +24,7 @@ func (r *run) readGiven(option, path string, most int64) ([]byte, *contract.Erro
 	if !info.Mode().IsRegular() || info.Size() > most {
 		return nil, refuse(fmt.Errorf("%s is not a file of at most %d bytes", path, most))
 	}
-	raw, err := afero.ReadFile(r.Given, path)
+	raw, _, err := hostfs.ReadGiven(r.Given, path, most)
 	if err == nil && len(bytes.TrimSpace(raw)) == 0 {
 		err = fmt.Errorf("%s is empty", path)
 	}

@@ -52,7 +52,7 @@ func (i *Info) Exit() int {
 // Info reports how this host's enrollment stands.
 func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
 	full := DefaultParams()
-	full.Check = true
+	full.Check, full.Report = true, true
 	full.ConfigPath, full.StateDir = p.ConfigPath, p.StateDir
 	full.CACertPath, full.ServerCertPath, full.ServerKeyPath = p.CACertPath, p.ServerCertPath, p.ServerKeyPath
 	full.CRLPath, full.WhitelistPath, full.RenewBefore = p.CRLPath, p.WhitelistPath, p.RenewBefore
@@ -74,8 +74,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 	if err != nil {
 		return err
 	}
-	info.Warnings = append(info.Warnings, e.ConfigWarnings(s.configFile)...)
-	info.Warnings = append(info.Warnings, emptyWarning(s.configFile)...)
+	info.Warnings = append(info.Warnings, s.warnings...)
 	r := &run{Enroller: e, settings: s, res: newResult()}
 	if r.o, err = r.observe(s); err != nil {
 		return err
@@ -110,6 +109,9 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 // inspect lists what an enrollment run would mend.
 func (r *run) inspect(info *Info) {
 	problem := func(format string, args ...any) { info.Problems = append(info.Problems, fmt.Sprintf(format, args...)) }
+	for _, err := range r.distrusted() {
+		problem("%v", err)
+	}
 	if r.o.journal != nil {
 		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.settings.state.journal)
 	}

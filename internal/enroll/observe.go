@@ -152,7 +152,16 @@ func (e *Enroller) observeState(s *settings, o *observed) error {
 	if err != nil || !file.Exists {
 		return err
 	}
-	return decodeRecord(s.state.provenance, file.Content, &o.provenance)
+	if err := decodeRecord(s.state.provenance, file.Content, &o.provenance); err != nil {
+		return err
+	}
+	o.provenance.relocate(func(path string) string {
+		if place, _, err := e.Files.Resolve(path); err == nil {
+			return place
+		}
+		return path
+	})
+	return nil
 }
 
 // readToken reads the saved token, if any.

@@ -62,9 +62,12 @@ type Params struct {
 
 	// Check is Ansible's check mode: everything up to apply, and no request.
 	Check bool
-	// KeepModes leaves a mode that cert_mode or key_mode could be as it is: the
-	// daemon, which nobody tells them, must not undo what a playbook has set.
-	KeepModes bool
+	// KeepOwners accepts files that belong to the user whom a playbook gave as
+	// owner: nobody tells the agent of that option.
+	KeepOwners bool
+	// Report looks at everything and uses nothing, so that what would be refused
+	// can be reported.
+	Report bool
 }
 
 // InfoParams are the options of enrollment_info.

@@ -3,12 +3,16 @@ package enroll
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"path/filepath"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -38,29 +42,17 @@ func (r *run) preflight(ctx context.Context, client ManagerClient) error {
 	if err := r.preflightFiles(); err != nil {
 		return err
 	}
-	return r.preflightWhitelist(ctx)
+	if err := r.preflightWhitelist(ctx); err != nil {
+		return err
+	}
+	return r.preflightMirror(ctx)
 }
 
 func (r *run) preflightFiles() error {
-	paths := []string{r.caCert, r.serverCert, r.serverKey, r.crl}
-	if r.WhitelistManager {
-		paths = append(paths, r.whitelist)
-	}
-	for _, path := range paths {
-		if err := r.Files.CheckPath(path); err != nil {
-			return err
-		}
-		if r.Check {
-			continue
-		}
-		dir := filepath.Dir(path)
-		if err := r.Files.EnsureDir(dir, 0o755); err != nil {
-			return err
-		}
-		if err := r.Files.Writable(dir); err != nil {
-			return err
-		}
-		if err := r.Files.Space(dir, spoolSpace); err != nil {
+	for _, d := range r.desired(nil) {
+		path := d.after.Path
+		after := hostfs.File{Path: path, Mode: d.after.Mode, UID: d.after.UID, GID: d.after.GID}
+		if err := r.rehearse(path, after); err != nil {
 			return err
 		}
 	}
@@ -73,6 +65,92 @@ func (r *run) preflightFiles() error {
 		return nil
 	}
 	return r.Files.Space(r.settings.state.dir, 2*spoolSpace)
+}
+
+// rehearse finds out whether a file can be put at path as after describes it:
+// in a real run by doing it with a file that is removed again.
+func (r *run) rehearse(path string, after hostfs.File) error {
+	if err := r.Files.CheckPath(path); err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if r.Check {
+		if err := r.Files.Writable(dir); err != nil {
+			return err
+		}
+		return r.mayGive(after)
+	}
+	if err := r.Files.EnsureDir(dir, 0o755); err != nil {
+		return err
+	}
+	if err := r.Files.Writable(dir); err != nil {
+		return err
+	}
+	if err := r.Files.Space(dir, spoolSpace); err != nil {
+		return err
+	}
+	if err := r.Files.Rehearse(path, hostfs.Attributes{Mode: after.Mode, UID: after.UID, GID: after.GID}); err != nil {
+		return contract.Errorf(contract.CodeOf(err), "%s could not be replaced as it has to be (mode %04o, owner %d, group %d): %w",
+			path, after.Mode, after.UID, after.GID, err).WithHint("%s; nothing was asked of the manager yet", contract.HintOf(err))
+	}
+	return nil
+}
+
+// mayGive judges an owner where nothing may be written to find out.
+func (r *run) mayGive(f hostfs.File) error {
+	uid, gid := r.Accounts.Self()
+	if f.UID == uid && f.GID == gid {
+		return nil
+	}
+	if err := r.Accounts.MayGive(f.UID, f.GID); err != nil {
+		return contract.Errorf(contract.CodeFilesystem, "%s: %w", f.Path, err).
+			WithHint("run with become, or as the owner of that file")
+	}
+	return nil
+}
+
+// tryLock takes the lock of a file that is edited later, and gives it back:
+// whoever holds it for ever is found while there is nothing to lose. Check mode
+// looks only for one who holds it alone.
+func (r *run) tryLock(ctx context.Context, path string) error {
+	timeout := time.Duration(r.LockTimeout)
+	if r.Check {
+		timeout = 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	lock, err := r.Files.Lock(ctx, path+".lock", r.Check, !r.Check)
+	switch {
+	case err == nil:
+		lock.Unlock()
+		return nil
+	case errors.Is(err, fs.ErrNotExist) && r.Check:
+		return nil
+	case errors.Is(err, hostfs.ErrBusy):
+		return contract.Errorf(contract.CodeLocked, "%w; nothing was asked of the manager yet", err).
+			WithHint("find out with lslocks who holds %s.lock, and run again when it is free", path)
+	}
+	return err
+}
+
+// preflightMirror gives the copy of the token in config.yaml up where it could
+// not be made, or not be removed again. A token that stands there already has to
+// be removed at the end: then it is an error.
+func (r *run) preflightMirror(ctx context.Context) error {
+	if r.TokenStorage != TokenInConfig || !r.configFile.Exists || r.configFile.Mode.Perm()&0o007 != 0 && r.o.configToken == "" {
+		return nil
+	}
+	path := string(r.ConfigPath)
+	err := r.rehearse(path, r.configFile)
+	if err == nil {
+		err = r.tryLock(ctx, path)
+	}
+	if err == nil || r.o.configToken != "" {
+		return err
+	}
+	r.TokenStorage = TokenInStateDir
+	r.res.warn(fmt.Sprintf("the polling token is not copied to %s: %v", path, err))
+	return nil
 }
 
 // hostPort is where to find the route to the manager. The port, which does not

@@ -205,7 +205,7 @@ func (r *run) shownToken() (string, *sentRequest) {
 	case t != nil:
 		unknown.SentAt = t.Since
 		return t.Token, unknown
-	case !managerclient.ValidToken(o.configToken), o.enrolled(), o.token != nil && o.token.Token == o.configToken, len(r.ConfigWarnings(r.configFile)) > 0:
+	case !managerclient.ValidToken(o.configToken), o.enrolled(), o.token != nil && o.token.Token == o.configToken, r.distrust != nil:
 		return "", nil
 	}
 	return r.o.configToken, unknown

@@ -117,12 +117,31 @@ func (r *run) reject(why error) error {
 	if err != nil {
 		return errors.Join(why, err)
 	}
+	r.pruneRejected()
 	r.res.State = contract.StateExpired
 	if err := r.bury(contract.StateExpired, true); err != nil {
 		return errors.Join(why, err)
 	}
 	return contract.Errorf(contract.CodeBundleInvalid, "the manager's bundle cannot be used: %w; it was moved to %s", why, aside).
 		WithHint("fix the manager's CA; then %s, and run again", contract.KnownHost)
+}
+
+// keptRejected is how many bundles that were put aside stay for a look at them.
+const keptRejected = 3
+
+// pruneRejected removes the oldest ones: their names sort by time.
+func (r *run) pruneRejected() {
+	names, err := r.Files.List(r.settings.state.dir)
+	if err != nil {
+		return
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, rejectedPrefix) })
+	for len(names) > keptRejected {
+		if err := r.Files.Remove(filepath.Join(r.settings.state.dir, names[0])); err != nil {
+			r.res.warn(fmt.Sprintf("an old bundle was not removed: %v", err))
+		}
+		names = names[1:]
+	}
 }
 
 // provision verifies a bundle, plans, and in a real run puts it in place.

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/config"
@@ -37,20 +36,29 @@ type settings struct {
 	certMode    fs.FileMode
 	keyMode     fs.FileMode
 	warnings    []string
+	// distrust is why a report's config.yaml would be refused; nil where not.
+	distrust error
 }
 
 // settle reads config.yaml and makes the settings of a run.
 func (e *Enroller) settle(p Params) (*settings, error) {
-	s := &settings{Params: p, state: newStatePaths(string(p.StateDir)), uid: -1, gid: -1}
-	file, cfg, err := e.readConfig(string(p.ConfigPath))
+	s := &settings{Params: p, uid: -1, gid: -1}
+	if err := e.settlePlaces(s); err != nil {
+		return nil, err
+	}
+	file, cfg, err := e.readConfig(string(s.ConfigPath))
 	if err != nil {
 		return nil, err
 	}
+	if err := e.TrustConfig(file); err != nil {
+		if !p.Report {
+			return nil, err
+		}
+		s.distrust = err
+	}
 	s.configFile, s.config = file, cfg
-	s.warnings = append(s.warnings, e.ConfigWarnings(file)...)
 	s.warnings = append(s.warnings, emptyWarning(file)...)
-
-	if err := s.settlePaths(); err != nil {
+	if err := e.settlePaths(s); err != nil {
 		return nil, err
 	}
 	if err := s.settleManager(); err != nil {
@@ -85,65 +93,6 @@ func emptyWarning(file hostfs.File) []string {
 		return nil
 	}
 	return []string{file.Path + " is empty: all defaults are used"}
-}
-
-// ConfigWarnings tells root of a config.yaml that somebody else may write: its
-// paths say which files are replaced.
-func (e *Enroller) ConfigWarnings(file hostfs.File) []string {
-	if self, _ := e.Accounts.Self(); self != 0 || !file.Exists {
-		return nil
-	}
-	var who, mend []string
-	if file.UID != 0 {
-		who = append(who, fmt.Sprintf("user %d", file.UID))
-		mend = append(mend, "chown root "+file.Path)
-	}
-	group, others := file.Mode&0o020 != 0 && file.GID != 0, file.Mode&0o002 != 0
-	if group {
-		who = append(who, fmt.Sprintf("group %d", file.GID))
-	}
-	if others {
-		who = append(who, "everybody")
-	}
-	if group || others {
-		mend = append(mend, "chmod go-w "+file.Path)
-	}
-	if who == nil {
-		return nil
-	}
-	return []string{fmt.Sprintf("%s may be written by %s (mode %04o): whoever that is decides which files root replaces; run %s",
-		file.Path, strings.Join(who, " and "), file.Mode.Perm(), strings.Join(mend, " && "))}
-}
-
-// settlePaths refuses a path that differs from what an existing config.yaml
-// tells the daemon: the daemon would not find the file there.
-func (s *settings) settlePaths() error {
-	paths := s.config.Paths()
-	s.auditLog = paths.AuditLog
-	for _, p := range []struct {
-		option string
-		given  Path
-		config string
-		to     *string
-	}{
-		{"ca_cert_path", s.CACertPath, paths.CACert, &s.caCert},
-		{"server_cert_path", s.ServerCertPath, paths.ServerCert, &s.serverCert},
-		{"server_key_path", s.ServerKeyPath, paths.ServerKey, &s.serverKey},
-		{"crl_path", s.CRLPath, paths.CRL, &s.crl},
-		{"whitelist_path", s.WhitelistPath, paths.Whitelist, &s.whitelist},
-	} {
-		*p.to = p.config
-		if p.given == "" || string(p.given) == p.config {
-			continue
-		}
-		if s.configFile.Exists {
-			return contract.Errorf(contract.CodeConfig,
-				"%s is %s, but %s tells the daemon %s: the daemon would not find the file",
-				p.option, p.given, s.ConfigPath, p.config)
-		}
-		*p.to = string(p.given)
-	}
-	return s.distinctPaths()
 }
 
 func (s *settings) distinctPaths() error {
@@ -198,6 +147,25 @@ func (s *settings) needURL() error {
 	}
 	return contract.Errorf(contract.CodeInvalidArgument, "missing required arguments: manager_url").
 		WithHint("set manager_url, or enrollment.manager_url in %s", s.ConfigPath)
+}
+
+// modeOf is the mode that a file of the set shall have: the option's, else that
+// of the existing file as far as it is safe, else the default.
+func (s *settings) modeOf(f hostfs.File, isKey bool) fs.FileMode {
+	option, otherwise := s.CertMode, s.certMode
+	if isKey {
+		option, otherwise = s.KeyMode, s.keyMode
+	}
+	now := f.Mode.Perm()
+	switch {
+	case option != nil || !f.Exists || now&0o400 == 0:
+		return otherwise
+	case isKey && now&0o007 != 0:
+		return otherwise
+	case isKey:
+		return now &^ 0o030
+	}
+	return now &^ 0o022
 }
 
 func (s *settings) settleModes() error {

@@ -159,6 +159,16 @@ func (p provenance) knows(ca string, cert string, digest string) bool {
 	return p.CAFingerprint != "" && p.CAFingerprint == ca || p.owns(cert, digest)
 }
 
+// relocate makes the paths the real ones: a directory that has become a link of
+// root's since is the same place.
+func (p *provenance) relocate(place func(string) string) {
+	p.Files = slices.Clone(p.Files)
+	for i := range p.Files {
+		p.Files[i].Path = place(p.Files[i].Path)
+	}
+	p.WhitelistPath = place(p.WhitelistPath)
+}
+
 // place adds a content that is about to be written.
 func (p *provenance) place(path, digest string) {
 	p.Files = slices.Clone(p.Files)

@@ -1,10 +1,12 @@
 package enroll
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -35,6 +37,7 @@ func (r *run) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
 	if err != nil {
 		return plan.Change{}, false, err
 	}
+	r.warnOpen(file, entriesOf(file.Content))
 	after, covered, err := r.admit(file.Content, ip)
 	if err != nil {
 		return plan.Change{}, false, err
@@ -50,6 +53,9 @@ func (r *run) whitelistAfter(file hostfs.File, content []byte) hostfs.File {
 	if !file.Exists {
 		a := r.attributes(file, whitelistMode)
 		file.Mode, file.UID, file.GID = a.Mode, a.UID, a.GID
+	}
+	if len(r.Files.Access(file).Others) > 0 {
+		file.Mode &^= 0o022
 	}
 	file.Exists, file.Content = true, content
 	return file
@@ -74,6 +80,7 @@ func (r *run) admit(content []byte, ip netip.Addr) (after []byte, covered string
 // applyWhitelist lets ip in. The edit is planned again under the file's own
 // lock, since others write the file too.
 func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
+	had := slices.Contains(r.o.provenance.WhitelistEntries, ip.String())
 	if err := r.remember(func(p *provenance) { p.addWhitelistEntry(r.whitelist, ip.String()) }); err != nil {
 		return err
 	}
@@ -85,7 +92,10 @@ func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
 		return err
 	}
 	r.res.Whitelist.Present, r.res.Whitelist.CoveredBy = true, ip.String()
-	if !edited.Changed {
+	if bytes.Equal(edited.Before, edited.After) {
+		if had {
+			return nil
+		}
 		// Somebody else let the manager in meanwhile: the entry is theirs.
 		return r.remember(func(p *provenance) { p.dropWhitelistEntry(ip.String()) })
 	}
@@ -98,6 +108,7 @@ func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
 func (r *run) edit(ctx context.Context, path string, backup bool, change func(old []byte) ([]byte, error)) (hostfs.EditResult, error) {
 	opt := hostfs.EditOptions{
 		LockTimeout: time.Duration(r.LockTimeout),
+		Close:       true,
 		Create:      r.attributes(hostfs.File{}, whitelistMode),
 		Backup:      backup,
 	}
@@ -114,16 +125,19 @@ func (r *run) preflightWhitelist(ctx context.Context) error {
 	if !r.WhitelistManager {
 		return nil
 	}
-	if err := r.Files.CheckPath(r.whitelist); err != nil {
-		return err
-	}
 	file, err := r.Files.Read(r.whitelist)
 	if err != nil {
 		return err
 	}
 	ip := r.knownManagerIP()
 	if ip.IsValid() {
-		_, _, err := r.admit(file.Content, ip)
+		_, covered, err := r.admit(file.Content, ip)
+		if err != nil || covered != "" && len(r.Files.Access(file).Others) == 0 {
+			return err
+		}
+		return r.preflightEdit(ctx, file)
+	}
+	if err := r.preflightEdit(ctx, file); err != nil {
 		return err
 	}
 	// Which address it will be is not known yet. One of the documentation range
@@ -132,6 +146,14 @@ func (r *run) preflightWhitelist(ctx context.Context) error {
 		return r.preflightUneditable(ctx, file.Content)
 	}
 	return err
+}
+
+// preflightEdit finds out whether the file can be locked and replaced.
+func (r *run) preflightEdit(ctx context.Context, file hostfs.File) error {
+	if err := r.rehearse(r.whitelist, r.whitelistAfter(file, nil)); err != nil {
+		return err
+	}
+	return r.tryLock(ctx, r.whitelist)
 }
 
 // preflightUneditable finds out whether a whitelist that can't be edited lets

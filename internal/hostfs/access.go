@@ -10,6 +10,9 @@ import (
 // the option that makes a host's files root's.
 const TakeOwnership = "or, where what is there now is to be trusted, run enrollment once with take_ownership (role: enroll_take_ownership)"
 
+// takes ends the messages themselves.
+const takes = "; take_ownership makes it root's alone"
+
 // Access is who may write a file besides root and the user of this process.
 // The zero value is nobody.
 type Access struct {
@@ -60,7 +63,7 @@ func (h *Host) Foreign(f File) error {
 		mend = append(mend, "chmod go-w "+f.Path)
 	}
 	return refuse(strings.Join(mend, " && ")+", "+TakeOwnership,
-		"%s may be written by %s (mode %04o)", f.Path, a, f.Mode.Perm())
+		"%s may be written by %s (mode %04o)"+takes, f.Path, a, f.Mode.Perm())
 }
 
 // Assume returns a Host for which these directories and files are closed to

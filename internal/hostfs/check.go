@@ -40,6 +40,13 @@ func (h *Host) CheckPath(path string) error {
 	return h.checkRename(dir, file)
 }
 
+// CheckAbove says whether the directories above a file can be trusted: CheckPath
+// for a file that is only read.
+func (h *Host) CheckAbove(path string) error {
+	_, err := h.checkDir(path, filepath.Dir(path))
+	return err
+}
+
 // lineage returns dir and all above it, from the top down.
 func lineage(dir string) []string {
 	all := []string{dir}
@@ -98,7 +105,7 @@ func (h *Host) trust(dir string, info os.FileInfo, above bool) error {
 	}
 	if !h.ours(uid) {
 		return refuse("chown root "+dir+", or name another path, "+TakeOwnership,
-			"%s belongs to user %d, who could replace what is in it", dir, uid)
+			"%s belongs to user %d, who could replace what is in it"+takes, dir, uid)
 	}
 	if mode&os.ModeSticky != 0 && above {
 		return nil
@@ -108,7 +115,7 @@ func (h *Host) trust(dir string, info os.FileInfo, above bool) error {
 		return nil
 	}
 	return refuse("chmod go-w "+dir+", or name another path, "+TakeOwnership,
-		"%s is writable by others (mode %04o): %s", dir, mode.Perm(), strings.Join(who, " and "))
+		"%s is writable by others (mode %04o): %s"+takes, dir, mode.Perm(), strings.Join(who, " and "))
 }
 
 // checkRename finds out before the fact whether a rename over file would fail.

@@ -49,6 +49,32 @@ func (h *Host) OpenLog(path string) (afero.File, error) {
 	return f, nil
 }
 
+// CheckLog says whether OpenLog would take a log at path, changing nothing.
+func (h *Host) CheckLog(path string) error {
+	path, _, err := h.Resolve(path)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	for _, d := range lineage(dir) {
+		info, err := h.lstat(d)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			err = h.trustLogDir(d, info, d != dir)
+		}
+		if err != nil {
+			return failed(err)
+		}
+	}
+	file, err := h.Stat(path)
+	if err != nil || !file.Exists || h.ours(file.UID) {
+		return err
+	}
+	return h.Foreign(file)
+}
+
 // trustLogDir is trust with OpenLog's exception.
 func (h *Host) trustLogDir(dir string, info os.FileInfo, above bool) error {
 	uid, gid := h.owner(info)

@@ -1,0 +1,104 @@
+package enroll
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/whitelist"
+)
+
+// refuseForeign stops a run that would rely on what somebody else may write:
+// the directories of its files, and files of another user than the owner that
+// was asked for.
+func (r *run) refuseForeign() error {
+	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl} {
+		if err := r.Files.CheckAbove(path); err != nil {
+			return err
+		}
+	}
+	for _, f := range r.o.files() {
+		if err := r.belongs(*f); err != nil {
+			return err
+		}
+	}
+	if !r.WhitelistManager {
+		return nil
+	}
+	if err := r.Files.CheckAbove(r.whitelist); err != nil {
+		return err
+	}
+	file, err := r.Files.Stat(r.whitelist)
+	if err != nil {
+		return err
+	}
+	return r.belongs(file)
+}
+
+// belongs refuses a file of another user. One that root owns and others may
+// write is repaired instead.
+func (r *run) belongs(f hostfs.File) error {
+	if r.KeepOwners || f.UID == r.uid || r.Files.Access(f).Owner == "" {
+		return nil
+	}
+	return r.Files.Foreign(f)
+}
+
+// distrusted lists what a run would refuse, and a whitelist that it would close.
+func (r *run) distrusted() []error {
+	var all []error
+	add := func(err error) {
+		for _, known := range all {
+			if err == nil || strings.Contains(known.Error(), err.Error()) {
+				return
+			}
+		}
+		if err != nil {
+			all = append(all, err)
+		}
+	}
+	add(r.distrust)
+	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl, r.whitelist} {
+		add(r.Files.CheckAbove(path))
+	}
+	for _, f := range r.o.files() {
+		add(r.belongs(*f))
+	}
+	if file, err := r.Files.Stat(r.whitelist); err == nil && file.UID != r.uid {
+		add(r.Files.Foreign(file))
+	}
+	return all
+}
+
+// warnOpen tells what may have been written by others: closing a file does not
+// tell what is in it.
+func (r *run) warnOpen(f hostfs.File, holds string) {
+	if who := r.Files.Access(f).Others; len(who) > 0 {
+		r.res.warn(fmt.Sprintf("%s could be written by %s (mode %04o); check that this is what you put there: %s",
+			f.Path, strings.Join(who, " and "), f.Mode.Perm(), holds))
+	}
+}
+
+func (r *run) warnOpenSet() {
+	r.warnOpen(r.o.ca, pki.DescribeCertificate(r.o.ca.Content))
+	r.warnOpen(r.o.cert, pki.DescribeCertificate(r.o.cert.Content))
+	r.warnOpen(r.o.key, pki.DescribeKey(r.o.key.Content))
+	r.warnOpen(r.o.crl, pki.DescribeCRL(r.o.crl.Content))
+}
+
+// entriesOf lists the entries of a whitelist for a person to look through.
+func entriesOf(content []byte) string {
+	list, err := whitelist.Parse(content)
+	if err != nil {
+		return "it cannot be read as a whitelist"
+	}
+	var all []string
+	for _, e := range list.Entries {
+		all = append(all, e.Text)
+	}
+	if all == nil {
+		return "no entries"
+	}
+	return strings.Join(all, ", ")
+}
