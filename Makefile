@@ -30,7 +30,7 @@ GCFLAGS := -gcflags=all=-l -gcflags=runtime/...= -gcflags=internal/runtime/...=
 # Without VCS stamps and paths the same sources give the same bytes.
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false $(GCFLAGS) -ldflags '$(LDFLAGS)'
 
-PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_patch_manager
+PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_patch_manager internal/cmd/enrollment_admin
 # Those whose main exists.
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
@@ -46,7 +46,7 @@ machine-id:
 build: ## build the programs into build/bin
 	@mkdir -p $(B)/bin
 	@set -e; for main in $(MAINS); do \
-		tags=$(TAGS); case $$main in */linux_patch_manager) tags= ;; esac; \
+		tags=$(TAGS); case $$main in */linux_patch_manager | */enrollment_admin) tags= ;; esac; \
 		$(GOBUILD) -tags "$$tags" -o $(B)/bin/$${main##*/} ./$$main; \
 	done
 

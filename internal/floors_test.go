@@ -40,10 +40,12 @@ var floors = map[string]int{
 	"internal/ansible": 4,
 	"internal/daemon":  4,
 	"internal/manager": 4,
+	"internal/admin":   4,
 
 	"module/enrollment":                5,
 	"internal/cmd/linux_patch_api":     5,
 	"internal/cmd/linux_patch_manager": 5,
+	"internal/cmd/enrollment_admin":    5,
 }
 
 // only lists what a package may import of this module where its floor alone

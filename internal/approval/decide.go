@@ -72,7 +72,7 @@ func (d *decider) evidence(h *Host) (Verdict, bool) {
 	case e.Enrolled:
 		return refuse(Enrolled, "the host is enrolled and waits for nothing")
 	case d.fleet.names[fold(h.FQDN)] > 1:
-		return refuse(DuplicateName, "two hosts of the inventory are expected to be %s; give each its own enroll_expected_fqdn", plain(h.FQDN))
+		return refuse(DuplicateName, "two hosts of the inventory are expected to be %s; give each its own enroll_expected_fqdn", Plain(h.FQDN))
 	case e.TokenSHA256 != "" && len(d.fleet.tokens[e.TokenSHA256]) > 1:
 		return refuse(DuplicateEvidence, "another host of the inventory holds the same polling token: one is a copy of the other, and both are refused")
 	case (e.Connection != ConnectionVerified || e.InventoryHostname == "") && !d.AllowUnverifiedConnection:
@@ -144,7 +144,7 @@ func (d *decider) withoutToken(h *Host) Verdict {
 	row := rows[0]
 	if twin := d.fleet.owner(row, h); twin != "" {
 		return Verdict{Decision: DuplicateMachineID, Row: row, Twin: twin,
-			Reason: fmt.Sprintf("%s has the same machine-id and owns the request; give one of the two a machine-id of its own", plain(twin))}
+			Reason: fmt.Sprintf("%s has the same machine-id and owns the request; give one of the two a machine-id of its own", Plain(twin))}
 	}
 	return d.blocked(h, row)
 }
@@ -154,13 +154,13 @@ func (d *decider) withoutToken(h *Host) Verdict {
 func (d *decider) blocked(h *Host, row *Row) Verdict {
 	v := Verdict{Decision: Blocked, Row: row}
 	v.Reason = fmt.Sprintf("request %s of %s from %s has this host's machine-id and is not this host's",
-		plain(row.ID), row.CreatedAt.UTC().Format(time.RFC3339), plain(row.IPAddress))
+		Plain(row.ID), row.CreatedAt.UTC().Format(time.RFC3339), Plain(row.IPAddress))
 	switch claims := d.fleet.machines[h.Evidence.MachineID]; {
 	case len(claims) > 1:
 		v.Twin = claims.other(h.Name)
-		v.Reason += fmt.Sprintf("; %s of the inventory has the same machine-id too, so that it is left alone", plain(v.Twin))
-	case !sameName(h.FQDN, row.FQDN):
-		v.Reason += fmt.Sprintf("; it asks for the name %s, so that it is left alone", plain(row.FQDN))
+		v.Reason += fmt.Sprintf("; %s of the inventory has the same machine-id too, so that it is left alone", Plain(v.Twin))
+	case !SameName(h.FQDN, row.FQDN):
+		v.Reason += fmt.Sprintf("; it asks for the name %s, so that it is left alone", Plain(row.FQDN))
 	case !d.DenyBlocked:
 		v.Reason += "; deny it at the manager, or set on_blocked to deny, and run again"
 	default:
@@ -175,7 +175,7 @@ func (d *decider) blocked(h *Host, row *Row) Verdict {
 func (d *decider) repair(h *Host, v Verdict) Verdict {
 	if h.Repairs >= MaxRepairs {
 		v.Decision, v.Deny = Blocked, false
-		v.Reason = fmt.Sprintf("it is registered again by someone else: request %s from %s, after %d were denied in this run", plain(v.Row.ID), plain(v.Row.IPAddress), h.Repairs)
+		v.Reason = fmt.Sprintf("it is registered again by someone else: request %s from %s, after %d were denied in this run", Plain(v.Row.ID), Plain(v.Row.IPAddress), h.Repairs)
 	}
 	return v
 }
@@ -189,10 +189,10 @@ func entitled(h *Host, v Verdict) Verdict {
 	row := v.Row
 	ip, valid := addressOf(row.IPAddress)
 	switch {
-	case h.FQDN == "" || !sameName(h.FQDN, row.FQDN):
-		return refuse(WrongName, "the request asks for the name %s, and the inventory gives this host %s", plain(row.FQDN), plain(h.FQDN))
+	case h.FQDN == "" || !SameName(h.FQDN, row.FQDN):
+		return refuse(WrongName, "the request asks for the name %s, and the inventory gives this host %s", Plain(row.FQDN), Plain(h.FQDN))
 	case !valid:
-		return refuse(WrongAddress, "the request names no address: %s", plain(row.IPAddress))
+		return refuse(WrongAddress, "the request names no address: %s", Plain(row.IPAddress))
 	case h.AnyAddress:
 	case len(h.Addresses) == 0:
 		return refuse(AddressUnchecked, "the inventory expects no address for this host, and the request names %s; set enroll_expected_addresses", ip)

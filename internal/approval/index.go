@@ -122,7 +122,7 @@ func (d *decider) suspect(h *Host, v *Verdict) {
 }
 
 func suspectOf(h *Host, r *Row) Suspect {
-	s := Suspect{ID: plain(r.ID), MachineID: plain(r.MachineID), FQDN: plain(r.FQDN), IPAddress: plain(r.IPAddress), CreatedAt: r.CreatedAt, Same: []string{}}
+	s := Suspect{ID: Plain(r.ID), MachineID: Plain(r.MachineID), FQDN: Plain(r.FQDN), IPAddress: Plain(r.IPAddress), CreatedAt: r.CreatedAt, Same: []string{}}
 	if fold(r.FQDN) == fold(h.FQDN) {
 		s.Same = append(s.Same, "fqdn")
 	}
@@ -148,11 +148,11 @@ func compare(h *Host, r *Row) []Comparison {
 		proof = h.Evidence.Proofs[0]
 	}
 	return []Comparison{
-		{"token_sha256", "", plain(h.Evidence.TokenSHA256), plain(r.TokenSHA256)},
-		{"proof", "", plain(proof), plain(r.Proof)},
-		{"machine_id", "", plain(h.Evidence.MachineID), plain(r.MachineID)},
-		{"fqdn", plain(h.FQDN), "", plain(r.FQDN)},
-		{"ip_address", addressesOf(h), "", plain(r.IPAddress)},
+		{"token_sha256", "", Plain(h.Evidence.TokenSHA256), Plain(r.TokenSHA256)},
+		{"proof", "", Plain(proof), Plain(r.Proof)},
+		{"machine_id", "", Plain(h.Evidence.MachineID), Plain(r.MachineID)},
+		{"fqdn", Plain(h.FQDN), "", Plain(r.FQDN)},
+		{"ip_address", addressesOf(h), "", Plain(r.IPAddress)},
 	}
 }
 

@@ -6,10 +6,10 @@ import (
 	"unicode"
 )
 
-// sameName reports whether a request asks for exactly the expected name. DNS
+// SameName reports whether a request asks for exactly the expected name. DNS
 // names have no letter case in ASCII; nothing else is taken for the same, least
 // of all letters that only look alike.
-func sameName(expected, claimed string) bool {
+func SameName(expected, claimed string) bool {
 	expected = lower(strings.TrimSuffix(expected, "."))
 	return expected != "" && lower(claimed) == expected
 }
@@ -58,9 +58,9 @@ func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
 const maxPlain = 253
 
-// plain makes text from outside one line that a terminal shows and does not
+// Plain makes text from outside one line that a terminal shows and does not
 // act on.
-func plain(s string) string {
+func Plain(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return '?'

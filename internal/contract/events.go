@@ -14,6 +14,11 @@ const (
 	EventRemoved          Event = "enrollment.removed"
 	EventFailed           Event = "enrollment.failed"
 	EventInsecure         Event = "enrollment.insecure"
+	EventAdminLogin       Event = "admin.login"
+	EventAdminApproved    Event = "admin.approved"
+	EventAdminDenied      Event = "admin.denied"
+	EventAdminReissued    Event = "admin.reissued"
+	EventAdminRemoved     Event = "admin.removed"
 )
 
 // Events lists every audit event and when it is written.
@@ -30,4 +35,9 @@ var Events = []struct {
 	{EventRemoved, "the enrollment was taken back"},
 	{EventFailed, "a run failed, with its error code"},
 	{EventInsecure, "a run did not verify the manager's HTTPS certificate, as it was told"},
+	{EventAdminLogin, "on the controller: an administrator's account logged in at the manager"},
+	{EventAdminApproved, "on the controller: a request was approved, with what proved it"},
+	{EventAdminDenied, "on the controller: a request was denied"},
+	{EventAdminReissued, "on the controller: a host's certificates were issued anew, which revokes the old ones"},
+	{EventAdminRemoved, "on the controller: a host was removed at the manager"},
 }

@@ -59,6 +59,11 @@ type Admin struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Requests counts what was sent.
 	Requests int
+
+	// pace stands between two requests once the rate limit was met, so that not
+	// each request is sent twice from then on; last is when one was sent.
+	pace time.Duration
+	last time.Time
 }
 
 // NewAdmin makes an Admin; the Client should be one with KeepAlive.

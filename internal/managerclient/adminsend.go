@@ -37,6 +37,9 @@ const (
 	untoldAdmin429 = time.Second
 	// renewEarly is how long before its end a session is renewed.
 	renewEarly = 30 * time.Second
+	// deployedPace is the interval of the deployed API's limit, one request per
+	// half a second, and a hundredth more.
+	deployedPace = 505 * time.Millisecond
 )
 
 func into(v any) func([]byte) error {
@@ -75,6 +78,9 @@ func (a *Admin) do(ctx context.Context, c *adminCall) error {
 		switch {
 		case failed.HTTPStatus == http.StatusTooManyRequests:
 			wait = max(c.flight.retryAfter, untoldAdmin429)
+			if !c.open {
+				a.pace = max(deployedPace, a.pace+a.pace/10)
+			}
 		case failed.HTTPStatus == http.StatusUnauthorized && !c.open && !renewed && a.Session.RefreshToken != "":
 			renewed = true
 			if err := a.Renew(ctx); err != nil {
@@ -105,12 +111,21 @@ func (c *adminCall) mayRepeat(e *AdminError) bool {
 	return trouble && (!e.MaybeDelivered && e.HTTPStatus == 0 || !c.acts && !c.open)
 }
 
+// paced waits until the next request may follow the last one.
+func (a *Admin) paced(ctx context.Context, c *adminCall) {
+	if rest := a.last.Add(a.pace).Sub(a.client.now()); a.pace > 0 && !c.open && rest > 0 {
+		_ = a.Sleep(ctx, rest) // an ended ctx ends the request
+	}
+	a.last = a.client.now()
+}
+
 func (a *Admin) try(ctx context.Context, c *adminCall, bearer string) error {
 	c.flight = &flight{client: a.client, method: c.method, secrets: append([]string{bearer, a.Session.RefreshToken}, c.secrets...)}
 	req, err := a.request(ctx, c, bearer)
 	if err != nil {
 		return c.fail(contract.Errorf(contract.CodeInternal, "cannot make the request %s %s", c.method, c.path))
 	}
+	a.paced(ctx, c)
 	a.Requests++
 	resp, err := a.client.http.Do(req)
 	if err != nil {

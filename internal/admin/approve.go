@@ -1,0 +1,385 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/approval"
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
+)
+
+// The decisions that results name beside those of package approval. "approve"
+// becomes one of them.
+const (
+	decisionApproved   = "approved"
+	decisionDenied     = "denied"
+	decisionWithdrawn  = "withdrawn"
+	decisionHostExists = "host_exists"
+	decisionFailed     = "failed"
+	decisionUnclaimed  = "unclaimed"
+	decisionOther      = "other_certificate"
+	decisionNotFound   = "not_listed"
+)
+
+// approving is one run of approve.
+type approving struct {
+	*run
+	p     *ApproveParams
+	hosts []approval.Host
+	rows  []approval.Row
+	// listed are the rows as the manager has them, for those that are nobody's.
+	listed []managerclient.ListedRequest
+}
+
+const maxApprovalTries = 3
+
+// approve decides on the requests of the hosts, and does what was decided.
+func (a *approving) approve(ctx context.Context) error {
+	a.report.Results = map[string]*HostResult{}
+	if a.settled() {
+		return nil
+	}
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	if err := a.list(ctx); err != nil {
+		return err
+	}
+	a.compareCertificates()
+	verdicts := approval.Decide(a.rows, a.hosts, approval.Options{
+		AllowUnverifiedConnection:   a.p.AllowUnverifiedConnection,
+		AllowUnverifiedRegistration: a.p.AllowUnverifiedRegistration,
+		DenyBlocked:                 a.p.OnBlocked == doDeny,
+	})
+	a.noteUnclaimed(verdicts)
+	for i := range verdicts {
+		h := &a.hosts[i]
+		res := resultOf(h, &verdicts[i])
+		a.report.Results[h.Name] = res
+		var err error
+		if a.p.State == StateDenied {
+			err = a.deny(ctx, h, &verdicts[i], res)
+		} else {
+			err = a.act(ctx, h, &verdicts[i], res)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return a.verify(ctx)
+}
+
+// settled answers for a fleet that waits for nothing: no login, no request.
+func (a *approving) settled() bool {
+	for _, h := range a.p.Hosts {
+		a.hosts = append(a.hosts, hostOf(h))
+	}
+	for _, h := range a.hosts {
+		if !h.Evidence.Enrolled || h.Evidence.InventoryHostname != "" && h.Evidence.InventoryHostname != h.Name {
+			return false
+		}
+	}
+	for i, v := range approval.Decide(nil, a.hosts, approval.Options{}) {
+		a.report.Results[a.hosts[i].Name] = resultOf(&a.hosts[i], &v)
+	}
+	return true
+}
+
+func (a *approving) list(ctx context.Context) error {
+	a.report.Requests["list"]++
+	a.rows, a.listed = nil, nil
+	return a.api.Enrollments(ctx, func(r managerclient.ListedRequest) {
+		a.rows = append(a.rows, rowOf(r))
+		a.listed = append(a.listed, r)
+	})
+}
+
+// stillListed asks the manager whether it still lists a request.
+func (a *approving) stillListed(ctx context.Context, id string) (bool, error) {
+	a.report.Requests["list"]++
+	found := false
+	err := a.api.Enrollments(ctx, func(r managerclient.ListedRequest) { found = found || r.ID == id })
+	return found, err
+}
+
+const maxUnclaimed = 20
+
+func (a *approving) noteUnclaimed(verdicts []approval.Verdict) {
+	left := approval.Unclaimed(a.rows, a.hosts, verdicts)
+	u := &Unclaimed{Count: len(left), First: []Request{}}
+	byID := map[string]bool{}
+	for _, r := range left[:min(len(left), maxUnclaimed)] {
+		byID[r.ID] = true
+	}
+	for _, r := range a.listed {
+		if byID[r.ID] && len(u.First) < maxUnclaimed {
+			u.First = append(u.First, requestOf(r, a.expired(r)))
+		}
+	}
+	a.report.UnclaimedRows = u
+}
+
+func (r *run) expired(row managerclient.ListedRequest) bool {
+	return !row.ExpiresAt.IsZero() && r.env.Now().After(row.ExpiresAt)
+}
+
+// compareCertificates warns where hosts and this controller were presented
+// different certificates.
+func (a *approving) compareCertificates() {
+	ours := a.presented()
+	differ := 0
+	for _, h := range a.p.Hosts {
+		if theirs := hostCertificate(h.Evidence); theirs != "" && ours != "" && theirs != ours {
+			differ++
+		}
+	}
+	if differ > 0 {
+		a.report.warn(fmt.Sprintf("%d hosts were presented another HTTPS certificate by the manager than this controller (SHA-256 %s); if it was not renewed in between, somebody stands between", differ, ours))
+	}
+}
+
+func resultOf(h *approval.Host, v *approval.Verdict) *HostResult {
+	res := &HostResult{
+		Decision: string(v.Decision), Refused: v.Decision != approval.Enrolled, Reason: v.Reason, MatchedBy: v.MatchedBy, Twin: v.Twin,
+		Compared: v.Compared, Suspects: v.Suspects, SuspectCount: v.SuspectCount, Repairs: h.Repairs,
+	}
+	if res.Suspects == nil {
+		res.Suspects = []approval.Suspect{}
+	}
+	if v.Row != nil {
+		res.RequestID = v.Row.ID
+	}
+	return res
+}
+
+// act does what was decided for one host. Only what ends the run is an error.
+func (a *approving) act(ctx context.Context, h *approval.Host, v *approval.Verdict, res *HostResult) error {
+	switch {
+	case v.Decision == approval.Approve:
+		return a.approveOne(ctx, h, v.Row, res)
+	case v.Deny:
+		if err := a.denyOne(ctx, h, v.Row, res); err != nil {
+			return err
+		}
+		res.RegisterAgain = true
+		res.Repairs++
+	}
+	return nil
+}
+
+// approveOne approves one request. Its result becomes approved only where the
+// manager said so, or no longer lists the request.
+func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *approval.Row, res *HostResult) error {
+	if a.check {
+		a.approved(h, row, res)
+		return nil
+	}
+	for try := 1; ; try++ {
+		a.report.Requests["approve"]++
+		err := a.api.Approve(ctx, row.ID)
+		if err == nil {
+			a.approved(h, row, res)
+			a.group(ctx, row.ID, h)
+			return nil
+		}
+		var failed *managerclient.AdminError
+		if !errors.As(err, &failed) || ctx.Err() != nil || failed.Err.Code == contract.CodeLogin {
+			return err
+		}
+		switch {
+		case failed.HTTPStatus == http.StatusConflict:
+			again, err := a.conflict(ctx, h, failed.Existing, res, try)
+			if err != nil || !again {
+				return err
+			}
+			continue
+		case failed.HTTPStatus == http.StatusNotFound:
+			res.Decision, res.Reason = decisionNotFound, "somebody decided the request meanwhile"
+			return nil
+		case !failed.MaybeDelivered:
+			return refused(res, decisionFailed, "the manager did not approve: "+failed.Error())
+		}
+		listed, err := a.stillListed(ctx, row.ID)
+		switch {
+		case err != nil:
+			return err
+		case !listed:
+			a.approved(h, row, res)
+			a.group(ctx, row.ID, h)
+			return nil
+		case try >= maxApprovalTries:
+			return refused(res, decisionFailed, "the manager did not approve: "+failed.Error())
+		}
+	}
+}
+
+func refused(res *HostResult, decision, reason string) error {
+	res.Decision, res.Refused, res.Reason = decision, true, reason
+	return nil
+}
+
+func (a *approving) approved(h *approval.Host, row *approval.Row, res *HostResult) {
+	res.Decision, res.Refused = decisionApproved, false
+	a.changed(h, row, "approved", res)
+	if !a.check {
+		a.audit(contract.EventAdminApproved, a.facts(h, row, res))
+	}
+}
+
+// changed notes that a request is, or in check mode would be, decided.
+func (a *approving) changed(h *approval.Host, row *approval.Row, what string, res *HostResult) {
+	a.report.Changed = true
+	by := ""
+	if res.MatchedBy != "" {
+		by = ", proven by " + string(res.MatchedBy)
+	}
+	header := fmt.Sprintf("request %s of %s", approval.Plain(row.ID), approval.Plain(h.Name))
+	a.report.Diff = append(a.report.Diff, Diff{header, header, "pending\n", what + by + "\n"})
+}
+
+func (a *approving) facts(h *approval.Host, row *approval.Row, res *HostResult) map[string]string {
+	return map[string]string{
+		"request_id": approval.Plain(row.ID), "fqdn": approval.Plain(row.FQDN), "ip_address": approval.Plain(row.IPAddress),
+		"machine_id": approval.Plain(row.MachineID), "matched_by": string(res.MatchedBy), "inventory_host": h.Name,
+	}
+}
+
+// group puts a host that was just approved into the groups; its id is the
+// request's.
+func (a *approving) group(ctx context.Context, id string, h *approval.Host) {
+	for _, group := range a.p.Groups {
+		a.report.Requests["group"]++
+		if err := a.api.AddToGroup(ctx, id, group); err != nil {
+			a.report.warn(fmt.Sprintf("%s was not put into group %s: %v", h.Name, clip(group), err))
+		}
+	}
+}
+
+// conflict deals with a host that the manager has already in the request's
+// place. again says that it was removed.
+func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *managerclient.ExistingHost, res *HostResult, try int) (again bool, err error) {
+	if existing == nil {
+		existing = &managerclient.ExistingHost{}
+	}
+	if existing.Since == "" {
+		a.complete(ctx, existing, h)
+	}
+	res.Existing = existing
+	res.Decision, res.Refused = decisionHostExists, true
+	res.Reason = fmt.Sprintf("the manager has a host %s (%s, %s, since %s) in its place; set on_existing to reissue, which keeps that host's groups and history",
+		approval.Plain(existing.FQDN), approval.Plain(existing.ID), approval.Plain(existing.IPAddress), orUnknown(existing.Since))
+	if a.p.OnExisting != doReplace || try >= maxApprovalTries {
+		return false, nil
+	}
+	if existing.ID == "" || !approval.SameName(h.FQDN, existing.FQDN) {
+		res.Reason += "; it was not replaced, since its name is not this host's"
+		return false, nil
+	}
+	a.report.Requests["remove"]++
+	if err := a.api.RemoveHost(ctx, existing.ID); err != nil {
+		res.Reason += "; it could not be removed: " + err.Error()
+		return false, nil
+	}
+	a.audit(contract.EventAdminRemoved, map[string]string{"host_id": existing.ID, "fqdn": existing.FQDN, "ip_address": existing.IPAddress, "inventory_host": h.Name})
+	return true, nil
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "an unknown time"
+	}
+	return approval.Plain(s)
+}
+
+// complete finds what the manager's answer did not tell of the existing host.
+func (a *approving) complete(ctx context.Context, existing *managerclient.ExistingHost, h *approval.Host) {
+	search := existing.FQDN
+	if search == "" {
+		search = h.FQDN
+	}
+	a.report.Requests["hosts"]++
+	hosts, err := a.api.Hosts(ctx, search)
+	if err != nil {
+		a.report.warn(fmt.Sprintf("the hosts of the manager could not be listed: %v", err))
+		return
+	}
+	for _, host := range hosts {
+		if host.ID == existing.ID || existing.ID == "" && approval.SameName(h.FQDN, host.FQDN) {
+			*existing = managerclient.ExistingHost{ID: host.ID, FQDN: host.FQDN, IPAddress: host.IPAddress, Since: host.Since}
+			return
+		}
+	}
+}
+
+// denyOne denies one request.
+func (a *approving) denyOne(ctx context.Context, h *approval.Host, row *approval.Row, res *HostResult) error {
+	if !a.check {
+		a.report.Requests["deny"]++
+		if err := a.api.Deny(ctx, row.ID); err != nil {
+			return err
+		}
+		a.audit(contract.EventAdminDenied, a.facts(h, row, res))
+	}
+	a.changed(h, row, "denied", res)
+	return nil
+}
+
+// deny denies the requests that are proven to be the hosts' own.
+func (a *approving) deny(ctx context.Context, h *approval.Host, v *approval.Verdict, res *HostResult) error {
+	if v.Row == nil || v.MatchedBy == "" && v.Decision != approval.Orphaned {
+		return nil
+	}
+	if err := a.denyOne(ctx, h, v.Row, res); err != nil {
+		return err
+	}
+	res.Decision, res.Refused, res.Reason = decisionDenied, false, "the host's own request was denied"
+	return nil
+}
+
+// verify lists the requests once more: none that was decided may still wait.
+func (a *approving) verify(ctx context.Context) error {
+	decided := map[string]*HostResult{}
+	for _, res := range a.report.Results {
+		if res.Decision == decisionApproved || res.Decision == decisionDenied || res.RegisterAgain {
+			decided[res.RequestID] = res
+		}
+	}
+	if a.check || len(decided) == 0 {
+		return nil
+	}
+	a.report.Requests["list"]++
+	return a.api.Enrollments(ctx, func(r managerclient.ListedRequest) {
+		if res := decided[r.ID]; res != nil {
+			res.RegisterAgain = false
+			_ = refused(res, decisionFailed, "the manager still lists the request after it was decided")
+		}
+	})
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// summary is the sentence of a report on hosts.
+func (r *Report) summary() {
+	r.Counts = map[string]int{}
+	for _, res := range r.Results {
+		r.Counts[res.Decision]++
+	}
+	var parts []string
+	for _, name := range sortedKeys(r.Counts) {
+		parts = append(parts, fmt.Sprintf("%d %s", r.Counts[name], name))
+	}
+	r.Msg = "no hosts"
+	if len(parts) > 0 {
+		r.Msg = strings.Join(parts, ", ")
+	}
+}

@@ -1,0 +1,350 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/contract"
+)
+
+// Connection are the options that all commands share.
+type Connection struct {
+	ManagerURL           string `json:"manager_url"`
+	ManagerCAPath        string `json:"manager_ca_path"`
+	ManagerCAPEM         string `json:"manager_ca_pem"`
+	ManagerCAFingerprint string `json:"manager_ca_fingerprint"`
+	ProxyURL             string `json:"proxy_url"`
+
+	Username    string `json:"username"`
+	Password    string `json:"password"`
+	TOTPSecret  string `json:"totp_secret"`
+	TOTPCode    string `json:"totp_code"`
+	AccessToken string `json:"access_token"`
+
+	// SessionPath keeps the login between the commands of one run.
+	SessionPath string `json:"session_path"`
+	KeepSession bool   `json:"keep_session"`
+	// LockDir is where the steps of TOTP codes that served are kept.
+	LockDir   string `json:"lock_dir"`
+	AuditPath string `json:"audit_path"`
+	// Timeout is in seconds, for all of the command.
+	Timeout int `json:"timeout"`
+}
+
+// HostEntry is one host of the inventory.
+type HostEntry struct {
+	Name string `json:"name"`
+	FQDN string `json:"fqdn"`
+	// Addresses are the expected ones: a list, or a text with commas; "any".
+	Addresses json.RawMessage `json:"addresses"`
+	// Evidence is the host's enrollment result, as it came.
+	Evidence json.RawMessage `json:"evidence"`
+	// RequestID is what was approved for the host earlier in this run.
+	RequestID string `json:"request_id"`
+	// Repairs counts what was denied in the host's place in this run.
+	Repairs int `json:"repairs"`
+}
+
+// ApproveParams are the options of approve.
+type ApproveParams struct {
+	Connection
+	State                       string      `json:"state"`
+	Hosts                       []HostEntry `json:"hosts"`
+	OnBlocked                   string      `json:"on_blocked"`
+	OnExisting                  string      `json:"on_existing"`
+	Groups                      []string    `json:"groups"`
+	AllowUnverifiedConnection   bool        `json:"allow_unverified_connection"`
+	AllowUnverifiedRegistration bool        `json:"allow_unverified_registration"`
+}
+
+// RequestsParams are the options of requests.
+type RequestsParams struct {
+	Connection
+	FQDN      string `json:"fqdn"`
+	MachineID string `json:"machine_id"`
+	Limit     int    `json:"limit"`
+}
+
+// The values of State.
+const (
+	StateApproved  = "approved"
+	StateDenied    = "denied"
+	StateWithdrawn = "withdrawn"
+	// StateClosed compares what hosts installed with what the manager issued.
+	StateClosed = "closed"
+)
+
+// The values of OnBlocked and OnExisting.
+const (
+	doReport  = "report"
+	doDeny    = "deny"
+	doReissue = "reissue"
+	doReplace = "replace"
+)
+
+const (
+	maxArguments   = 64 << 20
+	defaultTimeout = 1800
+	defaultLimit   = 1000
+	maxHosts       = 20_000
+)
+
+// decode reads the arguments into p, which must be a pointer to a struct with
+// json tags. No message quotes a value: it may be a secret.
+func decode(raw []byte, p any) (check bool, err error) {
+	values := map[string]json.RawMessage{}
+	if err := objectOf(raw, values); err != nil {
+		return false, contract.Errorf(contract.CodeInvalidArgument, "the arguments are not one JSON object: %w", err)
+	}
+	known := names(reflect.TypeOf(p).Elem())
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case name == "_ansible_check_mode":
+			check = string(values[name]) == "true"
+		case strings.HasPrefix(name, "_ansible_"):
+		case !slices.Contains(known, name):
+			return false, contract.Errorf(contract.CodeInvalidArgument, "unsupported arguments: %s; supported are: %s", clip(name), strings.Join(known, ", "))
+		default:
+			continue
+		}
+		delete(values, name)
+	}
+	clean, err := json.Marshal(values)
+	if err == nil {
+		err = json.Unmarshal(clean, p)
+	}
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return false, contract.Errorf(contract.CodeInvalidArgument, "argument '%s' is of type %s and must be %s", strings.TrimPrefix(wrong.Field, "Connection."), firstWord(wrong.Value), kindOf(wrong.Type))
+	}
+	if err != nil {
+		return false, contract.Errorf(contract.CodeInvalidArgument, "the arguments cannot be read")
+	}
+	return check, nil
+}
+
+func firstWord(s string) string {
+	word, _, _ := strings.Cut(s, " ")
+	return word
+}
+
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice:
+		return "list"
+	case reflect.Struct:
+		return "dict"
+	}
+	return t.Kind().String()
+}
+
+// objectOf reads one JSON object with distinct names, and nothing after it.
+func objectOf(raw []byte, values map[string]json.RawMessage) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("an object is expected")
+	}
+	for d.More() {
+		t, err := d.Token()
+		name, ok := t.(string)
+		if err != nil || !ok {
+			return fmt.Errorf("syntax error near byte %d", d.InputOffset())
+		}
+		if _, twice := values[name]; twice {
+			return fmt.Errorf("%q is given twice", clip(name))
+		}
+		var v json.RawMessage
+		if d.Decode(&v) != nil {
+			return fmt.Errorf("syntax error near byte %d", d.InputOffset())
+		}
+		values[name] = v
+	}
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("cut off at byte %d", d.InputOffset())
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("something follows the object at byte %d", d.InputOffset())
+	}
+	return nil
+}
+
+// names are the json names of a struct's fields, in order.
+func names(t reflect.Type) []string {
+	var all []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			all = append(all, names(f.Type)...)
+			continue
+		}
+		all = append(all, f.Tag.Get("json"))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func clip(s string) string {
+	if len(s) > 64 {
+		s = strings.ToValidUTF8(s[:64], "") + "…"
+	}
+	return s
+}
+
+func oneOf(name, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return contract.Errorf(contract.CodeInvalidArgument, "value of %s must be one of: %s, got: %s", name, strings.Join(allowed, ", "), clip(value))
+}
+
+// settle fills in defaults, and refuses what cannot be meant.
+func (p *ApproveParams) settle() error {
+	setDefault(&p.State, StateApproved)
+	setDefault(&p.OnBlocked, doReport)
+	setDefault(&p.OnExisting, doReport)
+	if err := errors.Join(
+		oneOf("state", p.State, StateApproved, StateDenied, StateWithdrawn, StateClosed),
+		oneOf("on_blocked", p.OnBlocked, doReport, doDeny),
+		oneOf("on_existing", p.OnExisting, doReport, doReissue, doReplace),
+	); err != nil {
+		return contract.Errorf(contract.CodeInvalidArgument, "%w", err)
+	}
+	if len(p.Hosts) > maxHosts {
+		return contract.Errorf(contract.CodeInvalidArgument, "hosts lists more than %d hosts; approve in waves", maxHosts)
+	}
+	seen := map[string]bool{}
+	for i, h := range p.Hosts {
+		switch {
+		case h.Name == "":
+			return contract.Errorf(contract.CodeInvalidArgument, "missing required arguments: name, in entry %d of hosts", i+1)
+		case seen[h.Name]:
+			return contract.Errorf(contract.CodeInvalidArgument, "hosts lists %s twice", clip(h.Name))
+		case h.FQDN == "":
+			return contract.Errorf(contract.CodeInvalidArgument, "missing required arguments: fqdn, of %s in hosts", clip(h.Name))
+		case h.Repairs < 0:
+			return contract.Errorf(contract.CodeInvalidArgument, "repairs of %s in hosts must be 0 or more", clip(h.Name))
+		}
+		seen[h.Name] = true
+		if _, _, err := addresses(h.Addresses); err != nil {
+			return contract.Errorf(contract.CodeInvalidArgument, "addresses of %s in hosts: %w", clip(h.Name), err)
+		}
+	}
+	return p.Connection.settle()
+}
+
+func (p *RequestsParams) settle() error {
+	if p.Limit <= 0 {
+		p.Limit = defaultLimit
+	}
+	return p.Connection.settle()
+}
+
+func (c *Connection) settle() error {
+	given := func(values ...string) int {
+		n := 0
+		for _, v := range values {
+			if v != "" {
+				n++
+			}
+		}
+		return n
+	}
+	refuse := func(names string) error {
+		return contract.Errorf(contract.CodeInvalidArgument, "parameters are mutually exclusive: %s", names)
+	}
+	switch {
+	case c.ManagerURL == "":
+		return contract.Errorf(contract.CodeInvalidArgument, "missing required arguments: manager_url").
+			WithHint("set manager_url, or %sURL in the environment", envPrefix)
+	case given(c.ManagerCAPath, c.ManagerCAPEM) > 1:
+		return refuse("manager_ca_path|manager_ca_pem")
+	case given(c.TOTPSecret, c.TOTPCode) > 1:
+		return refuse("totp_secret|totp_code")
+	case c.AccessToken != "" && given(c.Username, c.Password, c.TOTPSecret, c.TOTPCode) > 0:
+		return refuse("access_token|username")
+	case c.KeepSession && c.SessionPath == "":
+		return contract.Errorf(contract.CodeInvalidArgument, "missing parameter(s) required by 'keep_session': session_path")
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = defaultTimeout
+	}
+	return nil
+}
+
+func setDefault(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+// envPrefix begins the names of the variables that stand in for options.
+const envPrefix = "LINUX_PATCH_MANAGER_"
+
+// fromEnvironment fills in what no argument gives. Credentials of one kind keep
+// those of the other out.
+func (c *Connection) fromEnvironment(getenv func(string) string) {
+	set := func(s *string, name string) { setDefault(s, getenv(envPrefix+name)) }
+	set(&c.ManagerURL, "URL")
+	if c.AccessToken != "" {
+		return
+	}
+	if c.Username == "" && c.Password == "" {
+		set(&c.AccessToken, "TOKEN")
+	}
+	if c.AccessToken != "" {
+		return
+	}
+	set(&c.Username, "USERNAME")
+	set(&c.Password, "PASSWORD")
+	if c.TOTPCode == "" {
+		set(&c.TOTPSecret, "TOTP_SECRET")
+	}
+}
+
+// addresses reads networks and single addresses. any says that all will do.
+func addresses(raw json.RawMessage) (networks []netip.Prefix, anyAddress bool, err error) {
+	var list []string
+	var one string
+	switch {
+	case len(raw) == 0 || string(raw) == "null":
+		return nil, false, nil
+	case json.Unmarshal(raw, &one) == nil:
+		list = strings.Split(one, ",")
+	case json.Unmarshal(raw, &list) != nil:
+		return nil, false, errors.New("a list of addresses and networks is expected, or any")
+	}
+	for _, s := range list {
+		s = strings.TrimSpace(s)
+		if s == "any" {
+			return nil, true, nil
+		}
+		if s == "" {
+			continue
+		}
+		p, err := network(s)
+		if err != nil {
+			return nil, false, err
+		}
+		networks = append(networks, p)
+	}
+	return networks, false, nil
+}
+
+func network(s string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked(), nil
+	}
+	ip, err := netip.ParseAddr(s)
+	if err != nil || ip.Zone() != "" {
+		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network", clip(s))
+	}
+	ip = ip.Unmap()
+	return netip.PrefixFrom(ip, ip.BitLen()), nil
+}
