@@ -29,8 +29,9 @@ type Config struct {
 
 // Server is where the agent listens.
 type Server struct {
-	Bind string `key:"bind" validate:"omitempty,ip"`
-	Port int    `key:"port" validate:"omitempty,min=1,max=65535"`
+	// Bind are the addresses: in the file one, several with commas, or a list.
+	Bind []string `key:"bind" validate:"omitempty,dive,ip"`
+	Port int      `key:"port" validate:"omitempty,min=1,max=65535"`
 }
 
 // TLS is what the agent listens with.
@@ -94,10 +95,10 @@ func (c *Config) Paths() Paths {
 
 // Listen returns where the agent listens. tls.port, the port with mutual TLS,
 // goes before server.port; deployed configs set both alike.
-func (c *Config) Listen() (bind string, port int) {
+func (c *Config) Listen() (bind []string, port int) {
 	bind, port = c.Server.Bind, c.TLS.Port
-	if bind == "" {
-		bind = contract.DefaultBind
+	if len(bind) == 0 {
+		bind = []string{contract.DefaultBind}
 	}
 	if port == 0 {
 		port = c.Server.Port

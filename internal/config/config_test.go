@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,7 +45,7 @@ func TestParse(t *testing.T) {
 	}
 	no, interval, attempts, days := false, 0, 5, 14
 	want := &Config{
-		Server:    Server{"10.0.0.1", 48},
+		Server:    Server{[]string{"10.0.0.1"}, 48},
 		TLS:       TLS{&no, 8443, "/c/ca.pem", "/c/server.pem", "/c/server.key", "/c/crl.pem"},
 		Whitelist: Whitelist{"/w.yaml"},
 		Logging:   Logging{"/l.log", "debug"},
@@ -61,7 +62,7 @@ func TestParse(t *testing.T) {
 	if p, want := c.Paths(), (Paths{"/c/ca.pem", "/c/server.pem", "/c/server.key", "/c/crl.pem", "/w.yaml", "/l.log"}); p != want {
 		t.Errorf("paths %+v", p)
 	}
-	if bind, port := c.Listen(); bind != "10.0.0.1" || port != 8443 {
+	if bind, port := c.Listen(); !slices.Equal(bind, []string{"10.0.0.1"}) || port != 8443 {
 		t.Errorf("listens on %s %d", bind, port)
 	}
 }
@@ -83,7 +84,7 @@ func TestParseNothing(t *testing.T) {
 		if p := c.Paths(); p != want {
 			t.Errorf("paths %+v", p)
 		}
-		if bind, port := c.Listen(); bind != contract.DefaultBind || port != contract.DefaultPort {
+		if bind, port := c.Listen(); !slices.Equal(bind, []string{contract.DefaultBind}) || port != contract.DefaultPort {
 			t.Errorf("listens on %s %d", bind, port)
 		}
 	}
@@ -265,7 +266,7 @@ func TestExample(t *testing.T) {
 	if c.Paths() != none.Paths() {
 		t.Errorf("paths %+v are not the defaults", c.Paths())
 	}
-	if bind, port := c.Listen(); bind != contract.DefaultBind || port != contract.DefaultPort || c.Server.Port != port || c.TLS.Port != port {
+	if bind, port := c.Listen(); !slices.Equal(bind, []string{contract.DefaultBind}) || port != contract.DefaultPort || c.Server.Port != port || c.TLS.Port != port {
 		t.Errorf("%s %d is not the default", bind, port)
 	}
 	if c.TLS.Enabled == nil || !*c.TLS.Enabled || !reflect.DeepEqual(c.Enrollment, Enrollment{}) {
@@ -318,6 +319,36 @@ func BenchmarkParse(b *testing.B) {
 	for b.Loop() {
 		if _, err := Parse(enabled); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestField2_9_Bind: one address as deployed configurations have it, several
+// with commas, or a list; what is none is named with its line.
+func TestField2_9_Bind(t *testing.T) {
+	for text, want := range map[string][]string{
+		"0.0.0.0": {"0.0.0.0"}, "'::'": {"::"}, "[0.0.0.0, '::1']": {"0.0.0.0", "::1"}, "\n  - 127.0.0.1\n  - '2001:db8::1'": {"127.0.0.1", "2001:db8::1"},
+		"'127.0.0.1,::1'": {"127.0.0.1", "::1"}, "127.0.0.1, 127.0.0.2": {"127.0.0.1", "127.0.0.2"}, "''": {contract.DefaultBind},
+	} {
+		c, err := Parse([]byte("server:\n  bind: " + text + "\n"))
+		if err == nil {
+			err = c.Validate()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got, _ := c.Listen(); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
+	for _, text := range []string{"localhost", "[127.0.0.1, eth0]", "127.0.0.1;127.0.0.2", "256.0.0.1", "5", "[]", "{a: b}", "[[127.0.0.1]]", "127.0.0.1:12443"} {
+		c, err := Parse([]byte("server:\n  bind: " + text + "\n"))
+		if err == nil {
+			err = c.Validate()
+		}
+		if err == nil || !strings.Contains(err.Error(), "line 2: server.bind") {
+			t.Errorf("%s: got %v, want an error at line 2 about server.bind", text, err)
 		}
 	}
 }

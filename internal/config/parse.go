@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/yamltext"
@@ -109,6 +110,12 @@ func decode(n *yaml.Node, into reflect.Value) error {
 		into = into.Elem()
 	}
 	switch into.Kind() {
+	case reflect.Slice:
+		words, err := wordsOf(n)
+		if err != nil {
+			return err
+		}
+		into.Set(reflect.ValueOf(words))
 	case reflect.String:
 		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
 			return errors.New("not text; what looks like a number or a truth value needs quotes")
@@ -126,4 +133,25 @@ func decode(n *yaml.Node, into reflect.Value) error {
 		return fmt.Errorf("of a type that no one reads (%s)", into.Type())
 	}
 	return nil
+}
+
+// wordsOf reads a list, or a text of words with commas or blanks between them.
+func wordsOf(n *yaml.Node) ([]string, error) {
+	wrong := errors.New("neither text nor a list of texts; what looks like a number or a truth value needs quotes")
+	nodes := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		nodes = n.Content
+	}
+	var words []string
+	for _, item := range nodes {
+		item = yamltext.Resolve(item)
+		if item.Kind != yaml.ScalarNode || item.ShortTag() != "!!str" {
+			return nil, wrong
+		}
+		words = append(words, strings.FieldsFunc(item.Value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })...)
+	}
+	if len(words) == 0 && n.Kind == yaml.SequenceNode {
+		return nil, errors.New("an empty list")
+	}
+	return words, nil
 }

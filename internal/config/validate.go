@@ -35,6 +35,8 @@ func (c *Config) Validate() error {
 	if err := v.Struct(c); errors.As(err, &fields) {
 		for _, f := range fields {
 			_, key, _ := strings.Cut(f.Namespace(), ".")
+			// Of a list, the whole.
+			key, _, _ = strings.Cut(key, "[")
 			wrong = append(wrong, c.place(key)+" "+rule(f))
 		}
 	} else if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
@@ -44,7 +45,7 @@ func (d *daemon) checkConfig(context.Context) int {
 		d.cfg = &config.Config{}
 		d.paths = d.cfg.Paths()
 	} else {
-		f.ok("%s: listens on %s", d.opt.config, d.listen)
+		f.ok("%s: listens on %s", d.opt.config, strings.Join(d.listen, ", "))
 	}
 	d.checkFiles(&f)
 	d.checkCertificates(&f)

@@ -64,8 +64,8 @@ type daemon struct {
 	paths config.Paths
 	// warnings name the links that were followed to the files.
 	warnings []string
-	// listen is the address to listen on.
-	listen string
+	// listen are the addresses to listen on.
+	listen []string
 }
 
 // Run runs the program until ctx ends, and returns its exit code.
@@ -127,7 +127,7 @@ func (d *daemon) configure() error {
 	}
 	d.warnings = append(d.warnings, warnings...)
 	d.cfg, d.paths = cfg, paths
-	d.listen = d.listenAddress(cfg)
+	d.listen = d.listenAddresses(cfg)
 	d.setLevel(cfg)
 	return nil
 }

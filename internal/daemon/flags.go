@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,7 +56,7 @@ Usage: linux_patch_api [options]
   --enroll-manager-ip IP        the address that the manager calls from, for the whitelist, in place of
                                 the one that it is reached at; needed through a proxy
   --enroll-only                 enroll, do not listen
-  --listen ADDRESS:PORT         listen here, whatever the configuration says
+  --listen ADDRESS:PORT         listen here, whatever the configuration says; several with commas
   --state-dir DIR               token, spool and journal (%s)
   --token-storage WHERE         config (the default): while the request waits, the token is in the
                                 configuration too; state_dir: it is not
@@ -145,9 +146,11 @@ func (o *options) settle() error {
 		return usageError("--token-storage must be %s or %s, not %q", enroll.TokenInConfig, enroll.TokenInStateDir, o.token)
 	}
 	if o.listen != "" {
-		host, port, err := net.SplitHostPort(o.listen)
-		if n, convErr := strconv.Atoi(port); err != nil || convErr != nil || n < 0 || n > 65535 || host == "" {
-			return usageError("--listen %q is not ADDRESS:PORT", o.listen)
+		for address := range strings.SplitSeq(o.listen, ",") {
+			host, port, err := net.SplitHostPort(address)
+			if n, convErr := strconv.Atoi(port); err != nil || convErr != nil || n < 0 || n > 65535 || host == "" {
+				return usageError("--listen %q is not ADDRESS:PORT", o.listen)
+			}
 		}
 	}
 	for _, path := range []*string{&o.config, &o.caFile, &o.stateDir, &o.statusFile} {
@@ -167,10 +170,35 @@ func usageError(format string, args ...any) error {
 	return contract.Errorf(contract.CodeInvalidArgument, format, args...).WithHint("see linux_patch_api --help")
 }
 
-func (d *daemon) listenAddress(cfg *config.Config) string {
+func (d *daemon) listenAddresses(cfg *config.Config) []string {
 	if d.opt.listen != "" {
-		return d.opt.listen
+		return strings.Split(d.opt.listen, ",")
 	}
 	bind, port := cfg.Listen()
-	return net.JoinHostPort(bind, strconv.Itoa(port))
+	var addresses []string
+	for _, ip := range distinct(bind) {
+		addresses = append(addresses, net.JoinHostPort(ip, strconv.Itoa(port)))
+	}
+	return addresses
+}
+
+// distinct leaves out what another of the addresses brings: "::" takes IPv4
+// connections too, 0.0.0.0 those to any IPv4 address.
+func distinct(bind []string) []string {
+	var ips []netip.Addr
+	for _, text := range bind {
+		// Judged with the rest of the configuration.
+		if ip, err := netip.ParseAddr(text); err == nil {
+			ips = append(ips, ip.Unmap())
+		}
+	}
+	var kept []string
+	for i, ip := range ips {
+		covered := slices.Contains(ips[:i], ip) || ip != netip.IPv6Unspecified() && slices.Contains(ips, netip.IPv6Unspecified()) ||
+			ip.Is4() && ip != netip.IPv4Unspecified() && slices.Contains(ips, netip.IPv4Unspecified())
+		if !covered {
+			kept = append(kept, ip.String())
+		}
+	}
+	return kept
 }

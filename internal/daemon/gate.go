@@ -26,15 +26,17 @@ type gate struct {
 	net.Listener
 	door *door
 	log  *sparse
+	*crowd
+}
 
+// crowd counts the open connections of all listeners.
+type crowd struct {
 	mu   sync.Mutex
 	open map[netip.Addr]int
 	all  int
 }
 
-func newGate(ln net.Listener, d *door, log *sparse) *gate {
-	return &gate{Listener: ln, door: d, log: log, open: map[netip.Addr]int{}}
-}
+func newCrowd() *crowd { return &crowd{open: map[netip.Addr]int{}} }
 
 // Accept returns the next connection that may speak.
 func (g *gate) Accept() (net.Conn, error) {
@@ -63,23 +65,23 @@ func sourceOf(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-func (g *gate) enter(from netip.Addr) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.all >= maxConnections || g.open[from] >= maxPerSource {
+func (c *crowd) enter(from netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= maxConnections || c.open[from] >= maxPerSource {
 		return false
 	}
-	g.all++
-	g.open[from]++
+	c.all++
+	c.open[from]++
 	return true
 }
 
-func (g *gate) leave(from netip.Addr) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.all--
-	if g.open[from]--; g.open[from] == 0 {
-		delete(g.open, from)
+func (c *crowd) leave(from netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.open[from]--; c.open[from] == 0 {
+		delete(c.open, from)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func TestGateCountsWhatIsOpen(t *testing.T) {
-	g := newGate(nil, nil, nil)
+	g := newCrowd()
 	var sources []netip.Addr
 	for len(sources)*maxPerSource < maxConnections {
 		source := netip.AddrFrom4([4]byte{192, 0, 2, byte(len(sources))})

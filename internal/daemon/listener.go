@@ -8,6 +8,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -39,19 +41,46 @@ type listener struct {
 	set atomic.Pointer[served]
 
 	server *http.Server
-	addr   net.Addr
+	addrs  []string
 	ended  chan error
+}
+
+// networkOf is what to listen on an address with. For Go, 0.0.0.0 stands for
+// IPv6 as well where the network is tcp.
+func networkOf(address string) string {
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
+// listenOn opens all addresses, or none.
+func listenOn(ctx context.Context, addresses []string) (all []net.Listener, err error) {
+	var lc net.ListenConfig
+	for _, address := range addresses {
+		ln, err := lc.Listen(ctx, networkOf(address), address)
+		if err != nil {
+			for _, ln := range all {
+				_ = ln.Close()
+			}
+			return nil, fmt.Errorf("%w: %w", errListener, err)
+		}
+		all = append(all, ln)
+	}
+	return all, nil
 }
 
 // open begins to listen. The error of a listener that fails later comes from
 // ended.
-func (l *listener) open(ctx context.Context, address string) error {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", address)
+func (l *listener) open(ctx context.Context, addresses []string) error {
+	all, err := listenOn(ctx, addresses)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errListener, err)
+		return err
 	}
-	l.addr, l.ended = ln.Addr(), make(chan error, 1)
+	l.addrs, l.ended = nil, make(chan error, 1)
+	for _, ln := range all {
+		l.addrs = append(l.addrs, ln.Addr().String())
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	l.server = &http.Server{
@@ -66,15 +95,31 @@ func (l *listener) open(ctx context.Context, address string) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(l.log, "", 0),
 	}
-	go func(server *http.Server, ended chan<- error) {
-		err := server.ServeTLS(newGate(ln, l.door, l.log), "", "")
-		if errors.Is(err, http.ErrServerClosed) {
-			err = nil
-		}
-		ended <- err
-	}(l.server, l.ended)
+	l.serve(all)
 	return nil
 }
+
+// serve serves all listeners until one fails or the server is closed.
+func (l *listener) serve(all []net.Listener) {
+	server, ended, crowd := l.server, l.ended, newCrowd()
+	errs := make(chan error, len(all))
+	for _, ln := range all {
+		go func() { errs <- server.ServeTLS(&gate{Listener: ln, door: l.door, log: l.log, crowd: crowd}, "", "") }()
+	}
+	go func() {
+		var first error
+		for range all {
+			if err := <-errs; err != nil && !errors.Is(err, http.ErrServerClosed) && first == nil {
+				first = err
+				_ = server.Close()
+			}
+		}
+		ended <- first
+	}()
+}
+
+// address is where the listener is reached, as one text.
+func (l *listener) address() string { return strings.Join(l.addrs, ", ") }
 
 // listening tells whether open was called since the last close.
 func (l *listener) listening() bool { return l.server != nil }
@@ -91,7 +136,7 @@ func (l *listener) close() error {
 		err = l.server.Close()
 	}
 	err = errors.Join(err, <-l.ended)
-	l.server, l.addr, l.ended = nil, nil, nil
+	l.server, l.addrs, l.ended = nil, nil, nil
 	return err
 }
 

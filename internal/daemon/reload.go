@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -143,7 +144,7 @@ func (a *agent) readConfigAgain() {
 		return
 	}
 	a.setLevel(cfg)
-	if paths, _, err := a.enroller.LocateAll(cfg.Paths()); err != nil || paths != a.paths || a.listenAddress(cfg) != a.daemon.listen {
+	if paths, _, err := a.enroller.LocateAll(cfg.Paths()); err != nil || paths != a.paths || !slices.Equal(a.listenAddresses(cfg), a.daemon.listen) {
 		a.log.Warn("the configuration names other paths or another address: they are taken up at a restart")
 	}
 }

@@ -246,10 +246,10 @@ func (a *agent) listen(ctx context.Context) error {
 	set := a.listener.set.Load()
 	a.state = stateListening
 	fields := set.fields()
-	fields["listen"] = a.listener.addr.String()
+	fields["listen"] = a.listener.address()
 	a.log.WithFields(fields).Info("listening with mutual TLS")
 	err := a.enroller.Audit(a.paths.AuditLog).Record(contract.EventMTLS, map[string]string{
-		"listen": a.listener.addr.String(), "fingerprint": set.facts.Fingerprint,
+		"listen": a.listener.address(), "fingerprint": set.facts.Fingerprint,
 	})
 	if err != nil {
 		a.log.WithError(err).Warn("the audit log was not written")
@@ -274,7 +274,7 @@ func (s *served) fields() logrus.Fields {
 
 func (a *agent) listeningStatus() string {
 	return statusLine("listening on %s, certificate valid until %s",
-		a.listener.addr, a.listener.set.Load().facts.NotAfter.Format(time.DateOnly))
+		a.listener.address(), a.listener.set.Load().facts.NotAfter.Format(time.DateOnly))
 }
 
 func (a *agent) writeStatus() {
@@ -288,7 +288,7 @@ func (a *agent) writeStatus() {
 	}
 	if set := a.listener.set.Load(); set != nil && a.listener.listening() {
 		since, notAfter := a.since.UTC(), set.facts.NotAfter
-		s.Listen, s.Fingerprint, s.Since, s.NotAfter = a.listener.addr.String(), set.facts.Fingerprint, &since, &notAfter
+		s.Listen, s.Fingerprint, s.Since, s.NotAfter = a.listener.address(), set.facts.Fingerprint, &since, &notAfter
 		s.CRL = statusOfCRL(set)
 		if set.crlProblem != nil {
 			s.Problem = fmt.Sprintf("the last CRL stays in force: %v", set.crlProblem)

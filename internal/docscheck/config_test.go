@@ -35,7 +35,7 @@ func configDefaults() map[string]string {
 	paths := none.Paths()
 	bind, port := none.Listen()
 	return map[string]string{
-		"server.bind": bind, "server.port": fmt.Sprint(port),
+		"server.bind": strings.Join(bind, ", "), "server.port": fmt.Sprint(port),
 		"tls.enabled": "true", "tls.port": "server.port", "tls.ca_cert": paths.CACert, "tls.server_cert": paths.ServerCert,
 		"tls.server_key": paths.ServerKey, "tls.crl_path": paths.CRL, "whitelist.path": paths.Whitelist,
 		"logging.file_path": paths.AuditLog, "logging.level": "info",
