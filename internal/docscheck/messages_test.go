@@ -156,7 +156,7 @@ var particulars = []struct {
 	{regexp.MustCompile(`\b([0-9A-F]{2}:){31}[0-9A-F]{2}\b`), "SHA-256"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "MACHINE-ID"},
 	{regexp.MustCompile(`may be written by user \d+`), "may be written by user UID"},
-	{regexp.MustCompile(`listen tcp \S+:\d+:`), "listen tcp ADDRESS:"},
+	{regexp.MustCompile(`listen tcp4? \S+:\d+:`), "listen tcp ADDRESS:"},
 	{regexp.MustCompile(`Supported parameters include: [^.]*\.`), "Supported parameters include: …."},
 	{regexp.MustCompile(`but there are: ([\w@.:-]+, )*[\w@.:-]+`), "but there are: …"},
 }
