@@ -36,6 +36,8 @@ type Control struct {
 	Module string
 	Check  bool
 	Diff   bool
+	// Ansible says that Ansible calls, which reads JSON and nothing else.
+	Ansible bool
 }
 
 // arguments are the decoded but untyped options.
@@ -65,6 +67,7 @@ func split(raw []byte, module string) (arguments, error) {
 			a.options[name] = value
 			continue
 		}
+		a.control.Ansible = true
 		switch name {
 		case "_ansible_check_mode":
 			a.control.Check, err = toBool(value)

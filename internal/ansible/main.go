@@ -20,6 +20,8 @@ type Program struct {
 	Args   []string
 	Stdin  io.Reader
 	Stdout io.Writer
+	// Terminal says that a person reads Stdout.
+	Terminal bool
 	// Files is where the arguments file is read from.
 	Files   afero.Fs
 	Version string
@@ -103,11 +105,26 @@ func (p Program) enroll(ctx context.Context, a arguments, secrets *Secrets) int 
 	if err != nil {
 		return p.write(failure(err), secrets)
 	}
+	if p.Terminal && !a.control.Ansible && params.Wait {
+		e.Progress = p.tellApprover()
+	}
 	result := e.Run(ctx, params)
 	if !a.control.Diff {
 		result.Diff = nil
 	}
 	return p.write(result, secrets)
+}
+
+// tellApprover shows, once and before the approval, what an administrator
+// compares.
+func (p Program) tellApprover() func(enroll.Progress) {
+	told := false
+	return func(m enroll.Progress) {
+		if !told && m.FQDN != "" {
+			fmt.Fprintf(p.Stdout, "waiting for approval: fqdn %s, machine_id %s\n", m.FQDN, m.MachineID)
+			told = true
+		}
+	}
 }
 
 func (p Program) info(ctx context.Context, a arguments, secrets *Secrets) int {

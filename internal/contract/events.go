@@ -6,6 +6,7 @@ type Event string
 // The audit events.
 const (
 	EventRequestSent      Event = "enrollment.request_sent"
+	EventWaiting          Event = "enrollment.waiting"
 	EventApproved         Event = "enrollment.approved"
 	EventDenied           Event = "enrollment.denied"
 	EventProvisioned      Event = "enrollment.provisioned"
@@ -27,6 +28,7 @@ var Events = []struct {
 	Meaning string
 }{
 	{EventRequestSent, "an enrollment request was accepted by the manager and its token is saved"},
+	{EventWaiting, "a run with wait is about to ask for the approval of the host that the line names"},
 	{EventApproved, "the manager handed out the bundle and it is stored"},
 	{EventDenied, "the manager denied the request, or no longer knows it"},
 	{EventProvisioned, "certificates, key and CRL were put in place"},
@@ -34,7 +36,7 @@ var Events = []struct {
 	{EventMTLS, "the daemon began to listen with mutual TLS"},
 	{EventRemoved, "the enrollment was taken back"},
 	{EventFailed, "a run failed, with its error code"},
-	{EventInsecure, "a run did not verify the manager's HTTPS certificate, as it was told"},
+	{EventInsecure, "a run did not verify the manager's HTTPS certificate, as it was told, or asked by http on loopback"},
 	{EventAdminLogin, "on the controller: an administrator's account logged in at the manager"},
 	{EventAdminApproved, "on the controller: a request was approved, with what proved it"},
 	{EventAdminDenied, "on the controller: a request was denied"},

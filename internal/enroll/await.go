@@ -63,9 +63,12 @@ func (r *run) await(ctx context.Context, client ManagerClient, t *tokenRecord) e
 	if !r.doubted {
 		r.notePending(t)
 	}
+	if r.Wait {
+		r.audit(contract.EventWaiting, nil)
+	}
 	asker := pace.Asker{Caller: pace.Wait, Interval: r.interval, Rand: r.Rand}
 	for {
-		r.Progress(Progress{Phase: PhasePoll, Attempts: r.res.Attempts})
+		r.Progress(Progress{Phase: PhasePoll, Attempts: r.res.Attempts, MachineID: r.res.MachineID, FQDN: r.res.FQDN})
 		answer, verdict, err := r.poll(ctx, client, t)
 		heard := pace.Pending
 		switch verdict {

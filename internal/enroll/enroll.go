@@ -93,6 +93,8 @@ type Progress struct {
 	Attempts int
 	// Next is when the manager is asked again; zero where it is not.
 	Next time.Time
+	// MachineID and FQDN are what an approver compares, once they are known.
+	MachineID, FQDN string
 }
 
 // Phase is a part of a run.

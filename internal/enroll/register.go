@@ -71,7 +71,7 @@ func (r *run) prepare(ctx context.Context) (ManagerClient, error) {
 	if err := r.preflight(ctx, client); err != nil {
 		return nil, err
 	}
-	if r.Insecure {
+	if r.Insecure || r.url.Scheme == "http" {
 		r.audit(contract.EventInsecure, nil)
 	}
 	return client, nil

@@ -137,6 +137,10 @@ func (s *settings) settleManager() error {
 		s.warnings = append(s.warnings,
 			"insecure is set: the manager's HTTPS certificate is not verified, and whoever answers in its place can give this host keys of their own; set manager_ca_fingerprint instead")
 	}
+	if s.url != nil && s.url.Scheme == "http" {
+		s.warnings = append(s.warnings,
+			"manager_url is http: any user of this machine who holds that port when the manager does not can answer in its place and give this host keys of their own; use https")
+	}
 	return nil
 }
 

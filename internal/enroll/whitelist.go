@@ -33,6 +33,9 @@ func (r *run) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
 		return plan.Change{}, false, nil
 	}
 	r.res.Whitelist.Entry = ip.String()
+	if ip.Unmap().Is6() {
+		r.res.warn(fmt.Sprintf("%s stands for the manager in %s: deployed agents take IPv4 only, an IPv6 address counts as nothing there, and an IPv6 network makes them refuse the whole file; set manager_ip to the manager's IPv4 address if this host runs one", ip, r.whitelist))
+	}
 	file, err := r.Files.Read(r.whitelist)
 	if err != nil {
 		return plan.Change{}, false, err

@@ -156,16 +156,51 @@ type keeper struct {
 const crlMember = "crl_pem"
 
 func (k *keeper) Write(p []byte) (int, error) {
-	for i, c := range p {
-		k.step(c)
-		if !k.dropping {
-			k.kept = append(k.kept, c)
+	written := len(p)
+	for len(p) > 0 {
+		n := k.quiet(p)
+		k.keep(p[:n])
+		if p = p[n:]; len(p) > 0 {
+			k.step(p[0])
+			k.keep(p[:1])
+			p = p[1:]
 		}
 		if len(k.kept) > k.limit {
-			return i + 1, errFull
+			k.kept = k.kept[:k.limit+1]
+			return written - len(p), errFull
 		}
 	}
-	return len(p), nil
+	return written, nil
+}
+
+func (k *keeper) keep(p []byte) {
+	if !k.dropping {
+		k.kept = append(k.kept, p[:min(len(p), max(k.limit+1-len(k.kept), 0))]...)
+	}
+}
+
+// quiet is how many bytes at the front of p mean nothing.
+func (k *keeper) quiet(p []byte) int {
+	marks := "\"{}[],:"
+	switch {
+	case k.escaped:
+		return 0
+	case k.quoted:
+		marks = "\"\\"
+	}
+	n := bytes.IndexAny(p, marks)
+	if n < 0 {
+		n = len(p)
+	}
+	if k.inCRL() {
+		n = min(n, max(k.crlLimit-(len(k.kept)-k.begin), 0))
+	}
+	return n
+}
+
+// inCRL reports whether the value is being read that may be left out.
+func (k *keeper) inCRL() bool {
+	return k.quoted && k.depth == 1 && !k.isName && k.name == crlMember && !k.dropping
 }
 
 // step takes note of one byte before it is kept.
@@ -200,7 +235,7 @@ func (k *keeper) inString(c byte) {
 		}
 		return
 	}
-	if k.depth == 1 && !k.isName && k.name == crlMember && !k.dropping && len(k.kept)-k.begin >= k.crlLimit {
+	if k.inCRL() && len(k.kept)-k.begin >= k.crlLimit {
 		k.kept = k.kept[:k.begin]
 		k.dropping, k.skipped = true, true
 	}

@@ -31,12 +31,17 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	return ansible.Program{
-		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Files: afero.NewOsFs(), Version: version,
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Terminal: isTerminal(os.Stdout), Files: afero.NewOsFs(), Version: version,
 		Reader: ansible.Reader{Getenv: os.Getenv, HomeOf: homeOf},
 		Enroller: func(secret func(string)) (*enroll.Enroller, error) {
 			return enroll.OnThisHost("enrollment/"+version, secret)
 		},
 	}.Main(ctx)
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 func homeOf(name string) (string, error) {

@@ -3,6 +3,8 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -144,7 +146,33 @@ func parseAnswer(ts *testscript.TestScript, line string, bundle func(kind string
 		a.body = strings.Repeat("x", 64<<20)
 	}
 	a.body = strings.ReplaceAll(a.body, "@token", scriptedToken)
+	a.body = encoded(ts, a.body, a.headers["Encode"])
 	return words[0], a
+}
+
+// encoded is body in the codings that a header Encode names, the first applied
+// first.
+func encoded(ts *testscript.TestScript, body, codings string) string {
+	for coding := range strings.SplitSeq(codings, ",") {
+		var out bytes.Buffer
+		var w io.WriteCloser
+		switch coding {
+		case "gzip":
+			w = gzip.NewWriter(&out)
+		case "deflate":
+			w = zlib.NewWriter(&out)
+		case "noise": // stands for an encoding that nobody here knows
+			body = strings.Repeat("\x9c\x01", 1000)
+			continue
+		default:
+			continue
+		}
+		_, err := io.WriteString(w, body)
+		ts.Check(err)
+		ts.Check(w.Close())
+		body = out.String()
+	}
+	return body
 }
 
 // bundle makes a bundle with one fault, or none.
