@@ -11,6 +11,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -18,6 +19,23 @@ import (
 
 // errTakenOut keeps a host from being enrolled by itself that was taken out.
 var errTakenOut = errors.New("this host's enrollment was taken back, so it does not enroll by itself; --enroll enrolls it again")
+
+// announce says, before anything is asked for, what an administrator compares
+// with the request, whatever the level of the log is.
+func (d *daemon) announce(ctx context.Context) {
+	said := logrus.Fields{}
+	host, _, err := d.enroller.Identity.Gather(ctx, identity.Options{})
+	if host.MachineID != "" {
+		said["machine_id"], said["fqdn"] = host.MachineID, host.FQDN
+	}
+	if err != nil {
+		d.log.WithError(err).Warn("who this host is cannot be told in full")
+	}
+	loud := logrus.New()
+	loud.SetOutput(d.log.Out)
+	loud.SetFormatter(d.log.Formatter)
+	loud.WithFields(said).Info("enrolling; an administrator must approve this host: compare machine_id and fqdn with the request")
+}
 
 // params are the options of every run of enrollment.
 func (d *daemon) params() enroll.Params {
@@ -75,6 +93,7 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 		case <-ctx.Done():
 		}
 	}()
+	d.announce(ctx)
 	res := d.watched(ctx, func(report func(enroll.Progress)) *enroll.Result {
 		e := *d.enroller
 		e.Progress = report

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
@@ -26,7 +27,7 @@ func (a *agent) reload(ctx context.Context) error {
 	case err == nil && !a.listener.listening():
 		return a.listen(ctx)
 	case errors.Is(err, errTaken) && a.listener.listening():
-		return a.taken()
+		return a.taken(ctx)
 	}
 	return nil
 }
@@ -79,7 +80,7 @@ func (a *agent) take() error {
 
 // taken deals with a set that has gone: someone may be replacing it by hand, so
 // the listener ends only where it stays away.
-func (a *agent) taken() error {
+func (a *agent) taken(ctx context.Context) error {
 	now := time.Now()
 	if a.goneAt.IsZero() {
 		a.goneAt = now
@@ -88,15 +89,32 @@ func (a *agent) taken() error {
 		a.again = time.After(left)
 		return nil
 	}
-	a.log.Warn("the certificates were taken away: listening ends until there are some again")
+	a.log.Warn("certificate files were removed: not listening until a valid set is installed")
 	err := a.listener.close()
 	a.listener.set.Store(nil)
 	a.goneAt = time.Time{}
-	a.rest("waiting for valid certificates: they were taken away")
 	if err != nil {
 		return fmt.Errorf("%w: %w", errListener, err)
 	}
+	a.recoverSet(ctx)
 	return nil
+}
+
+// recoverSet enrolls a host again whose set has gone, where a manager is set and
+// nobody has removed the enrollment.
+func (a *agent) recoverSet(ctx context.Context) {
+	since, err := a.enroller.TakenOut(a.params())
+	switch {
+	case err != nil:
+		a.log.WithError(err).WithField("hint", contract.HintOf(err)).Error("whether this host is to be enrolled again cannot be told")
+		a.rest(fmt.Sprintf("waiting for valid certificates: %v", err))
+	case since != nil:
+		a.rest(removedHost)
+	case a.hasManager():
+		a.enroll(ctx)
+	default:
+		a.rest("waiting for valid certificates: their files were removed and no manager is set; put a set in place, or set enrollment.manager_url and restart")
+	}
 }
 
 // readWhitelist puts the whitelist in force where it has changed. A file that

@@ -124,21 +124,26 @@ func (a *agent) begin(ctx context.Context) error {
 	if !errors.Is(why, errTaken) {
 		a.log.WithError(why).Warn("the installed certificates cannot serve")
 	}
+	a.enroll(ctx)
+	return nil
+}
+
+// enroll enrolls in the background, for a host that has nothing to serve with.
+func (a *agent) enroll(ctx context.Context) {
 	a.state = stateEnrolling
 	a.writeStatus()
 	// The service works from here on; that nobody has approved is no failure,
 	// and a start that waits for it would hold up the boot.
 	a.tellSystemd("READY=1", statusLine("enrolling"))
-	told := logrus.Fields{}
-	if who := a.enroller.Info(ctx, a.infoParams()); who.MachineID != "" {
-		told["machine_id"], told["fqdn"] = who.MachineID, who.FQDN
+	a.announce(ctx)
+	if a.enrolling {
+		// A set that was put in place by hand, and removed again meanwhile.
+		return
 	}
-	a.log.WithFields(told).Info("enrolling; an administrator approves this host")
 	a.enrolling = true
 	a.background.Go(func() {
 		a.enrolled <- a.watched(ctx, func(report func(enroll.Progress)) *enroll.Result { return a.enrollFirst(ctx, report) })
 	})
-	return nil
 }
 
 // loop waits for what happens, until ctx ends or the daemon can't go on.
@@ -207,7 +212,7 @@ func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
 		return nil
 	case res.Msg == errTakenOut.Error():
 		a.log.Warn(res.Msg)
-		a.rest("waiting for valid certificates: this host's enrollment was taken back")
+		a.rest(removedHost)
 		return nil
 	default:
 		return errFailed(res)
@@ -223,6 +228,10 @@ func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
 	}
 	return a.listen(ctx)
 }
+
+// removedHost says what to do with a host whose enrollment was removed.
+const removedHost = "waiting for valid certificates: this host's enrollment was removed; " +
+	"enroll it with the module, or start the agent with --enroll"
 
 // waitingFor says why the agent does not listen.
 func waitingFor(why error) string {
