@@ -85,6 +85,9 @@ type PkiBundle struct {
 	CAChain string `json:"ca_chain,omitempty"`
 	// CRLPEM is the CA's revocation list; it may be empty.
 	CRLPEM string `json:"crl_pem,omitempty"`
+	// BringsRepo reports whether the answer had a repo_config, a package
+	// repository. Only the agent installs it.
+	BringsRepo bool `json:"-"`
 }
 
 // State is how far the enrollment of a host has come, as results report it.

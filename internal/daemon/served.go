@@ -43,7 +43,9 @@ func newServed(set *pki.Set) (*served, error) {
 		return nil, err
 	}
 	s := &served{certificate: certificate, roots: x509.NewCertPool(), facts: pki.FactsOf(set.Server), ca: set.CA.Raw}
-	s.roots.AddCert(set.CA)
+	for _, ca := range set.ClientCAs() {
+		s.roots.AddCert(ca)
+	}
 	return s, nil
 }
 

@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -19,13 +20,13 @@ func (r *run) provisionBundle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	verdict, bundle, err := managerclient.Judge(200, raw)
+	verdict, bundle, err := managerclient.Judge(200, asBundle(raw))
 	if verdict != managerclient.Approved {
 		if fault := jsontext.Fault(raw); fault != nil {
 			err = fault
 		}
 		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", path, orVerdict(err, verdict)).
-			WithHint("give the answer of an approved request as the manager sent it: ca_crt, server_crt and server_key in one JSON object")
+			WithHint("give the answer of an approved request as the manager sent it (ca_crt, server_crt and server_key in one JSON object), or that of a re-issue (ca_root_pem, server_cert_pem and server_key_pem)")
 	}
 	if r.olderThanInstalled(bundle) {
 		r.res.warn(fmt.Sprintf("%s was not used: the installed certificate is newer and valid; set force to use it all the same", path))
@@ -40,6 +41,31 @@ func (r *run) provisionBundle(ctx context.Context) error {
 		return contract.Errorf(contract.CodeOf(err), "%s: %w", path, err).WithHint("%s", contract.HintOf(err))
 	}
 	return err
+}
+
+// asBundle makes a bundle of the answer to a re-issue, which names the same
+// things differently, and leaves everything else as it is. What that answer holds for
+// clients is not for the agent.
+func asBundle(raw []byte) []byte {
+	var reissued struct {
+		CA      string `json:"ca_root_pem"`
+		Crt     string `json:"server_cert_pem"`
+		Key     string `json:"server_key_pem"`
+		CAChain string `json:"ca_chain"`
+		CRL     string `json:"crl_pem"`
+		// A bundle has this, and no re-issue.
+		CACrt json.RawMessage `json:"ca_crt"`
+	}
+	if json.Unmarshal(raw, &reissued) != nil || reissued.CACrt != nil || reissued.CA == "" || reissued.Crt == "" || reissued.Key == "" {
+		return raw
+	}
+	bundle, err := json.Marshal(contract.PkiBundle{
+		CACrt: reissued.CA, ServerCrt: reissued.Crt, ServerKey: reissued.Key, CAChain: reissued.CAChain, CRLPEM: reissued.CRL,
+	})
+	if err != nil {
+		return raw
+	}
+	return bundle
 }
 
 // readBundle reads the file that an operator put on this host.

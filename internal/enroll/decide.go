@@ -27,6 +27,8 @@ const (
 	stepClock
 	// stepForeign leaves a valid set alone that is somebody else's.
 	stepForeign
+	// stepCannotJudge stops at files that nobody but their owner understands.
+	stepCannotJudge
 	// stepRegister makes a request.
 	stepRegister
 )
@@ -50,6 +52,8 @@ func (r *run) decide() step {
 		return stepConverge
 	case errors.Is(o.unusable, pki.ErrNotYetValid) && !r.Force:
 		return stepClock
+	case r.cannotJudge() != nil:
+		return stepCannotJudge
 	case r.adoptable():
 		return stepPoll
 	default:
@@ -94,6 +98,8 @@ func (r *run) take(ctx context.Context, next step) error {
 			WithHint("set the clock (chronyc makestep, timedatectl set-time) and run again; force asks for new certificates all the same")
 	case stepForeign:
 		return r.leaveForeign(r.foreign())
+	case stepCannotJudge:
+		return r.cannotJudge()
 	case stepRegister:
 		return r.register(ctx)
 	default:

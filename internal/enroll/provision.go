@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -213,12 +214,38 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 		return nil, err
 	}
 	r.res.warn(warnings...)
+	r.res.warn(set.KeepRoots(r.keepsRoot)...)
+	if bundle.BringsRepo {
+		r.res.warn("the bundle names a package repository: it is not installed here, the agent fetches it from the manager")
+	}
 	return set, nil
+}
+
+// keepsRoot reports whether a further root of a bundle is wanted: every one is
+// a CA for clients too.
+func (r *run) keepsRoot(fingerprint string) bool {
+	return r.AllowCAChange || r.namedCA() == fingerprint || slices.Contains(r.installedCAs(), fingerprint)
+}
+
+// installedCAs are the CAs that this host trusts now. A set that is broken
+// elsewhere does not make them unknown.
+func (r *run) installedCAs() []string {
+	if !r.o.ca.Exists {
+		return nil
+	}
+	known, err := pki.Fingerprints(r.o.ca.Content)
+	if err != nil {
+		return nil
+	}
+	return known
 }
 
 // acceptCA refuses another CA than the one that this host is enrolled under.
 func (r *run) acceptCA(set *pki.Set) error {
 	fingerprint := pki.Fingerprint(set.CA.Raw)
+	if r.o.set == nil && r.o.provenance.CAFingerprint == "" && slices.Contains(r.installedCAs(), fingerprint) {
+		return nil
+	}
 	if known := r.knownCA(); known != "" && known != fingerprint && !r.AllowCAChange {
 		return keep(contract.CodeBundleInvalid, fmt.Errorf("the bundle brings another CA (SHA-256 %s) than the one that this host is enrolled under (%s)", fingerprint, known),
 			"if the manager's CA was changed on purpose, run again with allow_ca_change")
@@ -236,12 +263,39 @@ func (r *run) expiredOnArrival(set *pki.Set) bool {
 	return errors.Is(err, pki.ErrExpired)
 }
 
-// knownCA is the CA that this host is enrolled under.
+// knownCA is the CA that this host is enrolled under, or whose file somebody
+// placed here.
 func (r *run) knownCA() string {
 	if r.o.set != nil {
 		return pki.Fingerprint(r.o.set.CA.Raw)
 	}
-	return r.o.provenance.CAFingerprint
+	if r.o.provenance.CAFingerprint != "" {
+		return r.o.provenance.CAFingerprint
+	}
+	if placed := r.installedCAs(); len(placed) > 0 {
+		return placed[0]
+	}
+	return ""
+}
+
+// cannotJudge stops before anything is asked where the installed files are
+// somebody's, and this program can't tell what they are worth.
+func (r *run) cannotJudge() error {
+	o := r.o
+	if r.Force || r.AllowCAChange || o.provenance.CAFingerprint != "" {
+		return nil
+	}
+	err := o.unusable
+	if !errors.Is(err, pki.ErrSerial) {
+		if !o.ca.Exists || len(bytes.TrimSpace(o.ca.Content)) == 0 {
+			return nil
+		}
+		if _, err = pki.Fingerprints(o.ca.Content); err == nil {
+			return nil
+		}
+	}
+	return contract.Errorf(contract.CodeFilesystem, "the certificates at %s were not placed by enrollment and cannot be judged: %w", o.ca.Path, err).
+		WithHint("nothing was changed and no manager was asked; fix or remove the files, or set force and allow_ca_change to enroll in their place")
 }
 
 // keep makes a kept error of err. A wrong clock is the host's fault, not the

@@ -93,6 +93,7 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 	}
 	switch {
 	case len(missing) == 0:
+		b.BringsRepo = bringsRepo(body)
 		return Approved, &b, nil
 	case status == "" && len(missing) == 3 && httpStatus == http.StatusAccepted:
 		return Pending, nil, nil
@@ -100,6 +101,15 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 		return bad(httpStatus, errors.New("with neither a status nor a bundle"))
 	}
 	return bad(httpStatus, fmt.Errorf("with a bundle that lacks %s", strings.Join(missing, " and ")))
+}
+
+// bringsRepo reports whether repo_config is an object. Whatever else it is, the
+// bundle is good.
+func bringsRepo(body []byte) bool {
+	var has struct {
+		RepoConfig json.RawMessage `json:"repo_config"`
+	}
+	return json.Unmarshal(body, &has) == nil && looksLikeObject(has.RepoConfig)
 }
 
 // Dialect is how a manager tells the state of a request (contract). It is told

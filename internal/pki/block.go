@@ -3,8 +3,10 @@ package pki
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"strings"
 
 	"github.com/linux-patch/enroll/internal/plaintext"
 )
@@ -18,9 +20,13 @@ const (
 	typeRSAKey    = "RSA PRIVATE KEY"
 	typeEncrypted = "ENCRYPTED PRIVATE KEY"
 	typeECParams  = "EC PARAMETERS"
+	typeTrusted   = "TRUSTED CERTIFICATE"
+	typeOldCert   = "X509 CERTIFICATE"
 )
 
-// strictness is how much beside the PEM blocks is accepted.
+// strictness is whether blocks of other types are refused or, as OpenSSL does
+// with files, skipped. Text outside the blocks is skipped in both (RFC 7468,
+// section 2): only what was understood is written.
 type strictness bool
 
 const (
@@ -41,7 +47,7 @@ const pemBegin = "-----BEGIN "
 
 // splitPEM returns the blocks of data, at most maxBlocks of them. encoding/pem skips
 // what it can't read, in front of a block and broken blocks alike; here a
-// broken block is an error, and in strict mode so is any text.
+// broken block is an error.
 func splitPEM(name string, data []byte, how strictness, maxBytes, maxBlocks int) ([]*pem.Block, error) {
 	if limit := how.limit(maxBytes); len(data) > limit {
 		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d are accepted", name, ErrMalformed, len(data), limit)
@@ -52,11 +58,8 @@ func splitPEM(name string, data []byte, how strictness, maxBytes, maxBlocks int)
 	var blocks []*pem.Block
 	for rest := data; ; {
 		rest = bytes.TrimSpace(rest)
-		if len(rest) == 0 || how == lenient && countBegin(rest) == 0 {
+		if countBegin(rest) == 0 {
 			break
-		}
-		if how == strict && !bytes.HasPrefix(rest, []byte(pemBegin)) {
-			return nil, fmt.Errorf("%s: %w: something that is not PEM", name, ErrMalformed)
 		}
 		if len(blocks) == maxBlocks {
 			return nil, fmt.Errorf("%s: %w: more than %d PEM blocks", name, ErrMalformed, maxBlocks)
@@ -83,26 +86,64 @@ func countBegin(data []byte) int {
 	return n
 }
 
-// parseCerts reads one to maxCerts certificates.
-func parseCerts(name string, data []byte, how strictness, maxCerts int) ([]*x509.Certificate, error) {
+// parseCerts reads one to maxCerts certificates. One with a negative serial
+// number (RFC 5280, 4.1.2.2) can't be used by Go's TLS; it is skipped, and told
+// in skipped, unless it is the first of a server's file.
+func parseCerts(name string, data []byte, how strictness, maxCerts int) (certs []*x509.Certificate, skipped []string, err error) {
 	blocks, err := splitPEM(name, data, how, maxCertsBytes, maxCerts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	certs := make([]*x509.Certificate, len(blocks))
 	for i, b := range blocks {
-		// The type of a foreign block is not repeated: it is untrusted text.
-		if b.Type != typeCert || len(b.Headers) != 0 {
-			return nil, fmt.Errorf("%s: %w: PEM block %d is not a plain %s", name, ErrMalformed, i+1, typeCert)
+		ok, err := isCert(name, i, b, how)
+		if err != nil {
+			return nil, nil, err
 		}
-		if len(b.Bytes) > maxOneCert {
-			return nil, fmt.Errorf("%s: %w: certificate %d is larger than %d bytes", name, ErrMalformed, i+1, maxOneCert)
+		if !ok {
+			continue
 		}
-		if certs[i], err = x509.ParseCertificate(b.Bytes); err != nil {
-			return nil, fmt.Errorf("%s: %w: certificate %d can't be read: %s", name, ErrMalformed, i+1, plaintext.Line(err.Error(), maxText))
+		c, err := x509.ParseCertificate(certDER(b))
+		switch {
+		case err != nil && strings.Contains(err.Error(), "negative serial"):
+			skipped = append(skipped, fmt.Sprintf("%s: certificate %d has a negative serial number", name, i+1))
+			if len(certs) == 0 {
+				certs = append(certs, nil)
+			}
+		case err != nil:
+			return nil, nil, fmt.Errorf("%s: %w: certificate %d can't be read: %s", name, ErrMalformed, i+1, plaintext.Line(err.Error(), maxText))
+		default:
+			certs = append(certs, c)
 		}
 	}
-	return certs, nil
+	if len(certs) == 0 {
+		return nil, nil, fmt.Errorf("%s: %w: no %s", name, ErrMalformed, typeCert)
+	}
+	return certs, skipped, nil
+}
+
+// isCert reports whether a block is a certificate; in a bundle it has to be.
+func isCert(name string, i int, b *pem.Block, how strictness) (bool, error) {
+	ok := b.Type == typeCert || how == lenient && (b.Type == typeTrusted || b.Type == typeOldCert)
+	switch {
+	// The type of a foreign block is not repeated: it is untrusted text.
+	case how == strict && (!ok || len(b.Headers) != 0):
+		return false, fmt.Errorf("%s: %w: PEM block %d is not a plain %s", name, ErrMalformed, i+1, typeCert)
+	case ok && len(b.Bytes) > maxOneCert:
+		return false, fmt.Errorf("%s: %w: certificate %d is larger than %d bytes", name, ErrMalformed, i+1, maxOneCert)
+	}
+	return ok, nil
+}
+
+// certDER cuts off what OpenSSL's trusted certificates have behind it.
+func certDER(b *pem.Block) []byte {
+	var whole asn1.RawValue
+	if b.Type != typeTrusted {
+		return b.Bytes
+	}
+	if _, err := asn1.Unmarshal(b.Bytes, &whole); err != nil {
+		return b.Bytes
+	}
+	return whole.FullBytes
 }
 
 func certsPEM(certs ...*x509.Certificate) []byte {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/plaintext"
@@ -24,10 +25,11 @@ func DescribeCertificate(pemBytes []byte) string {
 	if blank(pemBytes) {
 		return ""
 	}
-	certs, err := parseCerts("", pemBytes, lenient, maxServerBlocks)
+	certs, _, err := parseCerts("", pemBytes, lenient, maxFileRoots)
 	if err != nil {
 		return "not a readable certificate\n"
 	}
+	certs = slices.DeleteFunc(certs, func(c *x509.Certificate) bool { return c == nil })
 	var out strings.Builder
 	if !bytes.Equal(pemBytes, certsPEM(certs...)) {
 		out.WriteString(otherBytes)

@@ -89,8 +89,6 @@ func TestParseFilesRefuses(t *testing.T) {
 			b.ServerCrt = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n" + b.ServerCrt
 		}, pki.ErrMalformed},
 		{"a file of zeros", func(b *contract.PkiBundle) { b.ServerKey = string(make([]byte, 240)) }, pki.ErrMalformed},
-		{"the key in the certificate's file", func(b *contract.PkiBundle) { b.ServerCrt += b.ServerKey }, pki.ErrMalformed},
-		{"two CAs", func(b *contract.PkiBundle) { b.CACrt += b.CACrt }, pki.ErrMalformed},
 		{"a curve without a key", func(b *contract.PkiBundle) { b.ServerKey = pemOf("EC PARAMETERS", []byte{6, 0}) }, pki.ErrMalformed},
 		{"old key, new certificate", func(b *contract.PkiBundle) { b.ServerCrt = ca.Issue(t).PEM() }, pki.ErrKeyMismatch},
 		{"an empty CRL", func(b *contract.PkiBundle) { b.CRLPEM = "\n" }, pki.ErrMalformed},

@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
+	"strings"
 )
 
 // RSA keys: below, factoring comes into reach; above, Go's TLS refuses the
@@ -56,13 +58,23 @@ func parseKeyFor(cert *x509.Certificate, n names, data []byte, how strictness) (
 
 // keyBlock finds the one key block.
 func keyBlock(name string, data []byte, how strictness) (*pem.Block, error) {
-	blocks, err := splitPEM(name, data, how, maxKeyBytes, 2)
+	most := 2
+	if how == lenient {
+		most = maxFileRoots
+	}
+	blocks, err := splitPEM(name, data, how, maxKeyBytes, most)
 	if err != nil {
 		return nil, err
 	}
-	// `openssl ecparam -genkey` writes the curve in front of the key.
-	if how == lenient && len(blocks) == 2 && blocks[0].Type == typeECParams {
+	// `openssl ecparam -genkey` writes the curve in front of the key; OpenSSL
+	// takes the first key of a file.
+	if len(blocks) == 2 && blocks[0].Type == typeECParams {
 		blocks = blocks[1:]
+	}
+	if how == lenient {
+		if first := slices.IndexFunc(blocks, func(b *pem.Block) bool { return strings.HasSuffix(b.Type, typeKey) }); first >= 0 {
+			blocks = blocks[first : first+1]
+		}
 	}
 	if len(blocks) != 1 {
 		return nil, fmt.Errorf("%s: %w: more than one PEM block", name, ErrMalformed)

@@ -15,6 +15,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -33,6 +35,9 @@ var (
 	ErrUntrusted = errors.New("not trusted")
 	// ErrCAMismatch: the CA is another than the one that was asked for.
 	ErrCAMismatch = errors.New("not the expected CA")
+	// ErrSerial: the certificate, or its issuer, has a negative serial number,
+	// so that this program can neither use nor judge the set.
+	ErrSerial = errors.New("a negative serial number is not accepted: have the certificate issued anew")
 	// ErrRevoked: the CRL lists the certificate or an intermediate.
 	ErrRevoked = errors.New("revoked")
 	// ErrWeak: a key or signature of a kind or size that is not accepted.
@@ -55,6 +60,9 @@ const (
 	maxIntermediates = 16
 	// maxServerBlocks: the leaf, its intermediates, and a root that is dropped.
 	maxServerBlocks = 1 + maxIntermediates + 1
+	// maxRoots is for a bundle; a file of OpenSSL's may hold the world's.
+	maxRoots     = 16
+	maxFileRoots = 1024
 	// maxOneCert is in bytes of DER.
 	maxOneCert = 64 << 10
 )
@@ -62,7 +70,10 @@ const (
 // Set is one parsed certificate set: what a bundle brings, or what is
 // installed on disk.
 type Set struct {
+	// CA is the one that issued the certificate. Roots are the others of its
+	// field or file.
 	CA     *x509.Certificate
+	Roots  []*x509.Certificate
 	Server *x509.Certificate
 	// Intermediates are the certificates that follow the leaf in the server's
 	// file: those of the server's own field, then those of Chain; each once,
@@ -80,6 +91,11 @@ type Set struct {
 	KeyPEM    []byte `json:"-"`
 	CRLPEM    []byte
 
+	// inCAFile, between and path are what CA, Roots and Intermediates are made
+	// of: all of the CA file; all that may stand between; and one chain.
+	inCAFile, between, path []*x509.Certificate
+	// skipped are warnings about certificates that could not be used.
+	skipped []string
 	// names are what messages call the parts.
 	names names
 }
@@ -87,7 +103,7 @@ type Set struct {
 type names struct{ ca, server, key, chain, crl string }
 
 // ParseBundle reads what a manager hands out. Each field holds PEM of its
-// type and nothing else, white space apart.
+// type; text outside the blocks is skipped.
 func ParseBundle(b contract.PkiBundle) (*Set, error) {
 	s := &Set{names: names{"ca_crt", "server_crt", "server_key", "ca_chain", "crl_pem"}}
 	crl := []byte(b.CRLPEM)
@@ -95,6 +111,9 @@ func ParseBundle(b contract.PkiBundle) (*Set, error) {
 		crl = nil
 	}
 	err := s.parse(strict, []byte(b.CACrt), []byte(b.ServerCrt), []byte(b.ServerKey), []byte(b.CAChain), crl)
+	if err == nil {
+		err = s.checkNotCAKey()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +123,7 @@ func ParseBundle(b contract.PkiBundle) (*Set, error) {
 // ParseFiles reads what is installed; crl is nil where there is no such file.
 // An empty one is malformed: what cut it off must not let revoked clients in.
 // Files that were placed
-// by hand may have text around the PEM blocks, as openssl writes it, and EC
-// PARAMETERS before the key. Other types are refused as in a bundle.
+// by hand are read as OpenSSL reads them: blocks of other types are skipped.
 func ParseFiles(ca, server, key, crl []byte) (*Set, error) {
 	s := &Set{names: names{"CA file", "server certificate file", "key file", "", "CRL file"}}
 	if err := s.parse(lenient, ca, server, key, nil, crl); err != nil {
@@ -115,25 +133,37 @@ func ParseFiles(ca, server, key, crl []byte) (*Set, error) {
 }
 
 func (s *Set) parse(how strictness, ca, server, key, chain, crl []byte) error {
-	cas, err := parseCerts(s.names.ca, ca, how, 1)
+	roots, servers := maxRoots, maxServerBlocks
+	if how == lenient {
+		roots, servers = maxFileRoots, maxFileRoots
+	}
+	leaves, skipped, err := parseCerts(s.names.server, server, how, servers)
 	if err != nil {
 		return err
 	}
-	s.CA = cas[0]
-	servers, err := parseCerts(s.names.server, server, how, maxServerBlocks)
-	if err != nil {
+	if s.Server = leaves[0]; s.Server == nil {
+		return fmt.Errorf("%w: %s", ErrSerial, skipped[0])
+	}
+	s.skipped = skipped
+	if s.inCAFile, err = s.certs(s.names.ca, ca, how, roots); err != nil {
 		return err
 	}
-	s.Server = servers[0]
 	if !blank(chain) {
-		if s.Chain, err = parseCerts(s.names.chain, chain, how, maxIntermediates); err != nil {
+		if s.Chain, err = s.certs(s.names.chain, chain, how, maxIntermediates); err != nil {
 			return err
 		}
 	}
-	s.addIntermediates(servers[1:])
-	s.addIntermediates(s.Chain)
+	s.addBetween(leaves[1:])
+	s.addBetween(s.Chain)
+	if len(s.inCAFile) == 0 {
+		return fmt.Errorf("%w: %s", ErrSerial, strings.Join(s.skipped, "; "))
+	}
+	s.pickCA()
 	if n := len(s.Intermediates); n > maxIntermediates {
 		return fmt.Errorf("%s: %w: %d intermediate certificates, at most %d are accepted", s.names.server, ErrMalformed, n, maxIntermediates)
+	}
+	if s.path == nil && len(s.skipped) > 0 {
+		return fmt.Errorf("%w: the certificate's issuer is missing or one of these: %s", ErrSerial, strings.Join(s.skipped, "; "))
 	}
 	if s.KeyPEM, err = parseKeyFor(s.Server, s.names, key, how); err != nil {
 		return err
@@ -144,25 +174,23 @@ func (s *Set) parse(how strictness, ca, server, key, chain, crl []byte) error {
 		}
 		s.CRLPEM = s.CRL.PEM()
 	}
-	s.CAPEM = certsPEM(s.CA)
-	s.ServerPEM = certsPEM(append([]*x509.Certificate{s.Server}, s.Intermediates...)...)
 	return nil
 }
 
-// addIntermediates keeps each certificate once. A peer has the root already;
-// one that is sent along proves nothing, so it stays out of the server's file.
-func (s *Set) addIntermediates(certs []*x509.Certificate) {
-next:
+// certs reads certificates, of which all but the skipped ones are returned.
+func (s *Set) certs(name string, data []byte, how strictness, most int) ([]*x509.Certificate, error) {
+	found, skipped, err := parseCerts(name, data, how, most)
+	s.skipped = append(s.skipped, skipped...)
+	return slices.DeleteFunc(found, func(c *x509.Certificate) bool { return c == nil }), err
+}
+
+// addBetween keeps each certificate once. A peer has the root already; one that
+// is sent along proves nothing, so it stays out of the server's file.
+func (s *Set) addBetween(certs []*x509.Certificate) {
 	for _, c := range certs {
-		if c.Equal(s.Server) || c.Equal(s.CA) {
-			continue
+		if !c.Equal(s.Server) && !slices.ContainsFunc(s.between, c.Equal) {
+			s.between = append(s.between, c)
 		}
-		for _, have := range s.Intermediates {
-			if c.Equal(have) {
-				continue next
-			}
-		}
-		s.Intermediates = append(s.Intermediates, c)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,9 +42,11 @@ func (s *Set) Verify(o VerifyOptions) (warnings []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if got := Fingerprint(s.CA.Raw); got != want {
-			return nil, fmt.Errorf("%s: %w: its SHA-256 is %s, wanted is %s", s.names.ca, ErrCAMismatch, got, want)
+		if err := s.pinned(want); err != nil {
+			return nil, err
 		}
+	} else {
+		s.preferValid(o.Now)
 	}
 	if err := s.checkStrength(); err != nil {
 		return nil, err
@@ -56,10 +59,7 @@ func (s *Set) Verify(o VerifyOptions) (warnings []string, err error) {
 		return nil, err
 	}
 	if s.CRL != nil {
-		if err := s.CRL.CheckIssuer(s.CA); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.names.crl, err)
-		}
-		if err := s.CheckRevocation(); err != nil {
+		if err := s.checkCRL(); err != nil {
 			return nil, err
 		}
 	}
@@ -72,10 +72,31 @@ func (s *Set) Verify(o VerifyOptions) (warnings []string, err error) {
 		return nil, fmt.Errorf("%s: %w: %s", s.names.server, ErrIdentity, strings.Join(warnings, "; "))
 	}
 	warnings = append(warnings, s.expiryWarnings(o.Now)...)
+	for _, text := range s.skipped {
+		warnings = append(warnings, text+": it is skipped")
+	}
+	if s.Server.IsCA {
+		warnings = append(warnings, "the server certificate is a CA certificate (CA:TRUE): with its key anyone could issue certificates")
+	}
 	if s.CRL != nil {
 		warnings = append(warnings, s.CRL.Warnings(s.names.crl, o.Now)...)
 	}
 	return warnings, nil
+}
+
+// checkCRL wants the CRL to be of a root of the set. Of another root than the
+// certificate's own it says nothing about the certificate.
+func (s *Set) checkCRL() error {
+	err := s.CRL.CheckIssuer(s.CA)
+	if err == nil {
+		return s.CheckRevocation()
+	}
+	for _, c := range s.Roots {
+		if s.CRL.CheckIssuer(c) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w", s.names.crl, err)
 }
 
 // checkStrength looks at every certificate, also at one that the chain does
@@ -137,7 +158,13 @@ func (s *Set) chains() ([][]*x509.Certificate, error) {
 	}
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(timeless(s.CA))
-	for _, c := range s.Intermediates {
+	helpers := slices.Clone(s.Intermediates)
+	for _, c := range s.inCAFile {
+		if !c.Equal(s.CA) && !selfSigned(c) {
+			helpers = append(helpers, c)
+		}
+	}
+	for _, c := range helpers {
 		between.AddCert(timeless(c))
 	}
 	found, err := timeless(s.Server).Verify(x509.VerifyOptions{
@@ -149,7 +176,7 @@ func (s *Set) chains() ([][]*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: it does not verify to %s: %s", s.names.server, ErrUntrusted, s.names.ca, plaintext.Line(err.Error(), maxText))
 	}
-	originals := append([]*x509.Certificate{s.CA, s.Server}, s.Intermediates...)
+	originals := append([]*x509.Certificate{s.CA, s.Server}, helpers...)
 	for _, chain := range found {
 		for i, c := range chain {
 			for _, o := range originals {
