@@ -41,9 +41,10 @@ func lies() []lie {
 	template := pkitest.Template
 	return []lie{
 		{"nothing in it", text(func(b *contract.PkiBundle) { *b = contract.PkiBundle{} })},
-		{"text after the key", text(func(b *contract.PkiBundle) { b.ServerKey += "and more" })},
-		{"text after the certificate", text(func(b *contract.PkiBundle) { b.ServerCrt += "and more" })},
-		{"text before the CA", text(func(b *contract.PkiBundle) { b.CACrt = "and more\n" + b.CACrt })},
+		{"text alone", text(func(b *contract.PkiBundle) { b.CACrt = "and more\n" })},
+		{"the CA's own key", func(t *testing.T, ca *pkitest.CA, b *contract.PkiBundle) {
+			*b = ca.Issue(t, append([]pkitest.Option{pkitest.WithKey(ca.Key)}, who...)...).Bundle(t)
+		}},
 		{"two keys", text(func(b *contract.PkiBundle) { b.ServerKey += b.ServerKey })},
 		{"the key in the certificate's place", text(func(b *contract.PkiBundle) { b.ServerCrt += b.ServerKey })},
 		{"half a key", text(func(b *contract.PkiBundle) { b.ServerKey = b.ServerKey[:len(b.ServerKey)/2] })},

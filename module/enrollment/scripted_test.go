@@ -203,7 +203,29 @@ func bundle(t testing.TB, ca *pkitest.CA, kind string) string {
 	case "crl":
 		b.CRLPEM = ca.CRL(t)
 	case "text":
+		b.CACrt = "Certificate:\n    Data:\n        Version: 3 (0x2)\n" + b.CACrt
 		b.ServerCrt += "trailing text"
+	case "ca-key":
+		b = ca.Issue(t, append(who, pkitest.WithKey(ca.Key))...).Bundle(t)
+	case "key-in-ca":
+		b.CACrt += b.ServerKey
+	case "two-roots":
+		b.CACrt = pkitest.NewCA(t, pkitest.Name("Next CA")).PEM() + b.CACrt
+	case "repo":
+		raw := encodeBundle(t, "", b)
+		return raw[:len(raw)-1] + `,"repo_config":{"gpg_public_key":"K","sources_config":"S","distro_id":"debian","keyring_path":"/etc/passwd"}}`
+	case "odd-repo":
+		raw := encodeBundle(t, "", b)
+		return raw[:len(raw)-1] + `,"repo_config":"none"}`
+	case "reissue":
+		raw, err := json.Marshal(map[string]string{
+			"cert_pem": ca.Issue(t).PEM(), "key_pem": ca.Issue(t).KeyPEM(t), "serial_number": "1", "expires_at": "2030-01-01T00:00:00Z",
+			"server_cert_pem": b.ServerCrt, "server_key_pem": b.ServerKey, "server_serial_number": "2", "ca_root_pem": b.CACrt,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
 	case "cut":
 		raw := encodeBundle(t, "", b)
 		return raw[:len(raw)-40]
