@@ -17,7 +17,7 @@ var pieces = []string{
 	"- ", " ", "  ", "\t", "\n", "\r\n", "\n  ", "{", "}", "[", "]", ", ", "\"\"", "''", "old", "\"old\"", "'old'", "~", "null", "1", "true",
 	"\"", "'", "\\", "#", " # c", "\n  # c", "\n---\n", "\n...\n", "---", "...", "&m ", "*m", "!!str ", "!!map ", "|", ">", "|+\n", "\n    x\n",
 	"é", "\U0001f600", "\ufeff", "\u2028", "\u0085", "\r", "%TAG !s! x:\n---\n", "<<: ",
-	addedMark, wasMark, wasMark + leftOut, wasMark + "~", wasMark + "''", sectionLine, tokenLine, "\n" + sectionLine + "\n  " + tokenLine + "\"old\"" + addedMark,
+	addedMark, wasMark, wasMark + leftOut, wasMark + "~", wasMark + "''", sectionLine, tokenKey + ": ", "\n" + sectionLine + "\n  " + tokenKey + ": " + "\"old\"" + addedMark,
 }
 
 func assemble(picks []byte) []byte {

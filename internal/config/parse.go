@@ -26,24 +26,28 @@ func Parse(data []byte) (*Config, error) {
 type file struct {
 	text   *yamltext.Text
 	config *Config
-	// sectionKey and sectionValue are of "enrollment", tokenKey and
-	// tokenValue of "polling_token" in it.
+	// name is the key that is edited. sectionKey and sectionValue are of
+	// "enrollment", tokenKey and tokenValue of that key in it.
+	name                     string
 	sectionKey, sectionValue *yaml.Node
 	tokenKey, tokenValue     *yaml.Node
 }
 
-func load(data []byte) (*file, error) {
+func load(data []byte) (*file, error) { return loadFor(data, tokenKey) }
+
+// loadFor is load with the places of a key of the section enrollment.
+func loadFor(data []byte, name string) (*file, error) {
 	text, err := yamltext.Parse(data)
 	if err != nil {
 		return nil, contract.Errorf(contract.CodeConfig, "config is not valid YAML: %w", err)
 	}
-	f := &file{text: text, config: &Config{}}
+	f := &file{text: text, config: &Config{}, name: name}
 	if err := f.config.read(text.Root); err != nil {
 		return nil, contract.Errorf(contract.CodeConfig, "config is not valid: %w", err)
 	}
 	f.sectionKey, f.sectionValue = yamltext.Lookup(text.Root, "enrollment")
 	if f.sectionKey != nil {
-		f.tokenKey, f.tokenValue = yamltext.Lookup(yamltext.Resolve(f.sectionValue), "polling_token")
+		f.tokenKey, f.tokenValue = yamltext.Lookup(yamltext.Resolve(f.sectionValue), name)
 	}
 	return f, nil
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -23,10 +24,21 @@ const (
 	leftOut = "nothing"
 )
 
+const sectionLine = "enrollment:" + addedMark
+
+// The keys that are edited.
 const (
-	sectionLine = "enrollment:" + addedMark
-	tokenLine   = "polling_token: "
+	tokenKey = "polling_token"
+	urlKey   = "manager_url"
 )
+
+// current is the value of the key that is edited.
+func (f *file) current() string {
+	if f.name == urlKey {
+		return f.config.Enrollment.ManagerURL
+	}
+	return f.config.Enrollment.PollingToken
+}
 
 // SetPollingToken returns data with enrollment.polling_token set to token: data
 // itself where it is that already. A value that is there is replaced in place,
@@ -35,17 +47,22 @@ func SetPollingToken(data []byte, token string) ([]byte, error) {
 	if token == "" || !utf8.ValidString(token) {
 		return nil, contract.Errorf(contract.CodeConfig, "the polling token is empty or not text")
 	}
-	before, err := load(data)
+	return set(data, tokenKey, token)
+}
+
+// set returns data with a key of the section enrollment set to value.
+func set(data []byte, name, value string) ([]byte, error) {
+	before, err := loadFor(data, name)
 	if err != nil {
 		return nil, err
 	}
-	if before.config.Enrollment.PollingToken == token {
+	if before.current() == value {
 		return data, nil
 	}
-	byHand := `write by hand, each on a line of its own, "enrollment:" and below it "  polling_token: ''"`
-	edited, o := before.set(quote(token))
+	byHand := fmt.Sprintf(`write by hand, each on a line of its own, "enrollment:" and below it "  %s: ''"`, name)
+	edited, o := before.set(quote(value))
 	if o == nil {
-		o = before.verify(edited, token)
+		o = before.verify(edited, value)
 	}
 	if o != nil {
 		return nil, o.err(byHand)
@@ -82,18 +99,18 @@ func ClearPollingToken(data []byte) ([]byte, error) {
 	return nil, o.err("take the value of enrollment.polling_token out by hand")
 }
 
-// verify makes sure that in the edited text the token is what it was to be, and
+// verify makes sure that in the edited text the value is what it was to be, and
 // that nothing else differs.
-func (f *file) verify(edited []byte, token string) *obstacle {
-	after, err := load(edited)
-	if err == nil && after.config.Enrollment.PollingToken == token && yamltext.Same(f.others(), after.others()) {
+func (f *file) verify(edited []byte, value string) *obstacle {
+	after, err := loadFor(edited, f.name)
+	if err == nil && after.current() == value && yamltext.Same(f.others(), after.others()) {
 		return nil
 	}
 	line := 1
 	if f.sectionKey != nil {
 		line = f.sectionKey.Line
 	}
-	return &obstacle{line, "an edit here would change more than the polling token"}
+	return &obstacle{line, "an edit here would change more than " + f.name}
 }
 
 func (f *file) set(quoted string) ([]byte, *obstacle) {
@@ -104,7 +121,7 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 	if f.tokenKey != nil {
 		return f.replace(quoted)
 	}
-	added := tokenLine + quoted + addedMark
+	added := f.name + ": " + quoted + addedMark
 	if f.sectionKey == nil {
 		indent, ok := "", true
 		if t.Root != nil {
@@ -137,7 +154,7 @@ func (f *file) place() (start, end int, o *obstacle) {
 	}
 	start, end, ok := f.text.Scalar(f.tokenValue, false)
 	if !ok {
-		return 0, 0, &obstacle{f.tokenValue.Line, "the value of polling_token is not a plain one on one line"}
+		return 0, 0, &obstacle{f.tokenValue.Line, "the value of " + f.name + " is not a plain one on one line"}
 	}
 	return start, end, nil
 }
@@ -151,11 +168,13 @@ func (f *file) replace(quoted string) ([]byte, *obstacle) {
 	}
 	old := string(t.Data[start:end])
 	switch {
+	case f.name == urlKey && old != "" && !f.braces() && t.OnlyComment(end) && !strings.ContainsAny(old, " \t"):
+		return t.Replace(start, end, quoted+wasMark+old), nil
 	case strings.HasPrefix(old, `"`):
 		return t.Replace(start, end, quoted), nil
 	case f.braces() || !t.OnlyComment(end):
-		return nil, &obstacle{f.tokenValue.Line, "the value of polling_token is neither in double quotes nor on a line of its own"}
-	case f.config.Enrollment.PollingToken != "":
+		return nil, &obstacle{f.tokenValue.Line, "the value of " + f.name + " is neither in double quotes nor on a line of its own"}
+	case f.current() != "":
 		return t.Replace(start, end, quoted), nil
 	case old == "":
 		return t.Replace(start, end, " "+quoted+wasMark+leftOut), nil
@@ -172,7 +191,7 @@ func (f *file) restore(start, end int) ([]byte, bool) {
 	if !strings.HasPrefix(quoted, `"`) {
 		return nil, false
 	}
-	if strings.TrimLeft(string(t.Data[l.Start:l.End]), " ") == tokenLine+quoted+addedMark {
+	if strings.TrimLeft(string(t.Data[l.Start:l.End]), " ") == f.name+": "+quoted+addedMark {
 		return t.Cut(f.addedFrom(l), l), true
 	}
 	for _, old := range []string{leftOut, "''", "~", "null", "Null", "NULL"} {
