@@ -48,6 +48,8 @@ func (d *daemon) params() enroll.Params {
 	p.Insecure = d.opt.insecure
 	p.TokenStorage = d.opt.token
 	p.KeepOwners = true
+	// It is told the manager by its command line or by config.yaml itself.
+	p.ConfigManagerURL = false
 	return p
 }
 

@@ -40,6 +40,9 @@ func (r *run) settled(ctx context.Context) (bool, error) {
 	if err != nil || len(repairs) > 0 || admit != nil {
 		return false, err
 	}
+	if _, needed := r.planConfigURL(); needed {
+		return false, nil
+	}
 	return true, r.converge(ctx)
 }
 
@@ -90,6 +93,11 @@ func (r *run) converge(ctx context.Context) error {
 			}
 		}
 		r.show(*admit)
+	}
+	if r.State != string(contract.StateRegistered) {
+		if err := r.tellAgent(ctx); err != nil {
+			return err
+		}
 	}
 	if err := r.observeAgain(); err != nil {
 		return err

@@ -36,6 +36,7 @@ func DefaultParams() Params {
 		StateDir:         contract.DefaultStateDir,
 		Wait:             true,
 		WhitelistManager: true,
+		ConfigManagerURL: true,
 		Backup:           true,
 		TokenStorage:     TokenInConfig,
 		LockTimeout:      Span(DefaultLockTimeout),

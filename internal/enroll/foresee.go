@@ -34,6 +34,9 @@ func (r *run) foreseeApproval() error {
 	if err := r.foreseeWhitelist(); err != nil {
 		return err
 	}
+	if change, needed := r.planConfigURL(); needed {
+		r.show(change)
+	}
 	return r.foreseeClear(copied)
 }
 

@@ -52,7 +52,7 @@ func (i *Info) Exit() int {
 // Info reports how this host's enrollment stands.
 func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
 	full := DefaultParams()
-	full.Check, full.Report = true, true
+	full.Check, full.Report, full.ConfigManagerURL = true, true, false
 	full.ConfigPath, full.StateDir = p.ConfigPath, p.StateDir
 	full.CACertPath, full.ServerCertPath, full.ServerKeyPath = p.CACertPath, p.ServerCertPath, p.ServerKeyPath
 	full.CRLPath, full.WhitelistPath, full.RenewBefore = p.CRLPath, p.WhitelistPath, p.RenewBefore

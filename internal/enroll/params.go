@@ -48,6 +48,7 @@ type Params struct {
 	ProxyURL        string `arg:"proxy_url"`
 
 	WhitelistManager bool         `arg:"whitelist_manager"`
+	ConfigManagerURL bool         `arg:"config_manager_url"`
 	Owner            string       `arg:"owner"`
 	Group            string       `arg:"group"`
 	CertMode         *fs.FileMode `arg:"cert_mode"`

@@ -169,6 +169,9 @@ func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from so
 		if admit != nil {
 			r.show(*admit)
 		}
+		if err := r.tellAgent(ctx); err != nil {
+			return err
+		}
 		r.res.State, r.res.Msg = contract.StateEnrolled, "would be enrolled"
 		return r.foreseeClear(false)
 	}

@@ -33,6 +33,7 @@ func (r *run) remove(ctx context.Context) error {
 		return err
 	}
 	held := r.heldByManager()
+	forgotten, told := r.planForgetURL()
 	r.showFiles(ours)
 	for _, path := range secrets {
 		r.res.Changed = true
@@ -40,6 +41,9 @@ func (r *run) remove(ctx context.Context) error {
 	}
 	if listed {
 		r.show(unlisted)
+	}
+	if told {
+		r.show(forgotten)
 	}
 	if r.Check && r.res.Changed {
 		r.res.Msg = "this host's enrollment would be removed" + held
@@ -53,7 +57,7 @@ func (r *run) remove(ctx context.Context) error {
 		return nil
 	}
 	r.res.Msg = "enrollment removed from this host" + held
-	return r.applyRemoval(ctx, ours, secrets, listed)
+	return r.applyRemoval(ctx, ours, secrets, listed, told)
 }
 
 // heldByManager says what the manager still holds of this host: a removal asks
@@ -72,7 +76,7 @@ func (r *run) heldByManager() string {
 // leftAnything tells whether there may be something to take back.
 func (r *run) leftAnything() bool {
 	o := r.o
-	return len(o.provenance.Files) > 0 || len(o.provenance.WhitelistEntries) > 0 ||
+	return len(o.provenance.Files) > 0 || len(o.provenance.WhitelistEntries) > 0 || o.provenance.ConfigManagerURL != "" ||
 		o.token != nil || o.newToken != nil || o.requestAt != nil || o.spool != nil || o.pollAt != nil
 }
 
@@ -204,7 +208,7 @@ func (r *run) unlist(content []byte) ([]byte, error) {
 
 // applyRemoval closes the manager's door first: a manager that is let in but
 // finds no certificate is worse than one that is locked out.
-func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string, listed bool) error {
+func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string, listed, told bool) error {
 	now := r.Now().UTC()
 	if err := r.Files.EnsureDir(r.settings.state.dir, 0o700); err != nil {
 		return err
@@ -222,6 +226,11 @@ func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string,
 	}
 	if err := r.removeFiles(ctx, ours); err != nil {
 		return err
+	}
+	if told {
+		if err := r.forgetURL(ctx); err != nil {
+			return err
+		}
 	}
 	if r.mirrored() {
 		if err := r.clearMirror(ctx); err != nil {

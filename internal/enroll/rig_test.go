@@ -95,7 +95,7 @@ func (r *rig) read(name string) string {
 func (r *rig) run(faults *faultfs.Fs, change func(*enroll.Params)) *enroll.Result {
 	r.t.Helper()
 	p := enroll.DefaultParams()
-	p.ManagerURL, p.Wait = "https://manager.example.com", false
+	p.ManagerURL, p.Wait, p.ConfigManagerURL = "https://manager.example.com", false, false
 	if change != nil {
 		change(&p)
 	}

@@ -110,7 +110,7 @@ func (s *settings) distinctPaths() error {
 }
 
 func (s *settings) settleManager() error {
-	if s.ManagerURL == "" {
+	if s.ManagerURL == "" && !config.Unfilled(s.config.Enrollment.ManagerURL) {
 		s.ManagerURL = s.config.Enrollment.ManagerURL
 	}
 	if s.ManagerURL != "" {

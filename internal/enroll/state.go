@@ -133,6 +133,10 @@ type provenance struct {
 	// WhitelistPath and WhitelistEntries are the entries that enrollment added.
 	WhitelistPath    string   `json:"whitelist_path,omitempty"`
 	WhitelistEntries []string `json:"whitelist_entries,omitempty"`
+	// ConfigPath and ConfigManagerURL are the enrollment.manager_url that was
+	// written to a config.yaml which had none.
+	ConfigPath       string `json:"config_path,omitempty"`
+	ConfigManagerURL string `json:"config_manager_url,omitempty"`
 	// Removed is when the enrollment was taken back; a daemon then does not
 	// enroll again by itself.
 	Removed *time.Time `json:"removed,omitempty"`

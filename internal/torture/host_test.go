@@ -133,7 +133,9 @@ type options map[string]any
 func (h *host) command(l *lab, more options) torture.Command {
 	all := options{
 		"config_path": h.path("etc/config.yaml"), "state_dir": h.path("state"),
-		"fqdn": "web1.example.com", "report_ip": "127.0.0.1", "wait": false, "polling_interval_seconds": 1,
+		// What is compared at the end is the file as it was written by hand.
+		"config_manager_url": false,
+		"fqdn":               "web1.example.com", "report_ip": "127.0.0.1", "wait": false, "polling_interval_seconds": 1,
 	}
 	if l != nil {
 		all["manager_url"], all["manager_ca_path"] = l.http.URL, l.caPath

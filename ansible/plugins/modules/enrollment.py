@@ -176,6 +176,14 @@ options:
       - Whether to add the manager's address to the whitelist. An entry or network that covers it already is enough.
     type: bool
     default: true
+  config_manager_url:
+    description:
+      - Whether to write C(enrollment.manager_url) to O(config_path) if it is missing there or a placeholder. Deployed daemons refresh
+        their CRL and package repository from that URL, and do neither without it.
+      - A URL that names another manager stays. The file is never created. O(state=absent) undoes the edit.
+    type: bool
+    default: true
+    version_added: 0.2.0
   owner:
     description:
       - The owner of the files, as a name or number. By default the owner that a file has, else who runs the task.
