@@ -181,10 +181,10 @@ func (d Dialect) after(a Answer, v Verdict) Dialect {
 }
 
 // mayHoldBundle reports whether the answer could be a bundle that is damaged, or
-// written in a way that this program does not know.
+// written in a way that this program does not know, or that is said to be one.
 func (a Answer) mayHoldBundle() bool {
 	return a.HTTPStatus >= 200 && a.HTTPStatus <= 299 &&
-		(bytes.Contains(a.Body, []byte("server_key")) || a.Encoding != "" && len(a.Body) >= minEncodedBundle)
+		(bytes.Contains(a.Body, []byte("server_key")) || bytes.Contains(a.Body, []byte(`"approved"`)) || a.Encoding != "" && len(a.Body) >= minEncodedBundle)
 }
 
 func (a Answer) undecodable(d Dialect) Judgement {
