@@ -141,6 +141,13 @@ func newResult() *Result {
 // Run brings the host to p.State as far as it can, and says what it did.
 func (e *Enroller) Run(ctx context.Context, p Params) *Result {
 	res := newResult()
+	if p.TakeOwnership {
+		var err error
+		if e, err = e.takeOwnership(p, res); err != nil {
+			res.fail(err)
+			return res
+		}
+	}
 	s, err := e.settle(p)
 	if err != nil {
 		res.fail(err)

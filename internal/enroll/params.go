@@ -54,6 +54,7 @@ type Params struct {
 	CertMode         *fs.FileMode `arg:"cert_mode"`
 	KeyMode          *fs.FileMode `arg:"key_mode"`
 	Backup           bool         `arg:"backup"`
+	TakeOwnership    bool         `arg:"take_ownership"`
 
 	Force          bool   `arg:"force"`
 	RenewBefore    *Span  `arg:"renew_before" validate:"omitempty,gte=0"`

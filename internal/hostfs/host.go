@@ -191,6 +191,9 @@ func (h *Host) describe(path string, info os.FileInfo) (File, error) {
 		return File{}, refuse("move it away, or name another path", "%s is %s, not a regular file", path, kind(info.Mode()))
 	}
 	uid, gid := h.owner(info)
+	if h.assumed[path] {
+		return File{Path: path, Exists: true, Mode: info.Mode().Perm() &^ 0o022, UID: h.opt.UID, GID: gid}, nil
+	}
 	return File{Path: path, Exists: true, Mode: info.Mode().Perm(), UID: uid, GID: gid}, nil
 }
 

@@ -107,7 +107,7 @@ func (h *Host) lockFile(f afero.File, path string, how int) error {
 // others can open: a lock can be held for ever by anyone who can. A shared lock
 // is check mode's, which changes nothing.
 func (h *Host) closeLock(f afero.File, file File, how int) error {
-	if !h.ours(file.UID) && !h.assumed[file.Path] {
+	if !h.ours(file.UID) {
 		return h.Foreign(file)
 	}
 	if how == unix.LOCK_SH || file.Mode&^0o600 == 0 || file.UID != h.opt.UID {

@@ -194,20 +194,31 @@ options:
     type: str
   cert_mode:
     description:
-      - The mode of the certificates and the CRL, as V('0644') or V(u=rw,g=r,o=r).
+      - The mode of the certificates and the CRL, as V('0644') or V(u=rw,g=r,o=r). By default the mode that a file has, without the
+        right of others to write, else V('0644').
     type: raw
-    default: "0644"
   key_mode:
     description:
-      - The mode of the key. One that lets others in is refused.
+      - The mode of the key. One that lets others in is refused. By default the mode that the key has, where it lets no others in,
+        else V('0600').
     type: raw
-    default: "0600"
   backup:
     description:
       - Whether to keep what is replaced, as C(NAME.TIMESTAMP~) beside the file. Of the key only the latest is kept, as closed as
         the key itself.
     type: bool
     default: true
+  take_ownership:
+    description:
+      - Make root's own what somebody else may write, where a run would be refused for that. The installer of a deployed agent leaves
+        such a host, since it gives C(/etc/linux_patch_api) to its own user.
+      - The directories are taken first, then each file is replaced by a copy; config.yaml comes last. Hard links, symbolic links and
+        special files are refused. So are paths that such a config.yaml sets to anything but where the deployed agent has them,
+        unless the option for the path names the same. O(state_dir) is never taken.
+      - All that becomes trusted stands in the warnings of the result, the manager's URL, the CA and the entries of the whitelist among
+        it. Look at it in check mode first. With nothing to take the option changes nothing.
+    type: bool
+    default: false
   force:
     description:
       - Enroll again although the certificates are valid. A request or bundle that is under way is finished first.

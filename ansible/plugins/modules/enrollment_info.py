@@ -94,14 +94,13 @@ options:
     type: str
   cert_mode:
     description:
-      - The mode that the certificates and the CRL are to have, as V('0644') or V(u=rw,g=r,o=r).
+      - The mode that the certificates and the CRL are to have, as V('0644') or V(u=rw,g=r,o=r). By default any that lets no
+        others write.
     type: raw
-    default: "0644"
   key_mode:
     description:
-      - The mode that the key is to have.
+      - The mode that the key is to have. By default any that lets no others in.
     type: raw
-    default: "0600"
 attributes:
   check_mode:
     description: Can run in check mode and say what it would change, without changing it.

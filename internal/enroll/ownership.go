@@ -1,0 +1,318 @@
+package enroll
+
+import (
+	"encoding/pem"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/config"
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// taking makes root's what a config.yaml of somebody else leads to. The
+// directories come first: from then on nobody can change what is looked at. A
+// file is replaced by a copy of what was looked at, since somebody may hold the
+// old one open; config.yaml comes last, so that until all is done nothing uses
+// it.
+type taking struct {
+	*Enroller
+	p     Params
+	res   *Result
+	check bool
+	// dirs are taken, files are to be; both end in taken.
+	dirs  []string
+	files []hostfs.File
+	taken []string
+}
+
+// takeOwnership takes what it must, and returns the Enroller to go on with: in
+// check mode one for which it is done.
+func (e *Enroller) takeOwnership(p Params, res *Result) (*Enroller, error) {
+	t := &taking{Enroller: e, p: p, res: res, check: p.Check}
+	if err := t.take(); err != nil {
+		return e, err
+	}
+	if !p.Check || len(t.taken) == 0 {
+		return e, nil
+	}
+	assuming := *e
+	assuming.Files = e.Files.Assume(t.taken)
+	return &assuming, nil
+}
+
+func (t *taking) take() error {
+	path, _, err := t.Locate(string(t.p.ConfigPath))
+	if err != nil {
+		return err
+	}
+	if err := t.refuseState(); err != nil {
+		return err
+	}
+	foreign := t.TrustConfig(hostfs.File{Path: path}) != nil
+	if err := t.dir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	file, err := t.host().ReadAlone(path)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Parse(file.Content)
+	if err != nil {
+		return contract.Errorf(contract.CodeConfig, "%s: %w", path, err)
+	}
+	paths, err := t.located(cfg.Paths())
+	if err != nil {
+		return err
+	}
+	if foreign || !t.host().Access(file).Closed() {
+		if err := t.inScope(path, paths); err != nil {
+			return err
+		}
+	}
+	if err := t.plan(path, paths); err != nil {
+		return err
+	}
+	if len(t.taken) == 0 {
+		return nil
+	}
+	t.tell(cfg, paths)
+	return t.replace(path)
+}
+
+// refuseState leaves the state directory alone: its journal says what to write
+// where, and nothing of somebody else's may say that.
+func (t *taking) refuseState() error {
+	dir, _, err := t.LocateDir(string(t.p.StateDir))
+	if err == nil {
+		err = t.Files.CheckAbove(filepath.Join(dir, "token"))
+	}
+	if err == nil {
+		return nil
+	}
+	return contract.Errorf(contract.CodeOf(err), "state_dir %s is not taken by take_ownership: %w", t.p.StateDir, err).
+		WithHint("move %s away; a request that is under way in it is then made anew", t.p.StateDir)
+}
+
+// located are the paths that a run would use: an option that differs is refused
+// by the run itself.
+func (t *taking) located(paths config.Paths) (config.Paths, error) {
+	paths, _, err := t.LocateAll(paths)
+	return paths, err
+}
+
+// inScope refuses a path of somebody else's config.yaml that is neither where
+// the deployed installer puts such a file nor named by an option.
+func (t *taking) inScope(configPath string, paths config.Paths) error {
+	home := filepath.Dir(configPath)
+	certs, root := home+"/certs", strings.TrimSuffix(home, "/etc/linux_patch_api")
+	for _, c := range []struct {
+		key, path string
+		option    Path
+		deployed  bool
+	}{
+		{"tls.ca_cert (option ca_cert_path)", paths.CACert, t.p.CACertPath, filepath.Dir(paths.CACert) == certs},
+		{"tls.server_cert (option server_cert_path)", paths.ServerCert, t.p.ServerCertPath, filepath.Dir(paths.ServerCert) == certs},
+		{"tls.server_key (option server_key_path)", paths.ServerKey, t.p.ServerKeyPath, filepath.Dir(paths.ServerKey) == certs},
+		{"tls.crl_path (option crl_path)", paths.CRL, t.p.CRLPath, filepath.Dir(paths.CRL) == certs},
+		{"whitelist.path (option whitelist_path)", paths.Whitelist, t.p.WhitelistPath, paths.Whitelist == home+"/whitelist.yaml"},
+		{"logging.file_path", paths.AuditLog, "", paths.AuditLog == root+"/var/log/linux_patch_api/audit.log"},
+	} {
+		if c.deployed || slices.Contains([]string{
+			contract.DefaultCACertPath, contract.DefaultServerCertPath, contract.DefaultServerKeyPath,
+			contract.DefaultCRLPath, contract.DefaultWhitelistPath, contract.DefaultAuditLogPath,
+		}, c.path) {
+			continue
+		}
+		if named, _, err := t.Locate(string(c.option)); err == nil && named == c.path {
+			continue
+		}
+		return contract.Errorf(contract.CodeConfig, "take_ownership: %s, which somebody else may have written, sets %s to %s", configPath, c.key, c.path).
+			WithHint("if that is right, set the option to the same path (logging.file_path has none: correct it by hand, and chown root the file); else correct %s", configPath)
+	}
+	return nil
+}
+
+// plan takes the directories of the files, and finds the files that are to be
+// replaced.
+func (t *taking) plan(configPath string, paths config.Paths) error {
+	homes := []string{filepath.Dir(configPath)}
+	for _, path := range []string{paths.Whitelist, paths.CACert, paths.ServerCert, paths.ServerKey, paths.CRL} {
+		if home := filepath.Dir(path); !slices.Contains(homes, home) {
+			homes = append(homes, home)
+		}
+	}
+	for _, home := range append(slices.Clone(homes), filepath.Dir(paths.AuditLog)) {
+		if home == filepath.Dir(paths.AuditLog) && t.Files.CheckLog(paths.AuditLog) == nil {
+			continue
+		}
+		if err := t.dir(home); err != nil {
+			return err
+		}
+	}
+	ours := []string{configPath, paths.CACert, paths.ServerCert, paths.ServerKey, paths.CRL, paths.Whitelist, configPath + ".lock", paths.Whitelist + ".lock"}
+	for _, home := range homes {
+		// A directory that was root's all along holds other things too.
+		all := slices.Contains(t.dirs, home)
+		if err := t.filesOf(home, func(path string) bool { return all || slices.Contains(ours, path) }); err != nil {
+			return err
+		}
+	}
+	log, err := t.host().Stat(paths.AuditLog)
+	if err == nil && !t.host().Access(log).Closed() {
+		log, err = t.host().ReadAlone(paths.AuditLog)
+		t.file(log)
+	}
+	return err
+}
+
+func (t *taking) filesOf(home string, want func(path string) bool) error {
+	names, err := t.host().List(home)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(names, func(name string) bool { return want(filepath.Join(home, name)) }) {
+		return nil
+	}
+	if slices.Contains(t.dirs, home) {
+		files, err := t.host().FilesIn(home)
+		for _, f := range files {
+			t.file(f)
+		}
+		return err
+	}
+	for _, name := range names {
+		if path := filepath.Join(home, name); want(path) {
+			f, err := t.host().ReadAlone(path)
+			if err != nil {
+				return err
+			}
+			t.file(f)
+		}
+	}
+	return nil
+}
+
+// host is the host as it is once what is taken is taken.
+func (t *taking) host() *hostfs.Host {
+	if t.check {
+		return t.Files.Assume(t.taken)
+	}
+	return t.Files
+}
+
+// dir takes a directory that is not root's alone.
+func (t *taking) dir(dir string) error {
+	d, err := t.host().Takeable(dir)
+	if err != nil || !d.Exists || t.host().CheckAbove(filepath.Join(dir, "any")) == nil || slices.Contains(t.dirs, dir) {
+		return err
+	}
+	if err := t.mayTake(dir); err != nil {
+		return err
+	}
+	if !t.check {
+		if err := t.Files.TakeDir(dir); err != nil {
+			return err
+		}
+	}
+	t.dirs, t.taken = append(t.dirs, dir), append(t.taken, dir)
+	t.show(d)
+	return nil
+}
+
+func (t *taking) mayTake(path string) error {
+	if uid, _ := t.Accounts.Self(); uid == 0 {
+		return nil
+	}
+	return contract.Errorf(contract.CodeFilesystem, "take_ownership: only root can take %s", path).WithHint("run with become")
+}
+
+// file notes a file that somebody else may write. One of the owner that was
+// asked for stays.
+func (t *taking) file(f hostfs.File) {
+	if t.host().Access(f).Closed() {
+		return
+	}
+	if uid, err := t.Accounts.UID(t.p.Owner); t.p.Owner != "" && err == nil && f.UID == uid && t.host().Access(f).Others == nil {
+		return
+	}
+	t.files, t.taken = append(t.files, f), append(t.taken, f.Path)
+}
+
+// replace puts the copies in place, config.yaml last.
+func (t *taking) replace(configPath string) error {
+	slices.SortStableFunc(t.files, func(a, b hostfs.File) int {
+		switch configPath {
+		case a.Path:
+			return 1
+		case b.Path:
+			return -1
+		}
+		return 0
+	})
+	for _, f := range t.files {
+		if err := t.mayTake(f.Path); err != nil {
+			return err
+		}
+		if !t.check {
+			if err := t.Files.Replace(f.Path, f.Content, hostfs.Attributes{Mode: f.Mode &^ 0o022, UID: 0, GID: f.GID}); err != nil {
+				return err
+			}
+		}
+		t.show(f)
+	}
+	return nil
+}
+
+// show puts the change into the result; a content is not shown, it stays.
+func (t *taking) show(f hostfs.File) {
+	after := f
+	after.UID, after.Mode = 0, f.Mode&^0o022
+	c, _ := plan.Compare(shown(f, nothing), shown(after, nothing))
+	t.res.Changed = true
+	t.res.act(strings.Replace(c.Action(), string(plan.Attributes), "take ownership of", 1))
+	t.res.Diff = append(t.res.Diff, c.Diff())
+}
+
+func nothing([]byte) string { return "" }
+
+// tell lists all that becomes trusted by this.
+func (t *taking) tell(cfg *config.Config, paths config.Paths) {
+	trusted := append([]string{}, t.dirs...)
+	var cas, entries []string
+	for _, f := range t.files {
+		trusted = append(trusted, f.Path)
+		switch f.Path {
+		case paths.CACert:
+			cas = fingerprints(f.Content)
+		case paths.Whitelist:
+			entries = append(entries, entriesOf(f.Content))
+		}
+	}
+	say := func(what string, all []string) {
+		if len(all) > 0 {
+			t.res.warn(fmt.Sprintf("take_ownership: trusted from now on: %s %s", what, strings.Join(all, ", ")))
+		}
+	}
+	say("the paths", trusted)
+	if u, err := managerclient.ParseURL(cfg.Enrollment.ManagerURL); cfg.Enrollment.ManagerURL != "" && err == nil {
+		say("the manager_url", []string{u.String()})
+	}
+	say("the CA with the SHA-256", cas)
+	say("the whitelist entries", entries)
+}
+
+func fingerprints(content []byte) []string {
+	var all []string
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			all = append(all, pki.Fingerprint(block.Bytes))
+		}
+	}
+	return all
+}
