@@ -364,3 +364,30 @@ func TestAgentEnrollsAtDeployedManagers(t *testing.T) {
 		})
 	}
 }
+
+// A manager that parses health strictly calls the host healthy, and knows its
+// version.
+func TestField1_1_DeployedManagerFindsTheAgentHealthy(t *testing.T) {
+	for name, newer := range map[string]bool{"without a CRL": false, "with a CRL": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "127.0.0.1:0", "127.0.0.1")
+			s.manager.Newer = newer
+			s.options["report_ip"] = "127.0.0.1"
+			s.must("pending")
+			s.approve()
+			s.must("enrolled")
+			at := s.startAgent().until("listening")
+			client, err := s.manager.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			health, err := deployed.Poller{Client: client}.Poll(t.Context(), at.Addr().String(), int(at.Port()))
+			if err != nil {
+				t.Fatalf("got %v, want a health answer that a manager takes", err)
+			}
+			if health.Version == "" || (health.CRLStatus != nil) != newer || (health.CRLAgeSeconds != nil) != newer {
+				t.Errorf("got %+v, want a version, and the CRL's state where there is one", health)
+			}
+		})
+	}
+}
