@@ -49,7 +49,8 @@ func NewNetwork(t testing.TB, number int, has4, has6 bool) *Network {
 		n.addresses(t, link, n.Manager4.String()+"/24", n.Host4.String()+"/24")
 	}
 	if has6 {
-		at := func(last string) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("fd00:%x::%s", number+1, last)) }
+		// Not of fc00::/7, which resolvers put behind IPv4.
+		at := func(last string) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::%s", number+1, last)) }
 		n.Manager6, n.Host6, n.Nowhere6 = at("1"), at("2"), at("dead")
 		n.addresses(t, link, n.Manager6.String()+"/64", n.Host6.String()+"/64")
 	}

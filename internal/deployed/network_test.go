@@ -66,3 +66,20 @@ func TestField1_3_AddressOfTheConnectionOnRealLinks(t *testing.T) {
 		})
 	}
 }
+
+// The agent does so too.
+func TestField1_3_AgentReportsTheAddressOfTheConnection(t *testing.T) {
+	const name = "manager.example.test"
+	n := deployed.NewNetwork(t, 100, true, true)
+	n.Names(t, name, n.Nowhere6, n.Manager4)
+	s := newSite(t, net.JoinHostPort(n.Manager4.String(), "0"), name)
+	s.within = n
+	a := s.startAgent()
+	s.waitRequest()
+	if got := s.manager.Requests()[0]; got.IPAddress != n.Host4.String() {
+		t.Errorf("got %s, want %s", got.IPAddress, n.Host4)
+	}
+	s.approve()
+	a.until("listening")
+	s.deployedAgentStarts(n.Manager4)
+}
