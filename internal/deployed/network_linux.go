@@ -50,7 +50,9 @@ func NewNetwork(t testing.TB, number int, has4, has6 bool) *Network {
 	}
 	if has6 {
 		// Not of fc00::/7, which resolvers put behind IPv4.
-		at := func(last string) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::%s", number+1, last)) }
+		at := func(last string) netip.Addr {
+			return netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::%s", number+1, last))
+		}
 		n.Manager6, n.Host6, n.Nowhere6 = at("1"), at("2"), at("dead")
 		n.addresses(t, link, n.Manager6.String()+"/64", n.Host6.String()+"/64")
 	}
