@@ -37,11 +37,14 @@ It is the Ansible module linux_patch.api.enrollment and runs without Ansible too
 JSON arguments in, one JSON result out.
 
   enrollment [--check] [--diff] FILE|-         enroll; the arguments from FILE or standard input
-  enrollment info [FILE|-]                     report the enrollment, change nothing
+  enrollment info [--exit-code] [FILE|-]       report the enrollment, change nothing
   enrollment --help | --version
 
   --check   ask nothing, write nothing; say what would be done
   --diff    with the differences of each file
+  --exit-code
+            of info: 0 enrolled without a problem; 30 enrolled with problems; 31 absent;
+            32 pending; 33 foreign; 34 denied; 35 request_expired
 
 Example:
   echo '{"manager_url": "https://manager.example.com", "wait": false}' | enrollment -
@@ -91,7 +94,7 @@ func (p Program) run(ctx context.Context, call call) (exit int) {
 	a.control.Check = a.control.Check || call.check
 	a.control.Diff = a.control.Diff || call.diff
 	if a.control.Module == ModuleInfo {
-		return p.info(ctx, a, secrets)
+		return p.info(ctx, a, secrets, call.exitCode)
 	}
 	return p.enroll(ctx, a, secrets)
 }
@@ -127,7 +130,7 @@ func (p Program) tellApprover() func(enroll.Progress) {
 	}
 }
 
-func (p Program) info(ctx context.Context, a arguments, secrets *Secrets) int {
+func (p Program) info(ctx context.Context, a arguments, secrets *Secrets, byState bool) int {
 	params, err := p.Reader.InfoParams(a)
 	if err != nil {
 		return p.write(failure(err), secrets)
@@ -136,7 +139,11 @@ func (p Program) info(ctx context.Context, a arguments, secrets *Secrets) int {
 	if err != nil {
 		return p.write(failure(err), secrets)
 	}
-	return p.write(e.Info(ctx, params), secrets)
+	info := e.Info(ctx, params)
+	if exit := p.write(info, secrets); exit != 0 || !byState {
+		return exit
+	}
+	return info.StateExit()
 }
 
 func (p Program) write(result interface{ Exit() int }, secrets *Secrets) int {
@@ -180,6 +187,7 @@ type call struct {
 	module        string
 	file          string
 	check, diff   bool
+	exitCode      bool
 	help, version bool
 }
 
@@ -196,6 +204,8 @@ func parseCommandLine(args []string) (call, error) {
 			c.check = true
 		case arg == "--diff":
 			c.diff = true
+		case arg == "--exit-code":
+			c.exitCode = true
 		case arg == "info" && i == 0:
 			c.module = ModuleInfo
 		case arg != "-" && strings.HasPrefix(arg, "-"):
@@ -208,6 +218,8 @@ func parseCommandLine(args []string) (call, error) {
 		return c, nil
 	}
 	switch {
+	case c.exitCode && c.module != ModuleInfo:
+		return c, usageError("--exit-code is for info only")
 	case len(files) > 1:
 		return c, usageError("more than one arguments file")
 	case len(files) == 1:

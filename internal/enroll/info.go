@@ -3,7 +3,9 @@ package enroll
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -49,6 +51,36 @@ func (i *Info) Exit() int {
 	return i.Error.Code.Info().Exit
 }
 
+// StateExit is an exit code for scripts that only look at whether a host is
+// enrolled: 0 where it is, without a problem. The codes are none of an error.
+func (i *Info) StateExit() int {
+	switch i.State {
+	case contract.StateEnrolled:
+		if len(i.Problems) == 0 {
+			return 0
+		}
+		return 30
+	case contract.StatePending, contract.StateRegistered:
+		return 32
+	case contract.StateForeign:
+		return 33
+	case contract.StateDenied:
+		return 34
+	case contract.StateExpired:
+		return 35
+	default:
+		return 31
+	}
+}
+
+// rightsHint is the hint where a file of root's could not be read.
+func (e *Enroller) rightsHint(err error) string {
+	if self, _ := e.Accounts.Self(); self != 0 && errors.Is(err, fs.ErrPermission) {
+		return "run as root"
+	}
+	return contract.HintOf(err)
+}
+
 // Info reports how this host's enrollment stands.
 func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
 	full := DefaultParams()
@@ -64,7 +96,7 @@ func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
 	if err := e.inform(ctx, full, p, info); err != nil {
 		code := contract.CodeOf(err)
 		info.Failed, info.Msg = true, err.Error()
-		info.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: contract.HintOf(err)}
+		info.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: e.rightsHint(err)}
 	}
 	return info
 }
