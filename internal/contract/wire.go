@@ -14,6 +14,8 @@ const (
 	EnrollPath = "/api/v1/enroll"
 	// StatusPath is followed by the polling token.
 	StatusPath = "/api/v1/enroll/status/"
+	// CRLPath is where the manager's revocation list is; public, PEM.
+	CRLPath = "/api/v1/pki/crl.pem"
 )
 
 // EnrollmentRequest is the body of POST EnrollPath. It is the union of what

@@ -45,6 +45,7 @@ func (a *agent) take() error {
 	if err == nil {
 		set, err = a.installed.load(files, a.now())
 	}
+	a.noCRL.Store(errors.Is(err, errCRL))
 	switch {
 	case errors.Is(err, errTaken):
 		return err

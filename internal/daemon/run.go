@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -52,6 +53,8 @@ type agent struct {
 	enrolled  chan *enroll.Result
 	// renewing begins renewal, which is for a host that listens.
 	renewing sync.Once
+	// noCRL says that the set on disk is fine but for its CRL.
+	noCRL atomic.Bool
 	// background are the goroutines that end with the run.
 	background sync.WaitGroup
 }
@@ -102,6 +105,9 @@ func (d *daemon) run(ctx context.Context) error {
 		watch(ctx, d.log, []string{d.paths.CACert, d.paths.ServerCert, d.paths.ServerKey, d.paths.CRL, d.paths.Whitelist}, changed)
 	})
 	err := a.begin(ctx)
+	if a.hasManager() {
+		a.background.Go(func() { a.refresher().run(ctx) })
+	}
 	if err == nil {
 		err = a.loop(ctx, changed)
 	}

@@ -24,6 +24,9 @@ type observed struct {
 	unusable error
 	warnings []string
 
+	// crlRefreshed says that the agent fetches new CRLs.
+	crlRefreshed bool
+
 	token *tokenRecord
 	// configToken is a token that stands in config.yaml.
 	configToken string
@@ -50,7 +53,7 @@ var errMissing = errors.New("certificate, key or CA is missing")
 
 // observe reads everything that a decision hangs on. It changes nothing.
 func (e *Enroller) observe(s *settings) (*observed, error) {
-	o := &observed{configToken: s.config.Enrollment.PollingToken}
+	o := &observed{crlRefreshed: s.config.Enrollment.ManagerURL != "", configToken: s.config.Enrollment.PollingToken}
 	if o.configToken != "" {
 		e.Secret(o.configToken)
 	}
@@ -123,7 +126,7 @@ func (o *observed) judge(now time.Time) {
 		o.set = nil
 		return
 	}
-	o.warnings, o.unusable = o.set.Verify(pki.VerifyOptions{Now: now})
+	o.warnings, o.unusable = o.set.Verify(pki.VerifyOptions{Now: now, CRLRefreshed: o.crlRefreshed})
 }
 
 func (e *Enroller) observeState(s *settings, o *observed) error {

@@ -187,6 +187,16 @@ func (p *provenance) place(path, digest string) {
 	p.Files = append(p.Files, placed{Path: path, SHA256: []string{digest}})
 }
 
+// settlePlaced forgets older contents of one file.
+func (p *provenance) settlePlaced(path, digest string) {
+	p.Files = slices.Clone(p.Files)
+	for i, f := range p.Files {
+		if f.Path == path {
+			p.Files[i].SHA256 = []string{digest}
+		}
+	}
+}
+
 // settleFiles forgets older contents once the new set stands. current is the
 // digest of each file of the set, empty where there is none. A file elsewhere,
 // of an older config.yaml, is ours until it is gone.

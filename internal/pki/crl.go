@@ -131,6 +131,26 @@ func (c *CRL) Warnings(name string, now time.Time) []string {
 	return warnings
 }
 
+// crlWarnings says of an installed list that is out of date who would refresh it.
+func (s *Set) crlWarnings(o VerifyOptions) []string {
+	warnings := s.CRL.Warnings(s.names.crl, o.Now)
+	if !s.CRL.OutOfDate(o.Now) || !s.installed {
+		return warnings
+	}
+	if o.CRLRefreshed {
+		return warnings[1:]
+	}
+	warnings[0] += "; no one refreshes it: the agent does where enrollment.manager_url is set in config.yaml"
+	return warnings
+}
+
+// OlderThan reports whether the list is from before another of the same CA: an
+// earlier date, or a lower number (RFC 5280, 5.2.3).
+func (c *CRL) OlderThan(other *CRL) bool {
+	return c.ThisUpdate.Before(other.ThisUpdate) ||
+		other.Number != nil && (c.Number == nil || c.Number.Cmp(other.Number) < 0)
+}
+
 // OutOfDate reports whether a newer list was due before now.
 func (c *CRL) OutOfDate(now time.Time) bool { return !c.NextUpdate.IsZero() && now.After(c.NextUpdate) }
 

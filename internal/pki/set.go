@@ -98,6 +98,8 @@ type Set struct {
 	skipped []string
 	// names are what messages call the parts.
 	names names
+	// installed says that this is a host's set, not a bundle.
+	installed bool
 }
 
 type names struct{ ca, server, key, chain, crl string }
@@ -125,7 +127,7 @@ func ParseBundle(b contract.PkiBundle) (*Set, error) {
 // Files that were placed
 // by hand are read as OpenSSL reads them: blocks of other types are skipped.
 func ParseFiles(ca, server, key, crl []byte) (*Set, error) {
-	s := &Set{names: names{"CA file", "server certificate file", "key file", "", "CRL file"}}
+	s := &Set{installed: true, names: names{"CA file", "server certificate file", "key file", "", "CRL file"}}
 	if err := s.parse(lenient, ca, server, key, nil, crl); err != nil {
 		return nil, err
 	}

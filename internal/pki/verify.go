@@ -29,6 +29,9 @@ type VerifyOptions struct {
 	IPs  []netip.Addr
 	// Strict turns the warnings about SAN and EKU into ErrIdentity.
 	Strict bool
+	// CRLRefreshed says that an agent fetches a new CRL in time, so that one that
+	// is out of date just now is not worth a warning.
+	CRLRefreshed bool
 	// CAFingerprint is the SHA-256 of the CA that the set must have, as
 	// NormalizeFingerprint takes it; empty accepts any.
 	CAFingerprint string
@@ -79,7 +82,7 @@ func (s *Set) Verify(o VerifyOptions) (warnings []string, err error) {
 		warnings = append(warnings, "the server certificate is a CA certificate (CA:TRUE): with its key anyone could issue certificates")
 	}
 	if s.CRL != nil {
-		warnings = append(warnings, s.CRL.Warnings(s.names.crl, o.Now)...)
+		warnings = append(warnings, s.crlWarnings(o)...)
 	}
 	return warnings, nil
 }
