@@ -55,7 +55,7 @@ func prepare() error {
 			return fmt.Errorf("make build collection: %w\n%s", err, out)
 		}
 	}
-	if sources, err = testbuild.Sources("../../module/enrollment", "../../internal/cmd/linux_patch_api", "../../internal/cmd/linux_patch_manager"); err != nil {
+	if sources, err = testbuild.Sources("../../module/enrollment", "../../internal/cmd/linux_patch_api", "../../internal/cmd/linux_patch_manager", "../../internal/cmd/enrollment_admin"); err != nil {
 		return err
 	}
 	programs = filepath.Join(top, "build", "bin")
@@ -119,20 +119,23 @@ func TestPlaybooks(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"manager":   manager,
-			"requests":  requests,
-			"remember":  remember,
-			"leaks":     leaks,
-			"snapshot":  snapshot,
-			"sshd":      sshd,
-			"on":        on,
-			"ran":       ran,
-			"collect":   collect,
-			"busybox":   busyboxRoot,
-			"container": container,
-			"emulated":  emulated,
-			"readme":    readme,
-			"deployed":  deployedCmd,
+			"manager":       manager,
+			"plant":         plant,
+			"administrator": administrator,
+			"called":        called,
+			"requests":      requests,
+			"remember":      remember,
+			"leaks":         leaks,
+			"snapshot":      snapshot,
+			"sshd":          sshd,
+			"on":            on,
+			"ran":           ran,
+			"collect":       collect,
+			"busybox":       busyboxRoot,
+			"container":     container,
+			"emulated":      emulated,
+			"readme":        readme,
+			"deployed":      deployedCmd,
 		},
 	})
 }

@@ -165,6 +165,17 @@ func (r *run) keep(s managerclient.Session) error {
 	return nil
 }
 
+// endSession finds the login that earlier commands of this run left, where this
+// one needed none.
+func (r *run) endSession(ctx context.Context) {
+	if _, err := os.Lstat(r.c.SessionPath); err != nil {
+		return
+	}
+	if err := r.dial(); err == nil {
+		_, _ = r.resume(ctx) // what cannot be resumed is removed
+	}
+}
+
 func (r *run) account(s managerclient.Session) string {
 	if r.c.Username != "" {
 		return r.c.Username
@@ -175,6 +186,9 @@ func (r *run) account(s managerclient.Session) string {
 // close logs out, unless the login is kept for the next command of this run or
 // is somebody else's.
 func (r *run) close(ctx context.Context) {
+	if r.api == nil && !r.c.KeepSession && r.c.SessionPath != "" {
+		r.endSession(ctx)
+	}
 	if r.api != nil {
 		r.report.Requests["total"] = r.api.Requests
 	}

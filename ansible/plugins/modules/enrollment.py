@@ -430,6 +430,18 @@ request:
       description: When the request was sent, in UTC.
       type: str
       sample: "2026-11-23T18:03:00Z"
+    inventory_hostname:
+      description: Which host of the inventory said so. The controller writes it, whatever the host says.
+      returned: with Ansible
+      type: str
+      sample: web1.example.com
+    connection:
+      description: >-
+        V(verified) where the controller knows that it spoke with that host, else why it does not. Verified is ssh that checks host keys,
+        and local, docker and podman.
+      returned: with Ansible
+      type: str
+      sample: verified
 attempts:
   description: How many questions for the decision the manager answered in this run.
   returned: always

@@ -250,6 +250,18 @@ request:
       description: When the request was sent, in UTC.
       type: str
       sample: "2026-11-23T18:03:00Z"
+    inventory_hostname:
+      description: Which host of the inventory said so. The controller writes it, whatever the host says.
+      returned: with Ansible
+      type: str
+      sample: web1.example.com
+    connection:
+      description: >-
+        V(verified) where the controller knows that it spoke with that host, else why it does not. Verified is ssh that checks host keys,
+        and local, docker and podman.
+      returned: with Ansible
+      type: str
+      sample: verified
 pending_since:
   description: When the request was made that waits for a decision. Deployed managers forget a request after 24 hours.
   returned: when a request waits

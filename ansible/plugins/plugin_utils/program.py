@@ -27,7 +27,7 @@ import shlex
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.linux_patch.api.plugins.plugin_utils import cached, detached
+from ansible_collections.linux_patch.api.plugins.plugin_utils import cached, detached, evidence
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 
 display = Display()
@@ -76,6 +76,7 @@ class ProgramAction(ActionBase):
             if answer is None:
                 answer = self._run_transferred(arguments, environment)
             result.update(self._parse(answer))
+            evidence.mark(self, result, task_vars or {})
         except ProgramError as e:
             result.update(e.result)
         return result
