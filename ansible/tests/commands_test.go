@@ -132,3 +132,19 @@ func snapshot(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("something changed.\nbefore:\n%safter:\n%s", before, tree.String())
 	}
 }
+
+// fake installs the collection once more, with a script in the place of its
+// program, for the rest of the testscript: fake FILE
+func fake(ts *testscript.TestScript, neg bool, args []string) {
+	dir := ts.MkAbs("fake")
+	ts.Check(os.CopyFS(dir, os.DirFS(collections)))
+	found, err := filepath.Glob(filepath.Join(dir, "ansible_collections/linux_patch/api/artifacts/*/enrollment"))
+	ts.Check(err)
+	if len(found) == 0 {
+		ts.Fatalf("the collection has no program")
+	}
+	for _, program := range found {
+		ts.Check(os.WriteFile(program, []byte(ts.ReadFile(args[0])), 0o755))
+	}
+	ts.Setenv("ANSIBLE_COLLECTIONS_PATH", dir)
+}

@@ -127,6 +127,7 @@ func TestPlaybooks(t *testing.T) {
 			"remember":      remember,
 			"leaks":         leaks,
 			"snapshot":      snapshot,
+			"fake":          fake,
 			"sshd":          sshd,
 			"on":            on,
 			"ran":           ran,

@@ -211,18 +211,6 @@ func checkSidecars(t *testing.T) {
 			}
 		}
 	}
-
-	var tasks []map[string]any
-	unmarshal(t, "ansible/roles/enroll/tasks/enroll.yml", &tasks)
-	for _, task := range tasks {
-		if args, ok := task["linux_patch.api.enrollment"].(map[string]any); ok {
-			var passed []string
-			for name := range args {
-				passed = append(passed, name)
-			}
-			same(t, "ansible/roles/enroll/tasks/enroll.yml", passed, names(enrollment))
-		}
-	}
 }
 
 // roleOptions are the variables of the role.

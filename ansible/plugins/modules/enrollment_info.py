@@ -135,6 +135,9 @@ attributes:
     support: full
     membership:
       - linux_patch.api.linux_patch
+notes:
+  - The other connection options of M(linux_patch.api.enrollment), such as O(linux_patch.api.enrollment#module:manager_ca_path), may be given,
+    so that C(module_defaults) for the group serve all its modules. They are ignored, since nothing is asked.
 seealso:
   - module: linux_patch.api.enrollment
     description: Mends what this module finds.

@@ -33,6 +33,7 @@ import tempfile
 from ansible import constants as C
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.utils.display import Display
+from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
 
 display = Display()
 
@@ -106,13 +107,14 @@ def run(action, programs, environment, arguments):
     if obstacle is None:
         builds = _builds(programs)
         answer, said = _run(action, builds, environment, arguments)
-        if said.startswith("miss "):
-            answer, said = _upload(action, builds[said.split()[1]], builds, environment, arguments)
+        missing = builds.get(said[len("miss "):]) if said.startswith("miss ") else None
+        if missing:
+            answer, said = _upload(action, missing, builds, environment, arguments)
             if said == "uploaded":
                 answer, said = _run(action, builds, environment, arguments)
         if answer is not None:
             return answer
-        obstacle = said
+        obstacle = plain(said)
     display.vvv("not run from the cache: %s" % obstacle, host=action._play_context.remote_addr)
     return None
 

@@ -23,6 +23,7 @@ import shlex
 
 from ansible import constants as C
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
+from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
 
 STARTER = """#!/bin/sh
 exec <"$1" || exit 1
@@ -114,11 +115,13 @@ def _job(output):
     found = re.search(r"^\{.*\}\s*$", output, re.MULTILINE)
     try:
         job = json.loads(found.group()) if found else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if not job.get("started") or not job.get("ansible_job_id"):
+    # A host may say anything: what passes are an id and numbers.
+    number, file = job.get("ansible_job_id"), job.get("results_file")
+    if job.get("started") not in (True, 1) or not isinstance(number, str) or not re.match(r"j?[0-9.]{1,64}\Z", number):
         return None
     return dict(
-        changed=True, started=job["started"], finished=job["finished"], ansible_job_id=job["ansible_job_id"],
-        results_file=job.get("results_file"),
+        changed=True, started=1, finished=int(job.get("finished") in (True, 1)), ansible_job_id=number,
+        results_file=plain(file, 4096) if isinstance(file, str) else "",
     )

@@ -27,8 +27,11 @@ import shlex
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.linux_patch.api.plugins.plugin_utils import cached, detached, evidence
+from ansible_collections.linux_patch.api.plugins.plugin_utils import cached, detached, evidence, fleet, variables
+from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
+from ansible_collections.linux_patch.api.plugins.plugin_utils.result import clean
+from ansible_collections.linux_patch.api.plugins.plugin_utils.text import host_name, machine_id, plain
 
 display = Display()
 
@@ -43,9 +46,17 @@ MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "a
 # Options whose value stays out of everything that is shown.
 SECRET_OPTIONS = ("manager_ca_pem", "proxy_url")
 
-# A result must not steer the controller: these keys do, and the program never
-# returns them.
-STEERING_KEYS = ("ansible_facts", "add_host", "add_group", "invocation", "exception", "__ansible_type")
+# Options of the group's other modules, which work on the controller. A
+# module_defaults for the group gives them to these modules too: no host gets them.
+CONTROLLER_OPTIONS = ("username", "password", "totp_secret", "totp_code", "access_token")
+
+# How the manager is reached: one set for all modules of the group, of which each
+# takes what it documents.
+CONNECTION_OPTIONS = ("manager_url", "manager_ca_path", "manager_ca_pem", "manager_ca_fingerprint", "proxy_url", "insecure")
+
+# How many lines of a host's output are looked at for the result, from the last
+# one on. What a login script says stands before it.
+CANDIDATES = 100
 
 
 class ProgramAction(ActionBase):
@@ -62,11 +73,14 @@ class ProgramAction(ActionBase):
         super().__init__(*args, **kwargs)
         # ansible-core 2.14 sets it on each object.
         self._supports_async = True
+        self._given = {}
 
     def run(self, tmp=None, task_vars=None):
         result = {}
         try:
             result = super().run(None, task_vars)
+            variables.check(self, task_vars or {})
+            self._given = variables.fill(self, self.MODULE, task_vars or {})
             arguments = self._arguments(task_vars or {})
             if self._task.async_val:
                 result.update(detached.run(self, arguments, task_vars or {}))
@@ -77,13 +91,15 @@ class ProgramAction(ActionBase):
                 answer = self._run_transferred(arguments, environment)
             result.update(self._parse(answer))
             evidence.mark(self, result, task_vars or {})
+            self._tell(result, task_vars or {})
         except ProgramError as e:
             result.update(e.result)
         return result
 
     def _arguments(self, task_vars):
         """The program's arguments as JSON text, vault-encrypted values decrypted."""
-        arguments = dict(self._task.args)
+        others = set(CONTROLLER_OPTIONS + CONNECTION_OPTIONS) - OPTIONS[self.MODULE]
+        arguments = {name: value for name, value in self._given.items() if name not in others}
         self._update_module_args("%s.%s" % (COLLECTION, self.MODULE), arguments, task_vars)
         return json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)
 
@@ -137,7 +153,7 @@ class ProgramAction(ActionBase):
             raise ProgramError(
                 "ENROLL_FILESYSTEM",
                 "the program cannot be put into %s" % os.path.dirname(program),
-                "mend what module_stderr names, or set remote_tmp to another directory",
+                "fix what module_stderr names, or set remote_tmp to another directory",
                 **self._shown(answer)
             )
         return found.groups()
@@ -165,25 +181,38 @@ class ProgramAction(ActionBase):
             shipped = ", ".join("linux-%s" % name for name in sorted(programs))
             raise ProgramError(
                 "ENROLL_UNSUPPORTED",
-                "the host is %s on %s; this collection ships programs for: %s" % (system, machine, shipped),
+                "the host is %s on %s; this collection ships programs for: %s" % (plain(system, 80), plain(machine, 80), shipped),
                 "on other Linux machines build the program from its sources and run it without Ansible",
             )
         return programs[arch][0]
 
     def _parse(self, answer):
-        """Finds the program's one JSON object; login scripts and sudo may say something before it."""
-        found = None
+        """The program's one line of JSON; login scripts and sudo may say something around it."""
+        lines = [line for line in answer["stdout"].split("\n") if line.startswith("{")]
         decoder = json.JSONDecoder()
-        for start in re.finditer(r"^\{", answer["stdout"], re.MULTILINE):
+        for line in reversed(lines[-CANDIDATES:]):
             try:
-                value, _end = decoder.raw_decode(answer["stdout"], start.start())
-            except ValueError:
+                result = clean(self.MODULE, decoder.raw_decode(line)[0])
+            # A host can nest deeper than Python follows.
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(value, dict) and "changed" in value and "msg" in value:
-                found = value
-        if found is None:
-            raise self._no_result(answer)
-        return {key: value for key, value in found.items() if key not in STEERING_KEYS and not key.startswith("_ansible")}
+            if result is not None:
+                return result
+        raise self._no_result(answer)
+
+    def _tell(self, result, task_vars):
+        """Says what an administrator has to approve: a task of its own for that would cost every host."""
+        if result.get("state") == "foreign" and self.MODULE == "enrollment" and not self._task.no_log:
+            display.display(
+                "%s needs attention: %s" % (plain(task_vars.get("inventory_hostname", "")), plain(result["msg"])), stderr=True
+            )
+        if self.MODULE != "enrollment" or result.get("state") not in fleet.WAITING or result.get("failed") or self._task.no_log:
+            return
+        display.display(
+            "%s: %s (fqdn %s, machine-id %s)"
+            % (plain(task_vars.get("inventory_hostname", "")), plain(result["msg"]), host_name(result.get("fqdn")), machine_id(result.get("machine_id"))),
+            stderr=True,
+        )
 
     def _no_result(self, answer):
         message = "the program gave no result (rc=%s)" % answer["rc"]
@@ -203,7 +232,7 @@ class ProgramAction(ActionBase):
 
     def _without_secrets(self, output):
         for option in SECRET_OPTIONS:
-            secret = str(self._task.args.get(option) or "").strip()
+            secret = str(self._given.get(option) or "").strip()
             if secret:
                 output = output.replace(secret, "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
-        return output[-4000:]
+        return plain(output[-4000:], 4000, lines=True)

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, The linux_patch enroll authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Text from hosts and managers, made fit for a terminal, a page and a person's eye.
+
+What a person compares must look like what it is. So nothing passes that moves a
+cursor, breaks a line, turns the direction of writing or cannot be seen.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# What stands where something was taken out.
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+# Control and format characters, lone surrogates, line and paragraph separators.
+UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+
+# Letters that show nothing, although Unicode does not call them format characters.
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+
+MACHINE_ID = re.compile(r"[0-9a-f]{32}\Z")
+LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
+
+
+def plain(value, limit=300, lines=False):
+    """The value as text of at most limit characters, on one line unless lines is true."""
+    text = value if isinstance(value, str) else str(value)
+    cut = text[:limit]
+    if lines:
+        cut = "\n".join(_line(line, "\t") for line in cut.split("\n"))
+    else:
+        cut = _line(cut, " ")
+    return cut if len(text) <= limit else cut + "..."
+
+
+def _line(line, tab):
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join(_shown(c, tab) for c in line)
+
+
+def _shown(c, tab):
+    if c in "\n\t":
+        return tab
+    if unicodedata.category(c) in UNPRINTABLE or c in INVISIBLE:
+        return REPLACEMENT
+    return c
+
+
+def host_name(value):
+    """The value where it is a host name, else words that cannot be taken for one."""
+    text = value if isinstance(value, str) else ""
+    name = text[:-1] if text.endswith(".") else text
+    if 0 < len(name) <= 253 and all(LABEL.match(label) for label in name.split(".")):
+        return text
+    return _refused("no valid name", value)
+
+
+def machine_id(value):
+    """The value where it is a machine-id, else words that cannot be taken for one."""
+    if isinstance(value, str) and MACHINE_ID.match(value):
+        return value
+    return _refused("no valid machine-id", value)
+
+
+def _refused(what, value):
+    return "(%s)" % what if value in (None, "") else "(%s: %s)" % (what, plain(value, 80))

@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, The linux_patch enroll authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The variables of the role: which become options, and which are misspelt.
+
+A role ignores a variable that it does not know. With one such as
+enroll_manger_ca_path the host would trust something else than was meant.
+
+A task of the role takes the module's options from enroll_OPTION by itself: forty
+templates, most of them for variables that are not set, took longer than the
+module.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+
+from ansible.utils.display import Display
+from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS, parse
+from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
+
+display = Display()
+
+ROLE = "linux_patch.api.enroll"
+PREFIX = "enroll_"
+
+# Those of the playbooks, and what role and playbooks register.
+OTHERS = frozenset((
+    "enroll_hosts", "enroll_become", "enroll_approval", "enroll_report_dir",
+    "enroll_result", "enroll_info", "enroll_report",
+))  # fmt: skip
+
+SPECS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "roles", "enroll", "meta", "argument_specs.yml")
+
+
+def _options():
+    """The role's variables, as its specification has them."""
+    with open(SPECS, encoding="utf-8") as f:
+        return parse(f)["argument_specs"]["main"]["options"]
+
+
+# Read when this is imported: Ansible imports it once, and forks for each task.
+KNOWN = OTHERS.union(_options())
+
+# From this likeness on a name is taken for a misspelt one.
+CLOSE = 0.84
+
+
+def check(action, task_vars):
+    """Fails on a variable that is like one of the role, and warns about others, in a task of the role."""
+    role = action._task._role
+    if role is None or role.get_name() != ROLE:
+        return
+    given = [name for name in task_vars if isinstance(name, str) and name.startswith(PREFIX)]
+    for name in sorted(set(given) - KNOWN):
+        meant = nearest(name, KNOWN)
+        if meant:
+            raise ProgramError(
+                "ENROLL_INVALID_ARGUMENT",
+                "the role %s has no variable %s; did you mean %s?" % (ROLE, name, meant),
+                "rename the variable to %s; if it is your own, choose a name that does not begin with %s" % (meant, PREFIX),
+            )
+        display.warning("the role %s has no variable %s; it is ignored" % (ROLE, name))
+
+
+def fill(action, module, task_vars):
+    """The task's arguments, and where the task asks for it those that the role's variables give."""
+    arguments = dict(action._task.args)
+    if not task_vars.get("_enroll_fill"):
+        return arguments
+    given = {}
+    for option in OPTIONS[module]:
+        # An empty value is as good as none, so that no trust is ever set to nothing.
+        if option not in arguments and task_vars.get(PREFIX + option) not in (None, ""):
+            given[option] = action._templar.template(task_vars[PREFIX + option])
+    told = action._templar.template(task_vars.get("_enroll_told") or {})
+    for option, value in told.items():
+        if option in OPTIONS[module] and (option == "config_path" or given.get(option) in (None, "")):
+            given[option] = value
+    omitted = task_vars.get("omit")
+    arguments.update((name, value) for name, value in given.items() if value not in (None, "") and value != omitted)
+    if arguments.get("state") != "enrolled":
+        arguments.pop("bundle_path", None)
+    return arguments
+
+
+def nearest(name, known):
+    """The known variable that was meant, or None."""
+    names = sorted(k[len(PREFIX):] for k in known)
+    found = difflib.get_close_matches(name[len(PREFIX):], names, 1, CLOSE)
+    return PREFIX + found[0] if found else None
