@@ -248,7 +248,47 @@ request:
     os_details:
       description: The operating system that the request names.
       type: dict
-      sample: {"id": "debian", "version": "12"}
+      contains:
+        id:
+          description: ID of /etc/os-release.
+          type: str
+          sample: debian
+        name:
+          description: Name of the system.
+          type: str
+          sample: Debian GNU/Linux
+        distro:
+          description: The same as C(id).
+          type: str
+          sample: debian
+        version:
+          description: Version of the system.
+          type: str
+          sample: "12"
+        os_version:
+          description: The same as C(version).
+          type: str
+          sample: "12"
+        id_like:
+          description: Systems that it is like.
+          type: str
+          sample: debian
+        codename:
+          description: Code name of the version.
+          type: str
+          sample: bookworm
+        kernel:
+          description: Release of the kernel.
+          type: str
+          sample: "6.1.0-27-amd64"
+        architecture:
+          description: Machine as uname says it.
+          type: str
+          sample: x86_64
+        enrollment_proof:
+          description: The enrollment proof.
+          type: str
+          sample: v1:8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4
     sent_at:
       description: When the request was sent, in UTC.
       type: str
