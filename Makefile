@@ -45,9 +45,9 @@ machine-id:
 
 build: ## build the programs into build/bin
 	@mkdir -p $(B)/bin
-	@set -e; for main in $(MAINS); do \
-		tags=$(TAGS); case $$main in */linux_patch_manager | */enrollment_admin) tags= ;; esac; \
-		$(GOBUILD) -tags "$$tags" -o $(B)/bin/$${main##*/} ./$$main; \
+	@set -e; lean=-modfile=$$(GO='$(GO)' ansible/setup/lean); for main in $(MAINS); do \
+		tags=$(TAGS) mod=$$lean; case $$main in */linux_patch_manager | */enrollment_admin) tags= mod= ;; esac; \
+		$(GOBUILD) $$mod -tags "$$tags" -o $(B)/bin/$${main##*/} ./$$main; \
 	done
 
 collection: ## build the Ansible collection into build/linux_patch-api-VERSION.tar.gz

@@ -1,0 +1,3 @@
+module github.com/leodido/go-urn
+
+go 1.26
