@@ -66,7 +66,8 @@ func agrees(t *testing.T, where string, got reflect.Type, want returnedType, bes
 			}
 		}
 		for name := range want.Contains {
-			if fields[name] == nil {
+			// The action plugin writes these two over what a host says.
+			if fields[name] == nil && name != "inventory_hostname" && name != "connection" {
 				t.Errorf("%s.%s is documented, and the program never gives it", where, name)
 			}
 		}
