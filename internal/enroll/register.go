@@ -256,6 +256,7 @@ func (r *run) dial() (ManagerClient, error) {
 	o := managerclient.Options{
 		URL: r.url, Insecure: r.Insecure, ProxyURL: r.ProxyURL, UserAgent: r.Program, Now: r.Now,
 		Seen: func(sha256 string) { r.certificate.Store(sha256) },
+		Warn: func(warning string) { r.res.warn(warning) },
 		Retry: managerclient.Retry{
 			Wait429: r.Wait && r.State == string(contract.StateEnrolled),
 			Until:   r.deadline,

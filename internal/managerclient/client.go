@@ -62,6 +62,8 @@ type Options struct {
 	// Seen, where set, is told the SHA-256 of the certificate that the manager
 	// presented on each connection, once it is verified.
 	Seen func(sha256 string)
+	// Warn, where set, is told which certificates of CAPEM are skipped.
+	Warn func(warning string)
 	// Now is the clock that certificates are judged by.
 	Now func() time.Time
 	// Retry says when a request is sent again.

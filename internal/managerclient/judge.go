@@ -184,7 +184,7 @@ func (d Dialect) after(a Answer, v Verdict) Dialect {
 // written in a way that this program does not know, or that is said to be one.
 func (a Answer) mayHoldBundle() bool {
 	return a.HTTPStatus >= 200 && a.HTTPStatus <= 299 &&
-		(bytes.Contains(a.Body, []byte("server_key")) || bytes.Contains(a.Body, []byte(`"approved"`)) || a.Encoding != "" && len(a.Body) >= minEncodedBundle)
+		(bytes.Contains(a.Body, []byte("server_key")) || bytes.Contains(a.Body, []byte("server_crt")) || bytes.Contains(a.Body, []byte(`"approved"`)) || a.Encoding != "" && len(a.Body) >= minEncodedBundle)
 }
 
 func (a Answer) undecodable(d Dialect) Judgement {

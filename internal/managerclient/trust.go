@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -29,7 +30,7 @@ func tlsConfigFor(o Options) (*tls.Config, error) {
 	var known []*x509.Certificate
 	if len(o.CAPEM) > 0 {
 		var err error
-		if known, err = parseCertificates(o.CAPEM); err != nil {
+		if known, err = parseCertificates(o.CAPEM, o.Warn); err != nil {
 			return nil, err
 		}
 		cfg.RootCAs = poolOf(known...)
@@ -105,9 +106,13 @@ func (p pin) verify(cs tls.ConnectionState) error {
 	return nil
 }
 
-func parseCertificates(data []byte) ([]*x509.Certificate, error) {
+// parseCertificates reads a file of CAs. One with a negative serial number, which
+// OpenSSL takes and crypto/x509 does not, is skipped, and told to warn: it spoils
+// none of the others. Without any that is usable nothing is trusted.
+func parseCertificates(data []byte, warn func(string)) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
-	for {
+	var skipped error
+	for n := 1; ; n++ {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {
 			break
@@ -116,15 +121,25 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 			return nil, contract.Errorf(contract.CodeInvalidArgument, "the manager's CA holds a PEM block that is not a certificate")
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, contract.Errorf(contract.CodeInvalidArgument, "certificate %d of the manager's CA cannot be read: %w", len(certs)+1, err)
+		if err == nil {
+			certs = append(certs, c)
+			continue
 		}
-		certs = append(certs, c)
+		skipped = contract.Errorf(contract.CodeInvalidArgument, "certificate %d of the manager's CA cannot be read: %w", n, err)
+		if !strings.Contains(err.Error(), "negative serial") {
+			return nil, skipped
+		}
+		if warn != nil {
+			warn(skipped.Error() + "; it is skipped")
+		}
 	}
-	if len(certs) == 0 {
-		return nil, contract.Errorf(contract.CodeInvalidArgument, "the manager's CA holds no PEM certificate")
+	switch {
+	case len(certs) > 0:
+		return certs, nil
+	case skipped != nil:
+		return nil, skipped
 	}
-	return certs, nil
+	return nil, contract.Errorf(contract.CodeInvalidArgument, "the manager's CA holds no PEM certificate")
 }
 
 func poolOf(certs ...*x509.Certificate) *x509.CertPool {

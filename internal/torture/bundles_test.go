@@ -140,8 +140,10 @@ func TestHostileBundles(t *testing.T) {
 				}
 				m.get = answers(200, m.bundle(t, func(b *contract.PkiBundle) { l.tell(t, m.ca, b) }))
 				r := h.run(h.command(nil, h.commandFor(m, options{"force": true, "allow_ca_change": true})))
+				// What shows nothing of a bundle is not the manager's: asked again.
+				nothing := l.name == "nothing in it" && r.code() == "ENROLL_UNREACHABLE"
 				byClock := r.code() == "ENROLL_IDENTITY" && strings.Contains(r.Msg, "the clock says")
-				if code := r.code(); code != "ENROLL_BUNDLE_INVALID" && code != "ENROLL_BAD_ANSWER" && !byClock {
+				if code := r.code(); code != "ENROLL_BUNDLE_INVALID" && code != "ENROLL_BAD_ANSWER" && !byClock && !nothing {
 					t.Errorf("enrolled %v: %.500s", enrolled, r.raw)
 				}
 				h.kept(t, r, set, list)
