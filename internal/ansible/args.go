@@ -38,6 +38,9 @@ type Control struct {
 	Diff   bool
 	// Ansible says that Ansible calls, which reads JSON and nothing else.
 	Ansible bool
+	// Bundle is a re-issued set. The controller hands it over on standard input,
+	// so that the key is in no file, no variable and no result on its way.
+	Bundle []byte
 }
 
 // arguments are the decoded but untyped options.
@@ -54,6 +57,9 @@ type Reader struct {
 	HomeOf func(user string) (string, error)
 }
 
+// controlBundle is no option: in a playbook it would be in a variable.
+const controlBundle = "_ansible_linux_patch_bundle"
+
 // split reads one JSON object and takes Ansible's control keys out of it.
 func split(raw []byte, module string) (arguments, error) {
 	a := arguments{control: Control{Module: module}, options: map[string]any{}}
@@ -69,6 +75,8 @@ func split(raw []byte, module string) (arguments, error) {
 		}
 		a.control.Ansible = true
 		switch name {
+		case controlBundle:
+			a.control.Bundle, err = json.Marshal(value)
 		case "_ansible_check_mode":
 			a.control.Check, err = toBool(value)
 		case "_ansible_diff":
@@ -128,7 +136,7 @@ func (r Reader) Params(a arguments) (enroll.Params, error) {
 	if err := r.fill(a, &p); err != nil {
 		return p, err
 	}
-	p.Check = a.control.Check
+	p.Check, p.Bundle = a.control.Check, a.control.Bundle
 	return p, related(p)
 }
 

@@ -93,6 +93,12 @@ func (p Program) run(ctx context.Context, call call) (exit int) {
 	}
 	a.control.Check = a.control.Check || call.check
 	a.control.Diff = a.control.Diff || call.diff
+	if a.control.Bundle != nil {
+		if call.file != "-" {
+			return p.write(failure(contract.Errorf(contract.CodeInvalidArgument, "a re-issued set is taken from standard input alone")), secrets)
+		}
+		secrets.addKeys(a.control.Bundle)
+	}
 	if a.control.Module == ModuleInfo {
 		return p.info(ctx, a, secrets, call.exitCode)
 	}

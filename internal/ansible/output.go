@@ -35,6 +35,18 @@ func (s *Secrets) Add(secret string) {
 	s.values = append(s.values, secret)
 }
 
+// addKeys registers the private key of a re-issued set.
+func (s *Secrets) addKeys(bundle []byte) {
+	var set struct {
+		Key      string `json:"server_key"`
+		Reissued string `json:"server_key_pem"`
+	}
+	if json.Unmarshal(bundle, &set) == nil {
+		s.Add(set.Key)
+		s.Add(set.Reissued)
+	}
+}
+
 // scrub replaces each secret in JSON text, where it may stand escaped.
 func (s *Secrets) scrub(text []byte) []byte {
 	s.mu.Lock()

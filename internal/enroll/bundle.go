@@ -16,7 +16,12 @@ import (
 // manager; the CA's fingerprint stands in for the manager's HTTPS.
 func (r *run) provisionBundle(ctx context.Context) error {
 	path := string(r.BundlePath)
-	raw, err := r.readBundle(path)
+	raw, err := r.Bundle, error(nil)
+	if raw == nil {
+		raw, err = r.readBundle(path)
+	} else {
+		path = "the re-issued set"
+	}
 	if err != nil {
 		return err
 	}
@@ -42,6 +47,9 @@ func (r *run) provisionBundle(ctx context.Context) error {
 	}
 	return err
 }
+
+// byHand reports whether a bundle is given to this run, so that no manager is asked.
+func (s *settings) byHand() bool { return s.BundlePath != "" || s.Bundle != nil }
 
 // asBundle makes a bundle of the answer to a re-issue, which names the same
 // things differently, and leaves everything else as it is. What that answer holds for

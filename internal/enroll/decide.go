@@ -42,7 +42,7 @@ func (r *run) decide() step {
 	switch {
 	case o.spool != nil:
 		return stepSpool
-	case r.BundlePath != "":
+	case r.byHand():
 		return stepBundle
 	case r.liveToken() != nil:
 		return stepPoll

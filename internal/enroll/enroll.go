@@ -179,7 +179,7 @@ func askedToWait(failed *managerclient.RequestError) time.Duration {
 }
 
 func (r *run) run(ctx context.Context) error {
-	if r.State != string(contract.StateAbsent) && r.BundlePath == "" {
+	if r.State != string(contract.StateAbsent) && !r.byHand() {
 		if err := r.needURL(); err != nil {
 			return err
 		}

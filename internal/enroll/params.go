@@ -62,6 +62,9 @@ type Params struct {
 	TokenStorage   string `arg:"token_storage" validate:"oneof=config state_dir"`
 	LockTimeout    Span   `arg:"lock_timeout" validate:"gte=0"`
 
+	// Bundle is a bundle that came with the arguments, on standard input: a
+	// re-issued set, which is to stand in no file but its own.
+	Bundle []byte
 	// Check is Ansible's check mode: everything up to apply, and no request.
 	Check bool
 	// KeepOwners accepts files that belong to the user whom a playbook gave as

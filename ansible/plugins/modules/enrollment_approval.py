@@ -61,8 +61,11 @@ options:
       - V(denied) denies the hosts' own requests.
       - V(withdrawn) undoes an approval. The host's certificates are revoked by re-issuing them, and the host is removed.
       - V(closed) compares the certificates that hosts installed with those that the manager issued, at the end of a run.
+      - V(reissued) renews an enrolled host gently. It has the manager issue new certificates, which revokes the old ones and keeps the host's
+        groups and history, and puts them in place on the host that the task runs for. The private key goes to the standard input of the
+        host's program. It needs a verified connection, and is in no file, variable or result on the way.
     type: str
-    choices: [approved, denied, withdrawn, closed]
+    choices: [approved, denied, withdrawn, closed, reissued]
     default: approved
   on_blocked:
     description:
@@ -80,6 +83,10 @@ options:
     type: str
     choices: [report, reissue, replace]
     default: report
+  enrollment:
+    description:
+      - The options of M(linux_patch.api.enrollment) for the host, with O(state=reissued).
+    type: dict
   groups:
     description:
       - The ids of groups of the manager that a host is put into right after its approval.

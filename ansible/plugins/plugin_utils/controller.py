@@ -72,7 +72,6 @@ class ControllerAction(ActionBase):
 
     _supports_check_mode = True
     _supports_async = False
-    _requires_connection = False
     TRANSFERS_FILES = False
 
     def run(self, tmp=None, task_vars=None):
