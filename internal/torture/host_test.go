@@ -2,6 +2,7 @@ package torture_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,8 +14,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/torture"
@@ -55,12 +59,23 @@ type host struct {
 	args string
 	// whitelist and config are the texts before enrollment.
 	whitelist, config string
+	// configAfter is what config.yaml becomes; empty where it stays.
+	configAfter string
+	// layout is where the files lie.
+	layout layout
+	// keyMode is the mode of the key.
+	keyMode fs.FileMode
 }
 
 func newHost(t testing.TB) *host {
 	t.Helper()
-	h := &host{t: t, dir: filepath.Join(t.TempDir(), "host"), args: t.TempDir()}
-	h.whitelist, h.config = whitelistText, fmt.Sprintf(configText, h.dir)
+	return newHostWith(t, layout{})
+}
+
+func newHostWith(t testing.TB, l layout) *host {
+	t.Helper()
+	h := &host{t: t, dir: filepath.Join(t.TempDir(), "host"), args: t.TempDir(), layout: l, keyMode: 0o600}
+	h.whitelist, h.config = whitelistText, l.config(h.dir)
 	h.layOut()
 	return h
 }
@@ -68,14 +83,15 @@ func newHost(t testing.TB) *host {
 // layOut makes the host anew, never enrolled.
 func (h *host) layOut() {
 	must(h.t, os.RemoveAll(h.dir))
-	must(h.t, os.MkdirAll(h.dir+"/etc", 0o755))
+	must(h.t, os.MkdirAll(h.path("etc"), 0o755))
 	must(h.t, os.Chmod(h.dir, 0o755))
+	must(h.t, h.layout.link(h.dir))
 	must(h.t, os.WriteFile(h.path("etc/config.yaml"), []byte(h.config), 0o640))
 	must(h.t, os.WriteFile(h.path("etc/whitelist.yaml"), []byte(h.whitelist), 0o644))
 	must(h.t, os.Chmod(h.path("etc/whitelist.yaml"), 0o644))
 }
 
-func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+func (h *host) path(name string) string { return filepath.Join(h.dir, h.layout.place(name)) }
 
 // image is everything on a host.
 type image map[string]imageFile
@@ -83,6 +99,10 @@ type image map[string]imageFile
 type imageFile struct {
 	mode    fs.FileMode
 	content []byte
+	// target is that of a link.
+	target   string
+	uid, gid int
+	xattrs   map[string]string
 }
 
 func (h *host) image() image {
@@ -95,11 +115,18 @@ func (h *host) image() image {
 		if err != nil {
 			return err
 		}
-		f := imageFile{mode: info.Mode()}
-		if d.Type().IsRegular() {
-			if f.content, err = os.ReadFile(path); err != nil {
-				return err
+		st := info.Sys().(*syscall.Stat_t)
+		f := imageFile{mode: info.Mode(), uid: int(st.Uid), gid: int(st.Gid)}
+		switch {
+		case d.Type().IsRegular():
+			if f.content, err = os.ReadFile(path); err == nil {
+				f.xattrs, err = xattrs(path)
 			}
+		case d.Type()&fs.ModeSymlink != 0:
+			f.target, err = os.Readlink(path)
+		}
+		if err != nil {
+			return err
 		}
 		rel, err := filepath.Rel(h.dir, path)
 		all[rel] = f
@@ -117,14 +144,37 @@ func (h *host) restore(all image) {
 	}
 	slices.Sort(names) // directories before what is in them
 	for _, name := range names {
-		f := all[name]
-		if f.mode.IsDir() {
-			must(h.t, os.Mkdir(h.path(name), f.mode.Perm()))
-		} else {
-			must(h.t, os.WriteFile(h.path(name), f.content, 0o600))
-		}
-		must(h.t, os.Chmod(h.path(name), f.mode.Perm()))
+		must(h.t, all[name].write(filepath.Join(h.dir, name)))
 	}
+}
+
+func (f imageFile) write(path string) error {
+	switch {
+	case f.target != "":
+		return os.Symlink(f.target, path)
+	case f.mode.IsDir():
+		if err := os.Mkdir(path, f.mode.Perm()); err != nil {
+			return err
+		}
+	default:
+		if err := os.WriteFile(path, f.content, 0o600); err != nil {
+			return err
+		}
+	}
+	if f.uid != os.Geteuid() || f.gid != os.Getegid() {
+		if err := os.Lchown(path, f.uid, f.gid); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(path, f.mode.Perm()); err != nil {
+		return err
+	}
+	for name, value := range f.xattrs {
+		if err := unix.Setxattr(path, name, []byte(value), 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // options are the arguments of a run; a nil value takes one away.
@@ -132,7 +182,7 @@ type options map[string]any
 
 func (h *host) command(l *lab, more options) torture.Command {
 	all := options{
-		"config_path": h.path("etc/config.yaml"), "state_dir": h.path("state"),
+		"config_path": filepath.Join(h.dir, h.layout.said("etc/config.yaml")), "state_dir": h.path("state"),
 		// What is compared at the end is the file as it was written by hand.
 		"config_manager_url": false,
 		"fqdn":               "web1.example.com", "report_ip": "127.0.0.1", "wait": false, "polling_interval_seconds": 1,
@@ -276,6 +326,15 @@ var (
 	keyCopy = regexp.MustCompile(`^certs/server\.key\.pem\.[0-9TZ]+~$`)
 )
 
+// mayShow are the bits that a file may have for others: those that the key has
+// by the administrator's will, and no copy of it.
+func (h *host) mayShow(name string) fs.FileMode {
+	if name == "certs/server.key.pem" {
+		return h.keyMode
+	}
+	return 0
+}
+
 // check says what is wrong on a host that shall hold the set with this serial
 // number and this whitelist.
 func (h *host) check(serial, whitelist string, secrets []string) (wrong []string) {
@@ -284,14 +343,14 @@ func (h *host) check(serial, whitelist string, secrets []string) (wrong []string
 	}
 	copies := 0
 	for name, f := range h.image() {
-		if !lasting.MatchString(name) {
+		if name = h.layout.short(name); !lasting.MatchString(name) {
 			wrong = append(wrong, "left behind: "+name)
 		}
 		if keyCopy.MatchString(name) {
 			copies++
 		}
 		closed := keyFile.MatchString(name) || strings.HasPrefix(name, "state/")
-		if f.mode.IsRegular() && closed && f.mode.Perm()&0o077 != 0 {
+		if f.mode.IsRegular() && closed && f.mode.Perm()&0o077&^h.mayShow(name) != 0 {
 			wrong = append(wrong, fmt.Sprintf("%s has mode %v", name, f.mode))
 		}
 		if keyFile.MatchString(name) {
@@ -306,7 +365,7 @@ func (h *host) check(serial, whitelist string, secrets []string) (wrong []string
 	if copies > 1 {
 		wrong = append(wrong, fmt.Sprintf("%d copies of keys", copies))
 	}
-	for name, want := range map[string]string{"etc/whitelist.yaml": whitelist, "etc/config.yaml": h.config} {
+	for name, want := range map[string]string{"etc/whitelist.yaml": whitelist, "etc/config.yaml": cmp.Or(h.configAfter, h.config)} {
 		if got, err := os.ReadFile(h.path(name)); err != nil || string(got) != want {
 			wrong = append(wrong, fmt.Sprintf("%s is %q, want %q", name, got, want))
 		}

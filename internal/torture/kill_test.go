@@ -78,6 +78,11 @@ func (s *site) recover(t *testing.T, c scenario, name string, at int, ended tort
 			t.Errorf("at %d, %s: %s, and no journal", at, ended.Hit, set)
 		}
 	}
+	if c.between != nil {
+		for _, wrong := range c.between(s) {
+			lost("%s", wrong)
+		}
+	}
 	postsBefore, _, _ := s.lab.counts()
 	next := s.run(s.commandOf(c))
 	runs := 1

@@ -51,6 +51,9 @@ var calls = map[uint64]known{
 	unix.SYS_FCHOWN: {"fchown", fd, Changing}, unix.SYS_FCHOWNAT: {"fchownat", at, Changing},
 	unix.SYS_FSYNC: {"fsync", fd, Changing}, unix.SYS_FDATASYNC: {"fdatasync", fd, Changing}, unix.SYS_FALLOCATE: {"fallocate", fd, Changing},
 	unix.SYS_FTRUNCATE: {"ftruncate", fd, Changing}, unix.SYS_FLOCK: {"flock", fd, Changing}, unix.SYS_UTIMENSAT: {"utimensat", at, Changing},
+	// Reading an attribute too: a file whose ACL can't be read must not be replaced.
+	unix.SYS_FSETXATTR: {"fsetxattr", fd, Changing}, unix.SYS_FREMOVEXATTR: {"fremovexattr", fd, Changing},
+	unix.SYS_FGETXATTR: {"fgetxattr", fd, Changing}, unix.SYS_FLISTXATTR: {"flistxattr", fd, Changing},
 	unix.SYS_EXIT_GROUP: {"exit_group", bare, Changing},
 
 	unix.SYS_FUTEX: {"futex", bare, Inner}, unix.SYS_MMAP: {"mmap", bare, Inner}, unix.SYS_MUNMAP: {"munmap", bare, Inner},

@@ -3,6 +3,8 @@ package torture_test
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +31,13 @@ type scenario struct {
 	conflict409 bool
 	// absent says that the run takes the enrollment back.
 	absent bool
+	// layout is where the host has its files.
+	layout layout
+	// root says that only root can make such a host.
+	root bool
+	// between tells what is wrong between an attack and the next run, and end
+	// what is wrong in the end, besides what is wrong anywhere.
+	between, end func(*site) []string
 }
 
 // site is a host and its manager.
@@ -43,6 +52,10 @@ type site struct {
 	// the serial number in it; nil where the manager gives the bundle.
 	carried       options
 	carriedSerial string
+	// givenAway is what another user owned, and held are files of theirs that
+	// are still open.
+	givenAway map[string]fs.FileInfo
+	held      []*os.File
 }
 
 const day = 24 * time.Hour
@@ -70,17 +83,23 @@ func scenarios() []scenario {
 			s.restore(s.template)
 		}, options: options{"renew_before": 0}},
 		{name: "carried bundle", setup: func(s *site) { s.carryBundle() }, prepare: func(s *site) { s.layOut(); s.old = "none" }},
-		{name: "absent", setup: func(s *site) { s.enrollLongAgo() }, options: options{"state": "absent"}, absent: true,
+		{name: "absent", setup: func(s *site) { s.enrollLongAgo(options{"config_manager_url": nil}) }, options: options{"state": "absent"}, absent: true,
 			prepare: func(s *site) { s.restore(s.template) }},
+		managersURL(), attributes(), takeOwnership(),
+		{name: "enroll, through a link of root's", prepare: fresh, layout: layout{home: "opt/lpa", linked: true}, end: linkStays},
 	}
 }
 
 // enrollLongAgo makes a host whose certificate is about to expire.
-func (s *site) enrollLongAgo() {
+func (s *site) enrollLongAgo(more ...options) {
 	s.lab.ahead.Store(int64(-362 * day))
 	s.layOut()
 	// renew_before 0: else the run that enrolls would find it expiring at once.
-	if r := s.run(s.command(s.lab, options{"renew_before": 0})); r.State != "enrolled" {
+	all := options{"renew_before": 0}
+	for _, o := range more {
+		maps.Copy(all, o)
+	}
+	if r := s.run(s.command(s.lab, all)); r.State != "enrolled" {
 		s.t.Fatalf("not enrolled: %s", r.raw)
 	}
 	s.lab.ahead.Store(0)
@@ -120,7 +139,11 @@ func (s *site) carryBundle() {
 
 func newSite(t testing.TB, c scenario) *site {
 	t.Helper()
-	s := &site{host: newHost(t), lab: newLab(t, manager.Options{Conflict409: c.conflict409})}
+	if c.root && os.Geteuid() != 0 {
+		t.Skip("only root can make such a host")
+	}
+	s := &site{host: newHostWith(t, c.layout), lab: newLab(t, manager.Options{Conflict409: c.conflict409})}
+	t.Cleanup(s.letGo)
 	if c.setup != nil {
 		c.setup(s)
 	}
@@ -142,5 +165,9 @@ func (s *site) checkEnd(c scenario) []string {
 	case !c.absent:
 		serial, list = s.lab.serial(), s.admitted()
 	}
-	return s.check(serial, list, s.lab.canaries())
+	var wrong []string
+	if c.end != nil {
+		wrong = c.end(s)
+	}
+	return append(wrong, s.check(serial, list, s.lab.canaries())...)
 }
