@@ -1,3 +1,3 @@
 if [ "$(phase "$@")" = remove ] && with_systemd; then
-	systemctl disable --now linux-patch-enroll.timer || true
+	systemctl disable --now linux-patch-enroll.timer linux-patch-metrics.timer || true
 fi

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/linux-patch/enroll/internal/enroll"
 )
@@ -11,12 +12,15 @@ import (
 // Before an approval a person at a terminal reads what to compare, once.
 func TestField4_4_TellApprover(t *testing.T) {
 	var out bytes.Buffer
-	tell := Program{Stdout: &out}.tellApprover()
+	tell := Program{Stdout: &out}.progress()
 	tell(enroll.Progress{Phase: enroll.PhaseRegister})
 	for range 2 {
 		tell(enroll.Progress{Phase: enroll.PhasePoll, FQDN: "web1.example.com", MachineID: "3d1219c7c4c5404aaa1f6d2a48adfda4"})
 	}
-	want := "waiting for approval: fqdn web1.example.com, machine_id 3d1219c7c4c5404aaa1f6d2a48adfda4\n"
+	tell(enroll.Progress{Phase: enroll.PhaseWait, Attempts: 2, Next: time.Date(2026, 11, 28, 12, 0, 0, 0, time.Local)})
+	tell(enroll.Progress{Phase: enroll.PhaseProvision})
+	want := "registering\nwaiting for approval: fqdn web1.example.com, machine_id 3d1219c7c4c5404aaa1f6d2a48adfda4\n" +
+		"waiting for approval: polls so far: 2, next poll at 12:00:00\nputting certificates in place\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}

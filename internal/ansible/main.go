@@ -37,14 +37,16 @@ It is the Ansible module linux_patch.api.enrollment and runs without Ansible too
 JSON arguments in, one JSON result out.
 
   enrollment [--check] [--diff] FILE|-         enroll; the arguments from FILE or standard input
-  enrollment info [--exit-code] [FILE|-]       report the enrollment, change nothing
+  enrollment info [OPTION…] [FILE|-]           report the enrollment, change nothing
   enrollment --help | --version
 
-  --check   ask nothing, write nothing; say what would be done
-  --diff    with the differences of each file
-  --exit-code
-            of info: 0 enrolled without a problem; 30 enrolled with problems; 31 absent;
-            32 pending; 33 foreign; 34 denied; 35 request_expired
+  --check             ask nothing, write nothing; say what would be done
+  --diff              with the differences of each file
+  --exit-code         of info: 0 enrolled without a problem; 30 enrolled with problems; 31 absent;
+                      32 pending; 33 foreign; 34 denied; 35 request_expired
+  --output FORMAT     of info: json; text for a person, in colour on a terminal unless NO_COLOR
+                      is set; prometheus for the textfile collector of node_exporter
+  --output-file FILE  of info: write the report to FILE, replaced at once, mode 0644
 
 Example:
   echo '{"manager_url": "https://manager.example.com", "wait": false}' | enrollment -
@@ -85,11 +87,11 @@ func (p Program) run(ctx context.Context, call call) (exit int) {
 	}()
 	raw, err := p.read(call.file)
 	if err != nil {
-		return p.write(failure(err), secrets)
+		return p.failed(err, secrets, call)
 	}
 	a, err := split(raw, call.module)
 	if err != nil {
-		return p.write(failure(err), secrets)
+		return p.failed(err, secrets, call)
 	}
 	a.control.Check = a.control.Check || call.check
 	a.control.Diff = a.control.Diff || call.diff
@@ -100,7 +102,7 @@ func (p Program) run(ctx context.Context, call call) (exit int) {
 		secrets.addKeys(a.control.Bundle)
 	}
 	if a.control.Module == ModuleInfo {
-		return p.info(ctx, a, secrets, call.exitCode)
+		return p.info(ctx, a, secrets, call)
 	}
 	return p.enroll(ctx, a, secrets)
 }
@@ -115,7 +117,7 @@ func (p Program) enroll(ctx context.Context, a arguments, secrets *Secrets) int 
 		return p.write(failure(err), secrets)
 	}
 	if p.Terminal && !a.control.Ansible && params.Wait {
-		e.Progress = p.tellApprover()
+		e.Progress = p.progress()
 	}
 	result := e.Run(ctx, params)
 	if !a.control.Diff {
@@ -124,32 +126,24 @@ func (p Program) enroll(ctx context.Context, a arguments, secrets *Secrets) int 
 	return p.write(result, secrets)
 }
 
-// tellApprover shows, once and before the approval, what an administrator
-// compares.
-func (p Program) tellApprover() func(enroll.Progress) {
-	told := false
-	return func(m enroll.Progress) {
-		if !told && m.FQDN != "" {
-			fmt.Fprintf(p.Stdout, "waiting for approval: fqdn %s, machine_id %s\n", m.FQDN, m.MachineID)
-			told = true
-		}
-	}
-}
-
-func (p Program) info(ctx context.Context, a arguments, secrets *Secrets, byState bool) int {
+func (p Program) info(ctx context.Context, a arguments, secrets *Secrets, call call) int {
 	params, err := p.Reader.InfoParams(a)
 	if err != nil {
-		return p.write(failure(err), secrets)
+		return p.failed(err, secrets, call)
 	}
 	e, err := p.Enroller(secrets.Add)
 	if err != nil {
+		return p.failed(err, secrets, call)
+	}
+	return p.report(e.Info(ctx, params), secrets, call)
+}
+
+// failed ends a run before its use case.
+func (p Program) failed(err error, secrets *Secrets, call call) int {
+	if call.format == "" && call.outputFile == "" {
 		return p.write(failure(err), secrets)
 	}
-	info := e.Info(ctx, params)
-	if exit := p.write(info, secrets); exit != 0 || !byState {
-		return exit
-	}
-	return info.StateExit()
+	return p.report(unreported(err), secrets, call)
 }
 
 func (p Program) write(result interface{ Exit() int }, secrets *Secrets) int {
@@ -190,42 +184,78 @@ func limited(r io.Reader, name string) ([]byte, error) {
 
 // call is a parsed command line.
 type call struct {
-	module        string
-	file          string
-	check, diff   bool
-	exitCode      bool
-	help, version bool
+	module      string
+	file        string
+	check, diff bool
+	exitCode    bool
+	// format and outputFile are of info; empty is JSON on standard output.
+	format, outputFile string
+	help, version      bool
 }
 
 func parseCommandLine(args []string) (call, error) {
 	c := call{module: ModuleEnrollment}
 	var files []string
-	for i, arg := range args {
+	for i := 0; i < len(args); i++ {
+		name, value, given := strings.Cut(args[i], "=")
 		switch {
-		case arg == "--help" || arg == "-h":
-			c.help = true
-		case arg == "--version":
-			c.version = true
-		case arg == "--check":
-			c.check = true
-		case arg == "--diff":
-			c.diff = true
-		case arg == "--exit-code":
-			c.exitCode = true
-		case arg == "info" && i == 0:
+		case args[i] == "info" && i == 0:
 			c.module = ModuleInfo
-		case arg != "-" && strings.HasPrefix(arg, "-"):
-			return c, usageError(fmt.Sprintf("unknown flag %q", clip(arg)))
+		case args[i] == "-" || !strings.HasPrefix(args[i], "-"):
+			files = append(files, args[i])
+		case c.valued(name) != nil:
+			if !given {
+				if i++; i == len(args) {
+					return c, usageError(name + " needs a value")
+				}
+				value = args[i]
+			}
+			if *c.valued(name) = value; value == "" {
+				return c, usageError(name + " needs a value")
+			}
+		case c.switched(args[i]) != nil:
+			*c.switched(args[i]) = true
 		default:
-			files = append(files, arg)
+			return c, usageError(fmt.Sprintf("unknown flag %q", clip(args[i])))
 		}
 	}
 	if c.help || c.version {
 		return c, nil
 	}
+	return c.complete(files)
+}
+
+// valued is where the value of an option goes; nil where it takes none.
+func (c *call) valued(option string) *string {
+	switch option {
+	case "--output":
+		return &c.format
+	case "--output-file":
+		return &c.outputFile
+	}
+	return nil
+}
+
+// switched is what an option without a value switches on; nil where there is no
+// such option.
+func (c *call) switched(option string) *bool {
+	switch option {
+	case "--help", "-h":
+		return &c.help
+	case "--version":
+		return &c.version
+	case "--check":
+		return &c.check
+	case "--diff":
+		return &c.diff
+	case "--exit-code":
+		return &c.exitCode
+	}
+	return nil
+}
+
+func (c call) complete(files []string) (call, error) {
 	switch {
-	case c.exitCode && c.module != ModuleInfo:
-		return c, usageError("--exit-code is for info only")
 	case len(files) > 1:
 		return c, usageError("more than one arguments file")
 	case len(files) == 1:
@@ -233,7 +263,7 @@ func parseCommandLine(args []string) (call, error) {
 	case c.module == ModuleEnrollment:
 		return c, usageError("no arguments file; - reads standard input")
 	}
-	return c, nil
+	return c, c.checkFormat()
 }
 
 func usageError(what string) error {

@@ -35,7 +35,9 @@ type Info struct {
 	PendingSince string        `json:"pending_since,omitempty"`
 	Certificates *Certificates `json:"certificates,omitempty"`
 	Key          *Key          `json:"key,omitempty"`
-	Whitelist    *Whitelist    `json:"whitelist,omitempty"`
+	// CRLNextUpdate is when the installed CRL becomes out of date, RFC 3339.
+	CRLNextUpdate string     `json:"crl_next_update,omitempty"`
+	Whitelist     *Whitelist `json:"whitelist,omitempty"`
 	// Service is what the daemon's status file says that it serves; absent
 	// where there is none.
 	Service  json.RawMessage `json:"service,omitempty"`
@@ -121,6 +123,9 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 	if o.set != nil {
 		days := int(o.set.Server.NotAfter.Sub(e.Now()).Hours() / 24)
 		info.DaysLeft = &days
+		if crl := o.set.CRL; crl != nil && !crl.NextUpdate.IsZero() {
+			info.CRLNextUpdate = crl.NextUpdate.UTC().Format(time.RFC3339)
+		}
 		info.RenewalDue = r.foreign() == "" && !o.usable(e.Now(), s.renewBefore)
 	}
 	info.Certificates, info.Key, info.Manager = o.certificates(), o.keyFacts(), r.managerFacts()
@@ -129,6 +134,13 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 		if host, _, err := e.Identity.Gather(ctx, identity.Options{}); err == nil {
 			info.MachineID, info.FQDN = host.MachineID, host.FQDN
 		}
+	}
+	// What a waiting request says of the host is what its approver sees.
+	if live != nil && live.FQDN != "" {
+		info.FQDN = live.FQDN
+	}
+	if live != nil && info.Manager.URL == "" {
+		info.Manager.URL = live.ManagerURL
 	}
 	info.Request = r.evidence(info.Manager, info.MachineID)
 	r.inspect(info)

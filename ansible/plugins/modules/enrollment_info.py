@@ -192,6 +192,11 @@ renewal_due:
   returned: always
   type: bool
   sample: false
+crl_next_update:
+  description: When the CRL that is in place becomes out of date, in UTC.
+  returned: when a CRL is in place that says so
+  type: str
+  sample: "2026-11-29T18:03:00Z"
 problems:
   description: What is wrong, as sentences. Most of it is mended by M(linux_patch.api.enrollment).
   returned: always
