@@ -24,6 +24,7 @@ var floors = map[string]int{
 	"internal/outlet":    0,
 
 	"internal/pace":      1,
+	"internal/aptrepo":   1,
 	"internal/plan":      1,
 	"internal/pki":       1,
 	"internal/whitelist": 1,
@@ -57,7 +58,7 @@ var only = map[string][]string{
 }
 
 // pure packages are handed bytes and times: no files, no network, no clock.
-var pure = []string{"internal/contract", "internal/yamltext", "internal/jsontext", "internal/hostname", "internal/plaintext", "internal/pace", "internal/plan", "internal/pki", "internal/whitelist", "internal/config", "internal/approval"}
+var pure = []string{"internal/contract", "internal/yamltext", "internal/jsontext", "internal/hostname", "internal/plaintext", "internal/pace", "internal/plan", "internal/pki", "internal/whitelist", "internal/config", "internal/approval", "internal/aptrepo"}
 
 var impure = []string{"os", "net", "net/http", "os/exec", "syscall", "io/ioutil", "github.com/spf13/afero", "golang.org/x/sys/unix"}
 

@@ -155,6 +155,9 @@ func related(p enroll.Params) error {
 	if p.BundlePath != "" && p.BundleCAFingerprint == "" {
 		return contract.Errorf(contract.CodeInvalidArgument, "missing parameter(s) required by 'bundle_path': bundle_ca_fingerprint")
 	}
+	if p.RepoConfigManage && p.RepoKeyFingerprint == "" {
+		return contract.Errorf(contract.CodeInvalidArgument, "missing parameter(s) required by 'repo_config_manage': repo_key_fingerprint")
+	}
 	if p.BundlePath != "" && p.State != string(contract.StateEnrolled) {
 		return contract.Errorf(contract.CodeInvalidArgument, "bundle_path goes with state=enrolled only, got: %s", p.State)
 	}

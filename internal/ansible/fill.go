@@ -83,7 +83,7 @@ func emptyTrust(options map[string]any) error {
 // trustOptions say whom to trust. An empty one is a template that found
 // nothing, and must not turn into the system's roots or into no pin.
 func trustOptions() []string {
-	return []string{"manager_ca_path", "manager_ca_pem", "manager_ca_fingerprint", "bundle_ca_fingerprint", "bundle_path"}
+	return []string{"manager_ca_path", "manager_ca_pem", "manager_ca_fingerprint", "bundle_ca_fingerprint", "bundle_path", "repo_key_fingerprint"}
 }
 
 // coerce turns a JSON value into an option's type.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-playground/validator/v10"
 
+	"github.com/linux-patch/enroll/internal/aptrepo"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostname"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -22,7 +23,7 @@ const secretOptions = " manager_ca_pem proxy_url "
 func validate(p any) error {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("arg") })
-	for tag, check := range map[string]validator.Func{"abspath": absPath, "fingerprint": fingerprint, "host": host} {
+	for tag, check := range map[string]validator.Func{"abspath": absPath, "fingerprint": fingerprint, "openpgp": openPGP, "host": host} {
 		if err := v.RegisterValidation(tag, check); err != nil {
 			return fmt.Errorf("registering the check %s: %w", tag, err)
 		}
@@ -48,6 +49,8 @@ func sentence(f validator.FieldError) string {
 		return fmt.Sprintf("value of %s must be an absolute path without '..', got: %s", f.Field(), got)
 	case "fingerprint":
 		return fmt.Sprintf("value of %s must be a SHA-256 fingerprint (64 hexadecimal digits, colons allowed), got: %s", f.Field(), got)
+	case "openpgp":
+		return fmt.Sprintf("value of %s must be the fingerprint of an OpenPGP key of version 4 (40 hexadecimal digits, blanks allowed), got: %s", f.Field(), got)
 	case "ip":
 		return fmt.Sprintf("value of %s must be an IP address, got: %s", f.Field(), got)
 	case "host":
@@ -70,6 +73,11 @@ func absPath(f validator.FieldLevel) bool {
 		}
 	}
 	return true
+}
+
+func openPGP(f validator.FieldLevel) bool {
+	_, err := aptrepo.NormalizeFingerprint(f.Field().String())
+	return err == nil
 }
 
 func fingerprint(f validator.FieldLevel) bool {

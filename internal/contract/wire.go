@@ -87,9 +87,15 @@ type PkiBundle struct {
 	CAChain string `json:"ca_chain,omitempty"`
 	// CRLPEM is the CA's revocation list; it may be empty.
 	CRLPEM string `json:"crl_pem,omitempty"`
-	// BringsRepo reports whether the answer had a repo_config, a package
-	// repository. Only the agent installs it.
-	BringsRepo bool `json:"-"`
+	// Repo is the package repository of the answer, nil without one.
+	Repo *RepoConfig `json:"-"`
+}
+
+// RepoConfig is a package repository as managers name one. Its keyring_path is
+// not read: where a key goes is not for a manager to say.
+type RepoConfig struct {
+	GPGPublicKey  string `json:"gpg_public_key"`
+	SourcesConfig string `json:"sources_config"`
 }
 
 // State is how far the enrollment of a host has come, as results report it.

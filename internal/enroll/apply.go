@@ -47,6 +47,9 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from 
 	if err := r.tellAgent(ctx); err != nil {
 		return err
 	}
+	if err := r.installRepo(); err != nil {
+		return err
+	}
 	standing, err := r.withKeyBackups(r.o.provenance)
 	if err != nil {
 		return err

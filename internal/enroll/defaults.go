@@ -37,6 +37,7 @@ func DefaultParams() Params {
 		Wait:             true,
 		WhitelistManager: true,
 		ConfigManagerURL: true,
+		RepoDirectory:    "/etc/apt",
 		Backup:           true,
 		TokenStorage:     TokenInConfig,
 		LockTimeout:      Span(DefaultLockTimeout),

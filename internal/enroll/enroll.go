@@ -123,6 +123,8 @@ type run struct {
 	doubted bool
 	// addresses are this host's, for comparing with a certificate.
 	addresses []netip.Addr
+	// repo is the package repository of the bundle, nil where none is to be installed.
+	repo *contract.RepoConfig
 	// deadline is when wait_timeout ends; zero where it does not.
 	deadline time.Time
 }

@@ -47,14 +47,19 @@ type Params struct {
 	ManagerIP       string `arg:"manager_ip" validate:"omitempty,ip"`
 	ProxyURL        string `arg:"proxy_url"`
 
-	WhitelistManager bool         `arg:"whitelist_manager"`
-	ConfigManagerURL bool         `arg:"config_manager_url"`
-	Owner            string       `arg:"owner"`
-	Group            string       `arg:"group"`
-	CertMode         *fs.FileMode `arg:"cert_mode"`
-	KeyMode          *fs.FileMode `arg:"key_mode"`
-	Backup           bool         `arg:"backup"`
-	TakeOwnership    bool         `arg:"take_ownership"`
+	WhitelistManager bool `arg:"whitelist_manager"`
+	ConfigManagerURL bool `arg:"config_manager_url"`
+
+	RepoConfigManage   bool   `arg:"repo_config_manage"`
+	RepoKeyFingerprint string `arg:"repo_key_fingerprint" validate:"omitempty,openpgp"`
+	RepoDirectory      Path   `arg:"repo_directory" validate:"abspath"`
+
+	Owner         string       `arg:"owner"`
+	Group         string       `arg:"group"`
+	CertMode      *fs.FileMode `arg:"cert_mode"`
+	KeyMode       *fs.FileMode `arg:"key_mode"`
+	Backup        bool         `arg:"backup"`
+	TakeOwnership bool         `arg:"take_ownership"`
 
 	Force          bool   `arg:"force"`
 	RenewBefore    *Span  `arg:"renew_before" validate:"omitempty,gte=0"`

@@ -61,8 +61,8 @@ func (r *run) preflightFiles() error {
 			return err
 		}
 	}
-	if r.Check {
-		return nil
+	if err := r.rehearseRepo(); err != nil || r.Check {
+		return err
 	}
 	return r.Files.Space(r.settings.state.dir, 2*spoolSpace)
 }

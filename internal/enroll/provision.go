@@ -172,6 +172,9 @@ func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from so
 		if err := r.tellAgent(ctx); err != nil {
 			return err
 		}
+		if err := r.installRepo(); err != nil {
+			return err
+		}
 		r.res.State, r.res.Msg = contract.StateEnrolled, "would be enrolled"
 		return r.foreseeClear(false)
 	}
@@ -218,9 +221,7 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	}
 	r.res.warn(warnings...)
 	r.res.warn(set.KeepRoots(r.keepsRoot)...)
-	if bundle.BringsRepo {
-		r.res.warn("the bundle names a package repository: it is not installed here, the agent fetches it from the manager")
-	}
+	r.noteRepo(bundle.Repo)
 	return set, nil
 }
 

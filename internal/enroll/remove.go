@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/linux-patch/enroll/internal/aptrepo"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -151,6 +152,8 @@ func kindOf(content []byte) (describe func([]byte) string, isKey bool) {
 		return pki.DescribeKey, true
 	case bytes.Contains(content, []byte("X509 CRL-----")):
 		return pki.DescribeCRL, false
+	case aptrepo.IsKeyring(content), bytes.HasPrefix(content, []byte("Types: ")):
+		return describeRepo, false
 	default:
 		return pki.DescribeCertificate, false
 	}

@@ -93,7 +93,7 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 	}
 	switch {
 	case len(missing) == 0:
-		b.BringsRepo = bringsRepo(body)
+		b.Repo = repoOf(body)
 		return Approved, &b, nil
 	case status == "" && len(missing) == 3 && httpStatus == http.StatusAccepted:
 		return Pending, nil, nil
@@ -103,13 +103,20 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 	return bad(httpStatus, fmt.Errorf("with a bundle that lacks %s", strings.Join(missing, " and ")))
 }
 
-// bringsRepo reports whether repo_config is an object. Whatever else it is, the
-// bundle is good.
-func bringsRepo(body []byte) bool {
+// repoOf is the package repository of an answer, nil where repo_config is no
+// object. Whatever is in it, the bundle is good.
+func repoOf(body []byte) *contract.RepoConfig {
 	var has struct {
 		RepoConfig json.RawMessage `json:"repo_config"`
 	}
-	return json.Unmarshal(body, &has) == nil && looksLikeObject(has.RepoConfig)
+	if json.Unmarshal(body, &has) != nil || !looksLikeObject(has.RepoConfig) {
+		return nil
+	}
+	repo := &contract.RepoConfig{}
+	if json.Unmarshal(has.RepoConfig, repo) != nil {
+		return &contract.RepoConfig{}
+	}
+	return repo
 }
 
 // Dialect is how a manager tells the state of a request (contract). It is told

@@ -93,7 +93,9 @@ func TestCrowdOfWhitelistWriters(t *testing.T) {
 	}
 	const writers = 50
 	h := newHost(t)
-	h.provision(t, pkitest.NewCA(t))
+	ca := pkitest.NewCA(t)
+	h.provision(t, ca)
+	block, _ := pemBlock(ca.PEM())
 	list := h.path("etc/whitelist.yaml")
 	var all sync.WaitGroup
 	for i := range writers {
@@ -112,7 +114,7 @@ func TestCrowdOfWhitelistWriters(t *testing.T) {
 		own.args = t.TempDir()
 		cmd := own.command(nil, options{
 			"state_dir": h.path(fmt.Sprintf("state%d", i)), "manager_ip": ip, "lock_timeout": 120,
-			"manager_url": "https://192.0.2.1", "backup": false,
+			"manager_url": "https://192.0.2.1", "backup": false, "bundle_ca_fingerprint": fmt.Sprintf("%x", sum(block)),
 		})
 		all.Go(func() {
 			if r := own.run(cmd); r.Failed || !r.Changed {

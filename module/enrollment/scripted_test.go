@@ -29,6 +29,19 @@ import (
 // scriptedToken is what scripted managers hand out: the canary of leak tests.
 const scriptedToken = "TokenCanary0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
 
+// repoKey signs the repositories of bundles. Its fingerprint is in
+// field_1_7_repo_config_manage.txtar.
+const repoKey = `-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawssFBYJKwYBBAHaRw8BAQdAIdyIIgDRgQfmuxp/Hq863Kn4tEPlKZWTLGb/
+gBEnZzy0IUxhYiBSZXBvc2l0b3J5IDxyZXBvQGV4YW1wbGUuY29tPoiQBBMWCAA4
+FiEEE5AI+RfkKo3LkdKeS600DCHcdlIFAmsLLBQCGwMFCwkIBwIGFQoJCAsCBBYC
+AwECHgECF4AACgkQS600DCHcdlJQGwD/f7DiiGDH6slthQWJHQ6WyBlBns//a3vb
+huGwYrwkuJUA/0YTGGAfrg5KW/uXlzkMivq5ba/iepQjb6SKumHFHs0G
+=PBGP
+-----END PGP PUBLIC KEY BLOCK-----
+`
+
 // scriptedCmd starts a manager that answers as a file says, over real TLS, for
 // answers that no honest manager gives:
 //
@@ -214,6 +227,20 @@ func bundle(t testing.TB, ca *pkitest.CA, kind string) string {
 	case "repo":
 		raw := encodeBundle(t, "", b)
 		return raw[:len(raw)-1] + `,"repo_config":{"gpg_public_key":"K","sources_config":"S","distro_id":"debian","keyring_path":"/etc/passwd"}}`
+	case "apt-repo", "evil-repo", "http-repo":
+		sources := map[string]string{
+			"apt-repo":  "deb [arch=amd64 signed-by=/usr/share/keyrings/linux-patch.gpg] https://repo.example.com/apt bookworm main\n",
+			"evil-repo": "Types: deb\nTrusted: yes\nURIs: https://repo.example.com/apt\nSuites: bookworm\nComponents: main\nSigned-By: /etc/passwd\n",
+			"http-repo": "deb https://repo.example.com/apt bookworm main\ndeb http://repo.example.com/apt bookworm main\n",
+		}[kind]
+		repo, err := json.Marshal(map[string]string{
+			"gpg_public_key": repoKey, "sources_config": sources, "distro_id": "debian", "keyring_path": "/etc/passwd",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := encodeBundle(t, "", b)
+		return raw[:len(raw)-1] + `,"repo_config":` + string(repo) + "}"
 	case "odd-repo":
 		raw := encodeBundle(t, "", b)
 		return raw[:len(raw)-1] + `,"repo_config":"none"}`

@@ -184,6 +184,28 @@ options:
     type: bool
     default: true
     version_added: 0.2.0
+  repo_config_manage:
+    description:
+      - Whether to install the package repository that a bundle may name. Needs O(repo_key_fingerprint). Without it the agent fetches the
+        repository from the manager.
+      - Only a repository for APT is taken, with V(https) URIs. It is written anew, signed by the key of O(repo_key_fingerprint) alone;
+        options such as C(trusted) and the path that the manager gives for the key are ignored. What cannot be taken is a warning, and
+        the host is enrolled all the same.
+      - Only a run that receives a bundle installs it. O(state=absent) removes it.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  repo_key_fingerprint:
+    description:
+      - The fingerprint of the OpenPGP key that signs the repository, 40 hexadecimal digits as C(gpg --show-keys) prints them.
+    type: str
+    version_added: 0.2.0
+  repo_directory:
+    description:
+      - Where APT's files are. C(keyrings/linux-patch-enroll.gpg) and C(sources.list.d/linux-patch-enroll.sources) in it are written.
+    type: path
+    default: /etc/apt
+    version_added: 0.2.0
   owner:
     description:
       - The owner of the files, as a name or number. By default the owner that a file has, else who runs the task.

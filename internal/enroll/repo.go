@@ -1,0 +1,151 @@
+package enroll
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/aptrepo"
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// noteRepo says what becomes of the package repository of a bundle.
+func (r *run) noteRepo(repo *contract.RepoConfig) {
+	switch r.repo = nil; {
+	case repo != nil && !r.RepoConfigManage:
+		r.res.warn("the bundle names a package repository: it is not installed here, the agent fetches it from the manager")
+	case repo == nil && r.RepoConfigManage:
+		r.res.warn("repo_config_manage is set, and the bundle names no package repository: none was installed")
+	case repo != nil:
+		r.repo = repo
+	}
+}
+
+// repoPaths are the keyring and the sources, in the order in which they are put
+// in place: sources without their keyring stop every apt-get update.
+func (r *run) repoPaths() (keyring, sources string) {
+	const name = "linux-patch-enroll"
+	dir := string(r.RepoDirectory)
+	return filepath.Join(dir, "keyrings", name+".gpg"), filepath.Join(dir, "sources.list.d", name+".sources")
+}
+
+// noAPT reports whether this host has no APT.
+func (r *run) noAPT() bool {
+	names, err := r.Files.List(string(r.RepoDirectory))
+	return err == nil && len(names) == 0
+}
+
+// rehearseRepo finds out, before any request, whether the repository can be put
+// in place.
+func (r *run) rehearseRepo() error {
+	if !r.RepoConfigManage || r.noAPT() {
+		return nil
+	}
+	keyring, sources := r.repoPaths()
+	for _, path := range []string{keyring, sources} {
+		a := r.private()
+		if err := r.rehearse(path, hostfs.File{Path: path, Mode: DefaultCertMode, UID: a.UID, GID: a.GID}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planRepo says which files the repository of the bundle changes. What is
+// refused of it is a warning: the certificates are good.
+func (r *run) planRepo() ([]desire, error) {
+	if r.repo == nil {
+		return nil, nil
+	}
+	refused := func(why error) ([]desire, error) {
+		r.res.warn(fmt.Sprintf("the package repository that the bundle names was not installed: %v", why))
+		return nil, nil
+	}
+	keyring, sources := r.repoPaths()
+	if r.noAPT() {
+		return refused(fmt.Errorf("there is nothing in %s, this host seems to have no APT", r.RepoDirectory))
+	}
+	if strings.ContainsAny(keyring, " \t[]") {
+		return refused(fmt.Errorf("%s has characters that APT cannot read in a path", r.RepoDirectory))
+	}
+	fingerprint, err := aptrepo.NormalizeFingerprint(r.RepoKeyFingerprint)
+	if err != nil {
+		return nil, contract.Errorf(contract.CodeInvalidArgument, "repo_key_fingerprint: %w", err)
+	}
+	key, err := aptrepo.Key(r.repo.GPGPublicKey, fingerprint)
+	if err != nil {
+		return refused(fmt.Errorf("gpg_public_key: %w", err))
+	}
+	list, dropped, err := aptrepo.Parse(r.repo.SourcesConfig)
+	if err != nil {
+		return refused(fmt.Errorf("sources_config: %w", err))
+	}
+	if len(dropped) > 0 {
+		r.res.warn("left out of the package repository that the bundle names: " + strings.Join(dropped, ", "))
+	}
+	return r.repoChanges(map[string][]byte{keyring: key, sources: aptrepo.Render(list, keyring)}, keyring, sources)
+}
+
+func (r *run) repoChanges(content map[string][]byte, paths ...string) ([]desire, error) {
+	var changes []desire
+	for _, path := range paths {
+		before, err := r.Files.Read(path)
+		if err != nil {
+			return nil, err
+		}
+		a := r.private()
+		after := hostfs.File{Path: path, Exists: true, Content: content[path], Mode: DefaultCertMode, UID: a.UID, GID: a.GID}
+		changes = append(changes, desire{before: shown(before, describeRepo), after: shown(after, describeRepo)})
+	}
+	return slices.DeleteFunc(changes, func(d desire) bool {
+		_, changed := plan.Compare(d.before, d.after)
+		return !changed
+	}), nil
+}
+
+// installRepo puts the repository in place. The bundle is still stored: a run
+// that is killed here comes here again.
+func (r *run) installRepo() error {
+	changes, err := r.planRepo()
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	if r.Check {
+		r.showFiles(changes)
+		return nil
+	}
+	var replaced []hostfs.Change
+	for _, d := range changes {
+		if err := r.Files.EnsureDir(filepath.Dir(d.after.Path), 0o755); err != nil {
+			return err
+		}
+		replaced = append(replaced, r.hostfsChange(d))
+	}
+	if err := r.remember(func(p *provenance) {
+		for _, d := range changes {
+			p.place(d.after.Path, digest(d.after.Content))
+		}
+	}); err != nil {
+		return err
+	}
+	if err := r.replace(replaced); err != nil {
+		return err
+	}
+	r.showFiles(changes)
+	return r.remember(func(p *provenance) {
+		for _, d := range changes {
+			p.settlePlaced(d.after.Path, digest(d.after.Content))
+		}
+	})
+}
+
+// describeRepo shows sources as they are, and a keyring by its fingerprint.
+func describeRepo(content []byte) string {
+	if aptrepo.IsKeyring(content) {
+		return aptrepo.Describe(content)
+	}
+	return string(content)
+}
