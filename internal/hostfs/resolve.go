@@ -42,6 +42,9 @@ func (h *Host) ResolveDir(path string) (string, []Link, error) {
 // follow walks to dir from the root. It stops at what is missing: there are no
 // links beyond it.
 func (h *Host) follow(dir string) (string, []Link, error) {
+	if kernel, ok := h.fs.(interface{ Straight(dir string) bool }); ok && kernel.Straight(dir) {
+		return dir, nil, nil
+	}
 	var links []Link
 	at, ahead := "/", split(dir)
 	for len(ahead) > 0 {

@@ -19,6 +19,9 @@ import (
 // opened by openat(2) beneath its directory, and a link there is ELOOP.
 type RootFs struct {
 	root *os.Root
+	// top is a descriptor of the same directory, that of at.
+	top int
+	at  *os.File
 }
 
 var (
@@ -34,11 +37,15 @@ func OpenRoot(dir string) (*RootFs, error) {
 	if err != nil {
 		return nil, failed(err)
 	}
-	return &RootFs{root: root}, nil
+	at, err := root.OpenFile(".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, failed(errors.Join(err, root.Close()))
+	}
+	return &RootFs{root: root, top: int(at.Fd()), at: at}, nil
 }
 
 // Close closes the root; files that were opened through it stay open.
-func (r *RootFs) Close() error { return r.root.Close() }
+func (r *RootFs) Close() error { return errors.Join(r.at.Close(), r.root.Close()) }
 
 // Name returns the name of this kind of file system.
 func (r *RootFs) Name() string { return "RootFs" }
@@ -90,6 +97,12 @@ func (r *RootFs) Open(path string) (afero.File, error) {
 func (r *RootFs) OpenFile(path string, flag int, perm os.FileMode) (afero.File, error) {
 	var file *os.File
 	err := run("open", path, func(name string) (err error) {
+		if looks(flag) {
+			if found, err, ok := r.beneath(name, path, flag, 0); ok {
+				file = found
+				return err
+			}
+		}
 		if flag&unix.O_NOFOLLOW == 0 || name == "." {
 			file, err = r.root.OpenFile(name, flag, perm)
 			return err
@@ -162,6 +175,10 @@ func (r *RootFs) Stat(path string) (info os.FileInfo, err error) {
 // LstatIfPossible follows no link in the last element of path.
 func (r *RootFs) LstatIfPossible(path string) (info os.FileInfo, lstat bool, err error) {
 	err = run("lstat", path, func(name string) (err error) {
+		if found, err, ok := r.lstatBeneath(name); ok {
+			info = found
+			return err
+		}
 		info, err = r.root.Lstat(name)
 		return err
 	})
