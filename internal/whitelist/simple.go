@@ -15,30 +15,56 @@ import (
 // list, the lines between them, of the same form and depth, are entries as well.
 // ok is false for any other text.
 func parseSimple(data []byte) (list *List, ok bool) {
-	r, ok := findRun(data)
-	if !ok {
+	// A hostile file has more lines than entries.
+	list = &List{Entries: make([]Entry, 0, min(bytes.Count(data, []byte("\n")), 1<<16))}
+	r := findRun(string(data), func(item itemLine) { list.add(item.entry()) })
+	if !r.isWhole(data) {
 		return nil, false
+	}
+	return list, true
+}
+
+// coveringSimple is List.Covering for what parseSimple reads.
+func coveringSimple(data []byte, ip netip.Addr) (entry string, covered, ok bool) {
+	zone := ip.Zone() != ""
+	ip = ip.Unmap()
+	text := ip.String()
+	r := findRun(string(data), func(item itemLine) {
+		if !covered && !zone && item.covers(ip, text) {
+			entry, covered = strings.Clone(item.value), true
+		}
+	})
+	if !r.isWhole(data) {
+		return "", false, false
+	}
+	return entry, covered, true
+}
+
+// isWhole reports whether the run is the whole list, for the YAML parser.
+func (r run) isWhole(data []byte) bool {
+	if r.items < 2 {
+		return false
 	}
 	reduced := append(bytes.Clone(data[:r.first.end]), data[r.last.start:]...)
 	f, err := load(reduced)
 	if err != nil || f.seq == nil || f.value != f.seq || f.seq.Style&yaml.FlowStyle != 0 || len(f.seq.Content) != 2 {
-		return nil, false
+		return false
 	}
 	for i, want := range []itemLine{r.first, r.last} {
 		got, line := f.seq.Content[i], r.first.number+i
 		if got.Kind != yaml.ScalarNode || got.Line != line || got.Column != want.column || got.Value != want.value {
-			return nil, false
+			return false
 		}
 	}
-	return r.list, true
+	return true
 }
 
 // itemLine is a line that may be an entry: data[start:end], its line end
-// included, and value from column on.
+// included, with a dash in one column and value from another on.
 type itemLine struct {
-	start, end, number, column int
-	value                      string
-	quoted                     bool
+	start, end, number, dash, column int
+	value                            string
+	quoted                           bool
 }
 
 func (l itemLine) entry() Entry {
@@ -58,44 +84,53 @@ func (l itemLine) entry() Entry {
 	return e
 }
 
-// run are the lines below "entries:" that are alike, and what they say.
-type run struct {
-	first, last itemLine
-	list        *List
+// covers reports whether the entry lets ip, which has no zone, in; text is ip as
+// a string. Of an IPv4 address that is the only form, and what has neither colon
+// nor slash can be nothing else that covers.
+func (l itemLine) covers(ip netip.Addr, text string) bool {
+	if !strings.ContainsAny(l.value, ":/") {
+		return l.value == text
+	}
+	return l.entry().Prefix.Contains(ip)
 }
 
-func findRun(data []byte) (r run, ok bool) {
+// run are the lines below "entries:" that are alike.
+type run struct {
+	first, last itemLine
+	items       int
+}
+
+// findRun gives each of these lines as it finds it.
+func findRun(text string, do func(itemLine)) (r run) {
 	const key = "entries:"
-	text, number, at := string(data), 1, 0
-	// A hostile file has more lines than entries.
-	r.list = &List{Entries: make([]Entry, 0, min(bytes.Count(data, []byte("\n")), 1<<16))}
-	for at < len(text) && !isKeyLine(lineOf(text, at), key) {
+	number, at := 1, 0
+	for at < len(text) && !isKeyLine(withoutEnd(text[at:nextLine(text, at)]), key) {
 		at, number = nextLine(text, at), number+1
 	}
-	for at = nextLine(text, at); at < len(text); at = nextLine(text, at) {
-		number++
-		line := lineOf(text, at)
+	next := 0
+	for at = nextLine(text, at); at < len(text); at = next {
+		number, next = number+1, nextLine(text, at)
+		line := withoutEnd(text[at:next])
 		if isComment(line) {
 			continue
 		}
 		item, good := parseItem(line)
-		if !good || len(r.list.Entries) > 0 && item.column != r.first.column {
+		if !good || r.items > 0 && (item.dash != r.first.dash || item.column != r.first.column) {
 			break
 		}
-		item.start, item.end, item.number = at, nextLine(text, at), number
-		if len(r.list.Entries) == 0 {
+		item.start, item.end, item.number = at, next, number
+		if r.items == 0 {
 			r.first = item
 		}
 		r.last = item
-		r.list.add(item.entry())
+		r.items++
+		do(item)
 	}
-	return r, len(r.list.Entries) >= 2
+	return r
 }
 
-// lineOf is the line that begins at a place, without its end.
-func lineOf(text string, at int) string {
-	line, _, _ := strings.Cut(text[at:], "\n")
-	return strings.TrimSuffix(line, "\r")
+func withoutEnd(line string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 }
 
 func nextLine(text string, at int) int {
@@ -131,6 +166,7 @@ func parseItem(line string) (item itemLine, ok bool) {
 	if !strings.HasPrefix(rest, "- ") {
 		return item, false
 	}
+	item.dash = 1 + len(line) - len(rest)
 	rest = strings.TrimLeft(rest[1:], " ")
 	item.column = 1 + len(line) - len(rest)
 	end := 0

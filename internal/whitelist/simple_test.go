@@ -34,6 +34,7 @@ var simpleSeeds = []string{
 	"\ufeffentries:\n  - 192.0.2.1\n  - 192.0.2.2\n",
 	"entries:\n\t- 192.0.2.1\n  - 192.0.2.2\n",
 	"entries:\n  - 192.0.2.1#x\n  - 192.0.2.2\n",
+	"entries:\n  - 192.0.2.1\n-   192.0.2.2\n  - 192.0.2.3\n",
 }
 
 // asTheParserReads holds the short way against the YAML parser.
@@ -53,8 +54,12 @@ func asTheParserReads(t *testing.T, data []byte) {
 	set := got.Set()
 	for _, e := range got.Entries {
 		for _, ip := range []netip.Addr{e.Prefix.Addr(), e.Prefix.Addr().Next(), e.Prefix.Addr().Prev()} {
-			if _, covered := got.Covering(ip); covered != set.Contains(ip) {
+			entry, covered := got.Covering(ip)
+			if covered != set.Contains(ip) {
 				t.Fatalf("%q: %s: got %v, want %v", data, ip, set.Contains(ip), covered)
+			}
+			if by, ok, simple := coveringSimple(data, ip); !simple || ok != covered || by != entry {
+				t.Fatalf("%q: %s: got %q, %v, %v, want %q, %v", data, ip, by, ok, simple, entry, covered)
 			}
 		}
 	}
@@ -115,6 +120,21 @@ func BenchmarkParse(b *testing.B) {
 			for b.Loop() {
 				if _, err := Parse(data); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkCovering is what a converged run pays for it.
+func BenchmarkCovering(b *testing.B) {
+	for _, n := range []int{1, 40_000} {
+		data := many(n)
+		ip := netip.MustParseAddr("10.0.0.0")
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, ok, err := Covering(data, ip); err != nil || !ok {
+					b.Fatal(ok, err)
 				}
 			}
 		})

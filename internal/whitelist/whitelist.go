@@ -72,6 +72,20 @@ func (l *List) Covering(ip netip.Addr) (entry string, ok bool) {
 	return "", false
 }
 
+// Covering is that of the list that data holds, without keeping the list: a run
+// on a converged host asks no more of it.
+func Covering(data []byte, ip netip.Addr) (entry string, ok bool, err error) {
+	if entry, ok, simple := coveringSimple(data, ip); simple {
+		return entry, ok, nil
+	}
+	f, err := load(data)
+	if err != nil {
+		return "", false, err
+	}
+	entry, ok = f.list.Covering(ip)
+	return entry, ok, nil
+}
+
 // Names reports whether an entry is ip itself, and not a network around it.
 func (l *List) Names(ip netip.Addr) bool {
 	ip = ip.Unmap()
