@@ -43,7 +43,10 @@ func (r *run) settled(ctx context.Context) (bool, error) {
 	if _, needed := r.planConfigURL(); needed {
 		return false, nil
 	}
-	return true, r.converge(ctx)
+	if err := r.confirm(); err != nil {
+		return true, err
+	}
+	return true, r.conclude(ctx)
 }
 
 // planRepairs compares the attributes of a good set and the whitelist with
@@ -65,13 +68,18 @@ func (r *run) planRepairs() (attributes []plan.Change, admit *plan.Change, err e
 	return attributes, admit, err
 }
 
-// converge repairs what is wrong around a good set. It asks no manager.
-func (r *run) converge(ctx context.Context) error {
+// confirm says that a good set is installed, and what there is to say of it.
+func (r *run) confirm() error {
 	r.res.State = contract.StateEnrolled
 	r.res.warn(r.o.warnings...)
 	r.res.warn(r.warnRenewBefore()...)
 	r.warnOtherManager()
-	if err := r.compareFQDN(); err != nil {
+	return r.compareFQDN()
+}
+
+// converge repairs what is wrong around a good set. It asks no manager.
+func (r *run) converge(ctx context.Context) error {
+	if err := r.confirm(); err != nil {
 		return err
 	}
 	repairs, admit, err := r.planRepairs()
@@ -94,6 +102,11 @@ func (r *run) converge(ctx context.Context) error {
 		}
 		r.show(*admit)
 	}
+	return r.conclude(ctx)
+}
+
+// conclude ends a run on a host where nothing is left to repair.
+func (r *run) conclude(ctx context.Context) error {
 	if r.State != string(contract.StateRegistered) {
 		if err := r.tellAgent(ctx); err != nil {
 			return err

@@ -2,6 +2,8 @@ package enroll
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -13,7 +15,11 @@ import (
 // the directories of its files, and files of another user than the owner that
 // was asked for.
 func (r *run) refuseForeign() error {
-	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl} {
+	paths := []string{r.caCert, r.serverCert, r.serverKey, r.crl}
+	if r.WhitelistManager {
+		paths = append(paths, r.whitelist)
+	}
+	for _, path := range onePerDirectory(paths) {
 		if err := r.Files.CheckAbove(path); err != nil {
 			return err
 		}
@@ -26,14 +32,22 @@ func (r *run) refuseForeign() error {
 	if !r.WhitelistManager {
 		return nil
 	}
-	if err := r.Files.CheckAbove(r.whitelist); err != nil {
-		return err
-	}
 	file, err := r.Files.Stat(r.whitelist)
 	if err != nil {
 		return err
 	}
 	return r.belongs(file)
+}
+
+// onePerDirectory leaves out the files whose directory an earlier one has.
+func onePerDirectory(paths []string) []string {
+	var kept, seen []string
+	for _, path := range paths {
+		if dir := filepath.Dir(path); !slices.Contains(seen, dir) {
+			kept, seen = append(kept, path), append(seen, dir)
+		}
+	}
+	return kept
 }
 
 // belongs refuses a file of another user. One that root owns and others may
@@ -73,18 +87,18 @@ func (r *run) distrusted() []error {
 
 // warnOpen tells what may have been written by others: closing a file does not
 // tell what is in it.
-func (r *run) warnOpen(f hostfs.File, holds string) {
+func (r *run) warnOpen(f hostfs.File, describe func([]byte) string) {
 	if who := r.Files.Access(f).Others; len(who) > 0 {
 		r.res.warn(fmt.Sprintf("%s could be written by %s (mode %04o); check that this is what you put there: %s",
-			f.Path, strings.Join(who, " and "), f.Mode.Perm(), holds))
+			f.Path, strings.Join(who, " and "), f.Mode.Perm(), describe(f.Content)))
 	}
 }
 
 func (r *run) warnOpenSet() {
-	r.warnOpen(r.o.ca, pki.DescribeCertificate(r.o.ca.Content))
-	r.warnOpen(r.o.cert, pki.DescribeCertificate(r.o.cert.Content))
-	r.warnOpen(r.o.key, pki.DescribeKey(r.o.key.Content))
-	r.warnOpen(r.o.crl, pki.DescribeCRL(r.o.crl.Content))
+	r.warnOpen(r.o.ca, pki.DescribeCertificate)
+	r.warnOpen(r.o.cert, pki.DescribeCertificate)
+	r.warnOpen(r.o.key, pki.DescribeKey)
+	r.warnOpen(r.o.crl, pki.DescribeCRL)
 }
 
 // entriesOf lists the entries of a whitelist for a person to look through.

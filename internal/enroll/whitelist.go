@@ -40,7 +40,7 @@ func (r *run) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
 	if err != nil {
 		return plan.Change{}, false, err
 	}
-	r.warnOpen(file, entriesOf(file.Content))
+	r.warnOpen(file, entriesOf)
 	after, covered, err := r.admit(file.Content, ip)
 	if err != nil {
 		return plan.Change{}, false, err
@@ -67,11 +67,11 @@ func (r *run) whitelistAfter(file hostfs.File, content []byte) hostfs.File {
 // admit returns the whitelist with ip in it, and the entry that covers it
 // already.
 func (r *run) admit(content []byte, ip netip.Addr) (after []byte, covered string, err error) {
-	list, err := whitelist.Parse(content)
+	entry, ok, err := whitelist.Covering(content, ip)
+	if ok {
+		return content, entry, nil
+	}
 	if err == nil {
-		if entry, ok := list.Covering(ip); ok {
-			return content, entry, nil
-		}
 		after, err = whitelist.Add(content, ip)
 	}
 	if err != nil {
