@@ -31,7 +31,7 @@ func (r *run) resume(ctx context.Context) error {
 			r.res.act("take over the polling token from " + string(r.ConfigPath))
 		}
 		r.res.act("ask " + r.url.String() + " for the state of the request")
-		return r.foreseeApproval()
+		return r.foreseeApproval(ctx)
 	}
 	if token == nil {
 		if token, err = r.takeOver(); err != nil {

@@ -15,7 +15,7 @@ import (
 // manager: deployed agents fetch CRLs and repository files from there, and do
 // neither where enrollment.manager_url is missing. A value that names a manager
 // stays, and no config.yaml is made.
-func (r *run) planConfigURL() (plan.Change, bool) {
+func (r *run) planConfigURL(ctx context.Context) (plan.Change, bool) {
 	url := r.agentsManager()
 	if !r.ConfigManagerURL || url == "" || !config.Placeholder(r.config.Enrollment.ManagerURL) {
 		return plan.Change{}, false
@@ -27,7 +27,7 @@ func (r *run) planConfigURL() (plan.Change, bool) {
 	}
 	after := file
 	if after.Content, err = config.SetManagerURL(file.Content, url); err == nil {
-		err = r.Files.CheckPath(file.Path)
+		err = r.preflightConfig(ctx, file)
 	}
 	if err != nil {
 		r.res.warn(fmt.Sprintf("enrollment.manager_url was not written to %s, so that an agent there may not refresh its CRL: %v", file.Path, err))
@@ -58,7 +58,7 @@ func shownConfig(f hostfs.File) plan.File {
 
 // tellAgent writes the manager's URL to config.yaml where it is missing.
 func (r *run) tellAgent(ctx context.Context) error {
-	change, needed := r.planConfigURL()
+	change, needed := r.planConfigURL(ctx)
 	if !needed {
 		return nil
 	}

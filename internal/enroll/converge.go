@@ -40,7 +40,7 @@ func (r *run) settled(ctx context.Context) (bool, error) {
 	if err != nil || len(repairs) > 0 || admit != nil {
 		return false, err
 	}
-	if _, needed := r.planConfigURL(); needed {
+	if _, needed := r.planConfigURL(ctx); needed {
 		return false, nil
 	}
 	if err := r.confirm(); err != nil {

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -9,7 +10,7 @@ import (
 
 // foreseeApproval says in check mode what an approval would change. What only
 // the manager can tell stands as a warning, not as a guess.
-func (r *run) foreseeApproval() error {
+func (r *run) foreseeApproval(ctx context.Context) error {
 	r.res.Changed = true
 	r.res.State = contract.StatePending
 	if t := r.liveToken(); t != nil {
@@ -34,7 +35,7 @@ func (r *run) foreseeApproval() error {
 	if err := r.foreseeWhitelist(); err != nil {
 		return err
 	}
-	if change, needed := r.planConfigURL(); needed {
+	if change, needed := r.planConfigURL(ctx); needed {
 		r.show(change)
 	}
 	return r.foreseeClear(copied)

@@ -140,17 +140,21 @@ func (r *run) preflightMirror(ctx context.Context) error {
 	if r.TokenStorage != TokenInConfig || !r.configFile.Exists || r.configFile.Mode.Perm()&0o007 != 0 && r.o.configToken == "" {
 		return nil
 	}
-	path := string(r.ConfigPath)
-	err := r.rehearse(path, r.configFile)
-	if err == nil {
-		err = r.tryLock(ctx, path)
-	}
+	err := r.preflightConfig(ctx, r.configFile)
 	if err == nil || r.o.configToken != "" {
 		return err
 	}
 	r.TokenStorage = TokenInStateDir
-	r.res.warn(fmt.Sprintf("the polling token is not copied to %s: %v", path, err))
+	r.res.warn(fmt.Sprintf("the polling token is not copied to %s: %v", r.ConfigPath, err))
 	return nil
+}
+
+// preflightConfig finds out whether config.yaml can be locked and replaced.
+func (r *run) preflightConfig(ctx context.Context, file hostfs.File) error {
+	if err := r.rehearse(string(r.ConfigPath), file); err != nil {
+		return err
+	}
+	return r.tryLock(ctx, string(r.ConfigPath))
 }
 
 // hostPort is where to find the route to the manager. The port, which does not

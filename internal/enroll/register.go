@@ -37,7 +37,7 @@ func (r *run) register(ctx context.Context) error {
 			r.res.act(fmt.Sprintf("ask %s once more for the state of the request of %s; where it is not known any more:", r.url, old.Since.Format(time.RFC3339)))
 		}
 		r.actRegister()
-		return r.foreseeApproval()
+		return r.foreseeApproval(ctx)
 	}
 	if old != nil {
 		// A firewall may have answered for the manager, and a new request would

@@ -64,6 +64,8 @@ type host struct {
 	configAfter string
 	// layout is where the files lie.
 	layout layout
+	// as is who runs the program; nil is who runs the test.
+	as *syscall.Credential
 	// keyMode is the mode of the key.
 	keyMode fs.FileMode
 }
@@ -249,6 +251,7 @@ func (h *host) run(cmd torture.Command) result {
 	defer cancel()
 	c := exec.CommandContext(ctx, cmd.Path, cmd.Args...)
 	c.Env, c.Stdin = cmd.Env, strings.NewReader(cmd.Stdin)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: h.as}
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	_ = c.Run() // the exit code tells
