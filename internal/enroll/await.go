@@ -86,7 +86,8 @@ func (r *run) await(ctx context.Context, client ManagerClient, t *tokenRecord) e
 			heard = pace.Trouble
 			if !r.Wait || ctx.Err() != nil {
 				r.res.RetryAfter = answer.told()
-				return err
+				// A signal while the answer came is what ends the run.
+				return cmp.Or(ctx.Err(), err)
 			}
 		default:
 			return r.turned(ctx, answer, err)

@@ -49,7 +49,8 @@ huGwYrwkuJUA/0YTGGAfrg5KW/uXlzkMivq5ba/iepQjb6SKumHFHs0G
 //
 // Each line is METHOD CODE [Header=Value…] [BODY]. Lines of one method are
 // answered in turn, the last again and again. CODE drop closes the connection
-// after the request was read, and hang never answers. The header Delay also
+// after the request was read, hang never answers, and switch answers 101 and
+// holds the connection. The header Delay also
 // says how long the answer takes. In BODY, @token is a
 // token, @bundle a good bundle, and @bundle:KIND one that is not.
 // It sets MANAGER_URL and MANAGER_CA and logs to requests.log.
@@ -95,6 +96,15 @@ func (m *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch a.code {
 	case "hang":
 		<-m.stop
+		return
+	case "switch":
+		conn, out, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_, _ = out.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n")
+			_ = out.Flush()
+			<-m.stop
+			_ = conn.Close()
+		}
 		return
 	case "drop":
 		conn, _, err := w.(http.Hijacker).Hijack()
