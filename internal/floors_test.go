@@ -36,17 +36,19 @@ var floors = map[string]int{
 	"internal/identity":      2,
 	"internal/audit":         2,
 
-	"internal/enroll": 3,
+	"internal/statedir": 3,
 
-	"internal/ansible": 4,
-	"internal/daemon":  4,
-	"internal/manager": 4,
-	"internal/admin":   4,
+	"internal/enroll": 4,
 
-	"module/enrollment":                5,
-	"internal/cmd/linux_patch_api":     5,
-	"internal/cmd/linux_patch_manager": 5,
-	"internal/cmd/enrollment_admin":    5,
+	"internal/ansible": 5,
+	"internal/daemon":  5,
+	"internal/manager": 5,
+	"internal/admin":   5,
+
+	"module/enrollment":                6,
+	"internal/cmd/linux_patch_api":     6,
+	"internal/cmd/linux_patch_manager": 6,
+	"internal/cmd/enrollment_admin":    6,
 }
 
 // only lists what a package may import of this module where its floor alone

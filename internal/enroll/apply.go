@@ -10,6 +10,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // apply puts a verified set in place. Its order is what makes it safe to kill
@@ -21,15 +22,15 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from 
 	if err := r.ensureDirs(); err != nil {
 		return err
 	}
-	before := r.o.provenance
-	if err := r.remember(func(p *provenance) { r.claim(p, set, from) }); err != nil {
+	before := r.o.Provenance()
+	if err := r.o.Remember(func(p *statedir.Provenance) { r.claim(p, set, from) }); err != nil {
 		return err
 	}
 	changed, err := r.swap(ctx, set)
 	switch {
 	case errors.Is(err, errKeep):
 		// Nothing was written.
-		return errors.Join(err, r.remember(func(p *provenance) { *p = before }))
+		return errors.Join(err, r.o.Remember(func(p *statedir.Provenance) { *p = before }))
 	case err != nil:
 		return err
 	}
@@ -50,13 +51,13 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from 
 	if err := r.installRepo(); err != nil {
 		return err
 	}
-	standing, err := r.withKeyBackups(r.o.provenance)
+	standing, err := r.withKeyBackups(r.o.Provenance())
 	if err != nil {
 		return err
 	}
-	if err := r.remember(func(p *provenance) {
+	if err := r.o.Remember(func(p *statedir.Provenance) {
 		*p = standing
-		p.settleFiles(r.installedDigests(), r.gone)
+		p.Installed(r.installedDigests(), r.gone)
 	}); err != nil {
 		return err
 	}
@@ -75,10 +76,10 @@ func (r *run) ensureDirs() error {
 }
 
 // claim notes, before anything is written, what is about to be.
-func (r *run) claim(p *provenance, set *pki.Set, from source) {
+func (r *run) claim(p *statedir.Provenance, set *pki.Set, from source) {
 	for _, d := range r.desired(set) {
 		if d.after.Exists {
-			p.place(d.after.Path, digest(d.after.Content))
+			p.Place(d.after.Path, digest(d.after.Content))
 		}
 	}
 	if from.url != "" {
@@ -136,7 +137,7 @@ func (r *run) replace(changes []hostfs.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	out, err := r.Files.Commit(r.settings.state.journal, changes)
+	out, err := r.o.Commit(changes)
 	r.res.BackupFiles = append(r.res.BackupFiles, out.Backups...)
 	r.res.warn(out.Left...)
 	if errors.Is(err, hostfs.ErrCommitUnfinished) {
@@ -160,7 +161,7 @@ func (r *run) readBack(set *pki.Set) error {
 // withKeyBackups adds the backups of a key that enrollment itself had written:
 // they are ours too, as one of what was there before enrollment is not. The
 // disk tells them, since the run that made one may have been killed.
-func (r *run) withKeyBackups(p provenance) (provenance, error) {
+func (r *run) withKeyBackups(p statedir.Provenance) (statedir.Provenance, error) {
 	backups, err := r.Files.Backups(r.serverKey)
 	if err != nil {
 		return p, err
@@ -170,8 +171,8 @@ func (r *run) withKeyBackups(p provenance) (provenance, error) {
 		if err != nil {
 			return p, err
 		}
-		if file.Exists && p.owns(r.serverKey, digest(file.Content)) {
-			p.place(path, digest(file.Content))
+		if file.Exists && p.Owns(r.serverKey, digest(file.Content)) {
+			p.Place(path, digest(file.Content))
 		}
 	}
 	return p, nil
@@ -194,36 +195,10 @@ func (r *run) gone(path string) bool {
 	return err == nil && !file.Exists
 }
 
-// endRequest drops the secrets of a request that is fulfilled. The spool goes
-// last: while it is there, the next run comes here again.
+// endRequest drops the secrets of a request that is fulfilled.
 func (r *run) endRequest(ctx context.Context) error {
 	if err := r.clearMirror(ctx); err != nil {
 		return err
 	}
-	for _, path := range []string{r.settings.state.proof, r.settings.state.request, r.settings.state.token, r.settings.state.spool} {
-		if err := r.Files.Remove(path); err != nil {
-			return err
-		}
-	}
-	r.o.token, r.o.newToken, r.o.requestAt, r.o.spool, r.o.pollAt = nil, nil, nil, nil, nil
-	return nil
-}
-
-// remember changes the provenance file, where it changes.
-func (r *run) remember(change func(*provenance)) error {
-	next := r.o.provenance
-	change(&next)
-	raw, err := encodeRecord(next)
-	if err != nil {
-		return err
-	}
-	before, err := encodeRecord(r.o.provenance)
-	if err == nil && bytes.Equal(raw, before) {
-		return nil
-	}
-	if err := r.Files.Replace(r.settings.state.provenance, raw, r.private()); err != nil {
-		return err
-	}
-	r.o.provenance = next
-	return nil
+	return r.o.EndRequest()
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pace"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // resume goes on with a request that was made by an earlier run.
 func (r *run) resume(ctx context.Context) error {
 	token := r.liveToken()
 	if r.State == string(contract.StateRegistered) && token != nil && r.Check {
-		if r.o.newToken != nil {
+		if r.o.NewToken() != nil {
 			r.foreseeMirror()
 		}
 		return r.registered(token)
@@ -45,7 +46,7 @@ func (r *run) resume(ctx context.Context) error {
 }
 
 // registered ends a run that was only to make the request.
-func (r *run) registered(t *tokenRecord) error {
+func (r *run) registered(t *statedir.Token) error {
 	r.notePending(t)
 	r.res.State = contract.StateRegistered
 	r.res.Msg = fmt.Sprintf("this host is registered at %s and waits for approval%s", r.url, r.approverHint(t))
@@ -56,7 +57,7 @@ func (r *run) registered(t *tokenRecord) error {
 var errStillDead = errors.New("the token is dead")
 
 // await polls until the manager has decided or a limit is reached.
-func (r *run) await(ctx context.Context, client ManagerClient, t *tokenRecord) error {
+func (r *run) await(ctx context.Context, client ManagerClient, t *statedir.Token) error {
 	if r.State == string(contract.StateRegistered) {
 		return r.registered(t)
 	}
@@ -76,7 +77,7 @@ func (r *run) await(ctx context.Context, client ManagerClient, t *tokenRecord) e
 			return r.approved(ctx, answer)
 		case managerclient.Pending:
 			r.res.Attempts++
-			if err := r.pending(t, answer.dialect); err != nil {
+			if t, err = r.pending(t, answer.dialect); err != nil {
 				return err
 			}
 		case managerclient.RateLimited:
@@ -113,23 +114,27 @@ func (a *spooledAnswer) told() time.Duration {
 	return a.retryAfter
 }
 
-// pending notes that the manager knows the request, and how it says so.
-func (r *run) pending(t *tokenRecord, d managerclient.Dialect) error {
-	learned := t.Dialect != d || t.TakenOver || t.NoAnswerSince != nil
-	t.Dialect, t.TakenOver, t.NoAnswerSince = d, false, nil
+// pending notes that the manager knows the request, and how it says so. It
+// returns the token with that in it.
+func (r *run) pending(t *statedir.Token, d managerclient.Dialect) (*statedir.Token, error) {
+	if live := r.liveToken(); live != nil {
+		t = live // with what was heard of it since
+	}
+	known := *t
+	known.Dialect, known.TakenOver, known.NoAnswerSince = d, false, nil
 	if r.doubted {
 		r.doubted = false
-		r.notePending(t)
-		return r.revive(t)
+		r.notePending(&known)
+		return &known, r.revive(&known)
 	}
-	if learned {
-		return r.saveToken(t)
+	if t.Dialect != d || t.TakenOver || t.NoAnswerSince != nil {
+		return &known, r.o.SaveToken(known)
 	}
-	return nil
+	return t, nil
 }
 
 // limit tells whether this run has waited as long as it may.
-func (r *run) limit(t *tokenRecord) (bool, error) {
+func (r *run) limit(t *statedir.Token) (bool, error) {
 	r.res.State = contract.StatePending
 	switch {
 	case !r.Wait:
@@ -148,7 +153,7 @@ func (r *run) limit(t *tokenRecord) (bool, error) {
 // admin API). It may know it from a request whose answer was lost: approved
 // meanwhile, it made a host, and the manager took the next request all the same.
 // So it does where an approved request was not fetched in time.
-func (r *run) approverHint(t *tokenRecord) string {
+func (r *run) approverHint(t *statedir.Token) string {
 	switch {
 	case r.managerKnows():
 		return "; the manager knows this host already and refuses to approve it: " + contract.KnownHost + ", then approves"
@@ -173,7 +178,7 @@ func (r *run) waitFor(ctx context.Context, wait time.Duration) error {
 
 // notePending fills in what an approver compares, and warns before the manager
 // forgets the request.
-func (r *run) notePending(t *tokenRecord) {
+func (r *run) notePending(t *statedir.Token) {
 	r.res.State = contract.StatePending
 	r.res.PendingSince = t.Since.Format(time.RFC3339)
 	if t.MachineID != "" {

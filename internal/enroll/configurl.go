@@ -9,6 +9,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // planConfigURL says how config.yaml has to change so that an agent knows its
@@ -42,7 +43,7 @@ func (r *run) agentsManager() string {
 	if r.url != nil {
 		url = r.url.String()
 	}
-	return cmp.Or(r.o.provenance.ManagerURL, url)
+	return cmp.Or(r.o.Provenance().ManagerURL, url)
 }
 
 // shownConfig shows a config.yaml without the token in it.
@@ -64,7 +65,7 @@ func (r *run) tellAgent(ctx context.Context) error {
 	}
 	if !r.Check {
 		url := r.agentsManager()
-		if err := r.remember(func(p *provenance) { p.ConfigPath, p.ConfigManagerURL = string(r.ConfigPath), url }); err != nil {
+		if err := r.o.Remember(func(p *statedir.Provenance) { p.ConfigPath, p.ConfigManagerURL = string(r.ConfigPath), url }); err != nil {
 			return err
 		}
 		// Without a backup: the file may hold the token, and the edit can be undone.
@@ -79,7 +80,7 @@ func (r *run) tellAgent(ctx context.Context) error {
 
 // planForgetURL takes the URL out of config.yaml that enrollment has written.
 func (r *run) planForgetURL() (plan.Change, bool) {
-	p := r.o.provenance
+	p := r.o.Provenance()
 	if p.ConfigManagerURL == "" {
 		return plan.Change{}, false
 	}
@@ -96,7 +97,7 @@ func (r *run) planForgetURL() (plan.Change, bool) {
 }
 
 func (r *run) forgetURL(ctx context.Context) error {
-	p := r.o.provenance
+	p := r.o.Provenance()
 	_, err := r.edit(ctx, p.ConfigPath, false, func(old []byte) ([]byte, error) { return config.ClearManagerURL(old, p.ConfigManagerURL) })
 	return err
 }

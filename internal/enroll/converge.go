@@ -17,7 +17,7 @@ import (
 // settled tells whether there is nothing at all to do, and then says so in the
 // result. It is the path that runs most: a few reads, no lock, no request.
 func (r *run) settled(ctx context.Context) (bool, error) {
-	if r.o.journal != nil || len(r.o.stale) > 0 || len(r.o.cloned.files) > 0 {
+	if r.o.Journal() != nil || len(r.o.stale) > 0 || r.o.Cloned() {
 		return false, nil
 	}
 	if r.State == string(contract.StateAbsent) {
@@ -136,7 +136,7 @@ func (r *run) knownManagerIP() netip.Addr {
 	if r.managerIP.IsValid() {
 		return r.managerIP
 	}
-	if ip, err := netip.ParseAddr(r.o.provenance.ManagerIP); err == nil {
+	if ip, err := netip.ParseAddr(r.o.Provenance().ManagerIP); err == nil {
 		return ip
 	}
 	if r.url != nil {
@@ -148,7 +148,7 @@ func (r *run) knownManagerIP() netip.Addr {
 }
 
 func (r *run) warnOtherManager() {
-	from := r.o.provenance.ManagerURL
+	from := r.o.Provenance().ManagerURL
 	if from != "" && r.url != nil && from != r.url.String() && r.BundlePath == "" {
 		r.res.warn(fmt.Sprintf("this host is enrolled with %s; its certificates are valid, so %s was not asked; set force to enroll there", from, r.url))
 	}
@@ -160,7 +160,7 @@ func (r *run) compareFQDN() error {
 	if r.settings.FQDN == "" || r.nameFits() {
 		return nil
 	}
-	enrolled := r.o.provenance.FQDN
+	enrolled := r.o.Provenance().FQDN
 	if enrolled == "" {
 		enrolled = strings.Join(r.o.set.Server.DNSNames, ", ")
 	}
@@ -177,7 +177,7 @@ func (r *run) compareFQDN() error {
 // the record of it, else by the certificate.
 func (r *run) nameFits() bool {
 	name, _ := hostname.Canonical(r.settings.FQDN)
-	if enrolled := r.o.provenance.FQDN; enrolled != "" {
+	if enrolled := r.o.Provenance().FQDN; enrolled != "" {
 		return name == enrolled
 	}
 	names := r.o.set.Server.DNSNames

@@ -9,6 +9,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // RefreshCRL fetches the CRL from the manager and puts it in place where it is
@@ -21,7 +22,7 @@ func (e *Enroller) RefreshCRL(ctx context.Context, p Params, inForce *pki.CRL) (
 	if err != nil {
 		return false, nil, err
 	}
-	r := &run{Enroller: e, settings: s, res: newResult(), o: &observed{}}
+	r := &run{Enroller: e, settings: s, res: newResult(), o: &observed{Store: &statedir.Store{}}}
 	if err := r.needURL(); err != nil {
 		return false, nil, err
 	}
@@ -66,11 +67,11 @@ func (r *run) installCRL(ctx context.Context, raw []byte, inForce *pki.CRL) (cha
 		return false, err
 	}
 	defer lock.Unlock()
-	if err := r.observeState(r.settings, r.o); err != nil {
+	if r.o.Store, err = r.load(r.settings); err != nil {
 		return false, err
 	}
-	if journal, err := r.Files.LoadJournal(r.settings.state.journal); err != nil || journal != nil {
-		return false, errors.Join(err, errUnfinished)
+	if r.o.Journal() != nil {
+		return false, errUnfinished
 	}
 	apart, err := r.alone(ctx)
 	if err != nil {
@@ -121,9 +122,9 @@ func (r *run) readForCRL() (set *pki.Set, crl hostfs.File, err error) {
 // writeCRL replaces the file. Where enrollment wrote it, the new content is ours
 // as well, before it is there.
 func (r *run) writeCRL(crl hostfs.File, content []byte) error {
-	ours := r.o.provenance.owns(crl.Path, digest(crl.Content))
+	ours := r.o.Provenance().Owns(crl.Path, digest(crl.Content))
 	if ours {
-		if err := r.remember(func(p *provenance) { p.place(crl.Path, digest(content)) }); err != nil {
+		if err := r.o.Remember(func(p *statedir.Provenance) { p.Place(crl.Path, digest(content)) }); err != nil {
 			return err
 		}
 	}
@@ -134,5 +135,5 @@ func (r *run) writeCRL(crl hostfs.File, content []byte) error {
 	if err := r.Files.Replace(crl.Path, content, r.attributes(crl, mode)); err != nil || !ours {
 		return err
 	}
-	return r.remember(func(p *provenance) { p.settlePlaced(crl.Path, digest(content)) })
+	return r.o.Remember(func(p *statedir.Provenance) { p.ForgetOlder(crl.Path, digest(content)) })
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // step is what a run does next.
@@ -40,7 +41,7 @@ func (r *run) decide() step {
 	o := r.o
 	usable := o.usable(r.Now(), r.renewBefore)
 	switch {
-	case o.spool != nil:
+	case o.Spool() != nil:
 		return stepSpool
 	case r.byHand():
 		return stepBundle
@@ -62,11 +63,11 @@ func (r *run) decide() step {
 }
 
 // liveToken is the token that the run's manager may still honour.
-func (r *run) liveToken() *tokenRecord {
+func (r *run) liveToken() *statedir.Token {
 	if r.url == nil {
 		return nil
 	}
-	return r.o.liveToken(r.url.String())
+	return r.o.LiveToken(r.url.String())
 }
 
 // adoptable tells whether config.yaml holds a token that state_dir does not
@@ -79,7 +80,7 @@ func (r *run) adoptable() bool {
 		// The token is a secret of that manager.
 		return false
 	}
-	return managerclient.ValidToken(o.configToken) && !isPlaceholder(o.configToken) && !o.enrolled() && (o.token == nil || o.token.Token != o.configToken)
+	return managerclient.ValidToken(o.configToken) && !isPlaceholder(o.configToken) && !o.enrolled() && (o.Token() == nil || o.Token().Token != o.configToken)
 }
 
 func (r *run) take(ctx context.Context, next step) error {
@@ -110,13 +111,14 @@ func (r *run) take(ctx context.Context, next step) error {
 // finishKilledRun ends what a killed run began. In check mode it shows what the
 // end would be.
 func (r *run) finishKilledRun(ctx context.Context) error {
-	if err := r.setClonesAside(); err != nil {
+	r.res.warn(r.o.CloneWarning()...)
+	if err := r.o.SetClonesAside(); err != nil {
 		return err
 	}
 	if r.Check {
 		return r.foresee()
 	}
-	if r.o.journal == nil && len(r.o.stale) == 0 && (r.o.unusable == nil || !r.o.begun()) {
+	if r.o.Journal() == nil && len(r.o.stale) == 0 && (r.o.unusable == nil || !r.o.begun()) {
 		return nil
 	}
 	// A run with another state directory may be between its first file and its
@@ -126,9 +128,9 @@ func (r *run) finishKilledRun(ctx context.Context) error {
 		return err
 	}
 	defer lock.Unlock()
-	if r.o.journal != nil {
+	if r.o.Journal() != nil {
 		r.actUnfinished()
-		if _, err := r.Files.Finish(r.settings.state.journal); err != nil {
+		if err := r.o.Finish(); err != nil {
 			return err
 		}
 	}
@@ -140,17 +142,17 @@ func (r *run) finishKilledRun(ctx context.Context) error {
 }
 
 func (r *run) actUnfinished() {
-	r.res.act(fmt.Sprintf("finish the change that an interrupted run began (%s)", r.settings.state.journal))
+	r.res.act(fmt.Sprintf("finish the change that an interrupted run began (%s)", r.settings.state.Journal))
 	r.res.Changed = true
 }
 
 // foresee lays the end state of a journal over what was observed.
 func (r *run) foresee() error {
-	if r.o.journal == nil {
+	if r.o.Journal() == nil {
 		return nil
 	}
 	r.actUnfinished()
-	end, err := r.o.journal.EndState()
+	end, err := r.o.Journal().EndState()
 	if err != nil {
 		return err
 	}

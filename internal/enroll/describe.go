@@ -8,6 +8,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // describe fills in the facts of what is on disk when a run ends.
@@ -18,7 +19,7 @@ func (r *run) describe() {
 		return
 	}
 	if r.res.MachineID == "" {
-		r.res.MachineID, r.res.FQDN = o.provenance.MachineID, o.provenance.FQDN
+		r.res.MachineID, r.res.FQDN = o.Provenance().MachineID, o.Provenance().FQDN
 	}
 	r.res.Request = r.evidence(r.res.Manager, r.res.MachineID)
 	r.res.Certificates, r.res.Key = o.certificates(), o.keyFacts()
@@ -42,7 +43,7 @@ func (r *run) managerFacts() *Manager {
 		return m
 	}
 	if m.URL == "" {
-		m.URL = r.o.provenance.ManagerURL
+		m.URL = r.o.Provenance().ManagerURL
 	}
 	if ip := r.knownManagerIP(); ip.IsValid() {
 		m.IP = ip.String()
@@ -61,17 +62,17 @@ func (r *run) evidence(m *Manager, machineID string) *Request {
 }
 
 // state is how far the host has come, by its disk alone.
-func (r *run) state(live *tokenRecord) contract.State {
+func (r *run) state(live *statedir.Token) contract.State {
 	o := r.o
 	switch {
-	case live != nil, o.spool != nil:
+	case live != nil, o.Spool() != nil:
 		return contract.StatePending
 	case r.foreign() != "":
 		return contract.StateForeign
 	case o.set != nil && o.unusable == nil:
 		return contract.StateEnrolled
-	case o.token != nil && o.token.Dead != "":
-		return o.token.Dead
+	case o.Token() != nil && o.Token().Dead != "":
+		return o.Token().Dead
 	default:
 		return contract.StateAbsent
 	}

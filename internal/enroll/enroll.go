@@ -30,6 +30,7 @@ import (
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pace"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // ManagerClient asks one manager. *managerclient.Client is the real one.
@@ -115,7 +116,7 @@ type run struct {
 	o   *observed
 	res *Result
 	// sent is what this run told the manager; nil before that.
-	sent *sentRequest
+	sent *statedir.Request
 	// certificate is the SHA-256 of what the manager presented last, a string; a
 	// dial that was given up may still tell it.
 	certificate atomic.Value
@@ -234,15 +235,15 @@ func (r *run) explain(ctx context.Context, err error) error {
 // kept says what a run that ends early leaves for the next one.
 func (r *run) kept() string {
 	switch {
-	case r.o != nil && r.o.spool != nil:
+	case r.o != nil && r.o.Spool() != nil:
 		return "the bundle is kept, the next run puts it in place"
 	case r.doubted:
 		return "the token of the earlier request is kept, the next run asks with it once more"
 	case r.o != nil && r.liveToken() != nil:
 		return "the request and its token are kept, the next run goes on with them"
-	case r.o != nil && r.o.requestAt != nil:
+	case r.o != nil && r.o.RequestAt() != nil:
 		return fmt.Sprintf("a request of %s was sent and its answer lost: the manager may hold it, and the next run says so if it does",
-			r.o.requestAt.UTC().Format(time.RFC3339))
+			r.o.RequestAt().UTC().Format(time.RFC3339))
 	default:
 		return "this run has made no request"
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 var (
@@ -22,7 +23,7 @@ var (
 func (r *run) turned(ctx context.Context, a *spooledAnswer, why error) error {
 	switch {
 	case errors.Is(why, errFetched) && contract.CodeOf(why) == contract.CodeInternal:
-		return r.adoptSet(ctx, a.source().ip)
+		return r.adoptSet(ctx, sourceOf(a.Answer).ip)
 	case errors.Is(why, errNeverOurs) && contract.CodeOf(why) == contract.CodeInternal:
 		r.res.warn(fmt.Sprintf("the polling token that was found in %s is not known at %s and was never this host's: it is dropped, and a request is made", r.ConfigPath, r.url))
 		r.res.PendingSince, r.res.State = "", contract.StateAbsent
@@ -34,7 +35,7 @@ func (r *run) turned(ctx context.Context, a *spooledAnswer, why error) error {
 // fetched reports whether the certificates on disk are those of the request t:
 // an agent of the deployed kind, which shares the token by config.yaml, may have
 // fetched them. A manager then no longer knows the token.
-func (r *run) fetched(t *tokenRecord) (bool, error) {
+func (r *run) fetched(t *statedir.Token) (bool, error) {
 	if err := r.observeSet(r.settings, r.o); err != nil {
 		return false, err
 	}
@@ -42,10 +43,10 @@ func (r *run) fetched(t *tokenRecord) (bool, error) {
 	if set == nil || r.o.unusable != nil || !set.Server.NotBefore.After(t.Since.Add(-pki.ClockTolerance)) {
 		return false, nil
 	}
-	if r.o.provenance.owns(r.serverCert, digest(r.o.cert.Content)) {
+	if r.o.Provenance().Owns(r.serverCert, digest(r.o.cert.Content)) {
 		return false, nil // that of an earlier request
 	}
-	known := r.o.provenance.CAFingerprint
+	known := r.o.Provenance().CAFingerprint
 	if known != "" && known != pki.Fingerprint(set.CA.Raw) && !r.AllowCAChange {
 		return false, nil
 	}
@@ -57,10 +58,10 @@ func (r *run) fetched(t *tokenRecord) (bool, error) {
 // ends the request. ip is the manager's address.
 func (r *run) adoptSet(ctx context.Context, ip netip.Addr) error {
 	set := r.o.set
-	err := r.remember(func(p *provenance) {
+	err := r.o.Remember(func(p *statedir.Provenance) {
 		for path, sum := range r.installedDigests() {
 			if sum != "" {
-				p.place(path, sum)
+				p.Place(path, sum)
 			}
 		}
 		p.ManagerURL, p.CAFingerprint = r.url.String(), pki.Fingerprint(set.CA.Raw)

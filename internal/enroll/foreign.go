@@ -20,10 +20,10 @@ func (r *run) foreign() string {
 		return ""
 	}
 	ca := pki.Fingerprint(o.set.CA.Raw)
-	known := o.provenance.knows(ca, o.cert.Path, digest(o.cert.Content))
+	known := o.Provenance().Knows(ca, o.cert.Path, digest(o.cert.Content))
 	switch {
-	case o.clonedSet() && known:
-		return fmt.Sprintf("machine-id changed: the certificate set was issued to machine-id %s, and this host is %s", o.provenance.MachineID, o.machineID)
+	case o.ClonedSet() && known:
+		return fmt.Sprintf("machine-id changed: the certificate set was issued to machine-id %s, and this host is %s", o.Provenance().MachineID, o.MachineID)
 	case known || r.namedCA() == ca || r.letsIn(r.knownManagerIP()):
 		return ""
 	default:
@@ -66,7 +66,7 @@ func (r *run) leaveForeign(why string) error {
 
 // takeOverHint says how a foreign set becomes this host's enrollment.
 func (r *run) takeOverHint() string {
-	if r.o.clonedSet() {
+	if r.o.ClonedSet() {
 		return "set force to enroll this host by its own machine-id"
 	}
 	return fmt.Sprintf("if it is this manager's, set bundle_ca_fingerprint to %s; to enroll in its place set force, and allow_ca_change if the manager's CA is another",
@@ -76,8 +76,8 @@ func (r *run) takeOverHint() string {
 // managerKnows reports whether the manager has issued certificates for this
 // host, by what enrollment recorded. What is on disk now says nothing of it.
 func (r *run) managerKnows() bool {
-	p := r.o.provenance
-	return p.CAFingerprint != "" && !r.o.clonedSet() && (p.ManagerURL == "" || p.ManagerURL == r.url.String())
+	p := r.o.Provenance()
+	return p.CAFingerprint != "" && !r.o.ClonedSet() && (p.ManagerURL == "" || p.ManagerURL == r.url.String())
 }
 
 // warnRenewBefore says so where renew_before is not what is gone by.

@@ -45,7 +45,7 @@ func (r *run) foreseeApproval(ctx context.Context) error {
 // a new request, or one that a killed run was given. One that it would take over
 // from config.yaml stands there already.
 func (r *run) tokenComes() bool {
-	return r.o.newToken != nil || r.liveToken() == nil && !r.adoptable()
+	return r.o.NewToken() != nil || r.liveToken() == nil && !r.adoptable()
 }
 
 func (r *run) foreseeWhitelist() error {

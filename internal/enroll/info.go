@@ -114,7 +114,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 		return err
 	}
 	o := r.o
-	live := r.anyLiveToken()
+	live := r.o.AnyLiveToken()
 	info.State = r.state(live)
 	info.Valid = o.set != nil && o.unusable == nil
 	if live != nil {
@@ -129,7 +129,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 		info.RenewalDue = r.foreign() == "" && !o.usable(e.Now(), s.renewBefore)
 	}
 	info.Certificates, info.Key, info.Manager = o.certificates(), o.keyFacts(), r.managerFacts()
-	info.MachineID, info.FQDN = o.provenance.MachineID, o.provenance.FQDN
+	info.MachineID, info.FQDN = o.Provenance().MachineID, o.Provenance().FQDN
 	if info.MachineID == "" {
 		if host, _, err := e.Identity.Gather(ctx, identity.Options{}); err == nil {
 			info.MachineID, info.FQDN = host.MachineID, host.FQDN
@@ -156,16 +156,16 @@ func (r *run) inspect(info *Info) {
 	for _, err := range r.distrusted() {
 		problem("%v", err)
 	}
-	if r.o.journal != nil {
-		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.settings.state.journal)
+	if r.o.Journal() != nil {
+		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.settings.state.Journal)
 	}
-	if r.o.spool != nil {
-		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.settings.state.spool)
+	if r.o.Spool() != nil {
+		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.settings.state.Spool)
 	}
 	if r.o.unusable != nil && r.o.begun() {
 		problem("the certificates cannot serve: %v", r.o.unusable)
 	}
-	info.Warnings = append(info.Warnings, nonEmpty(r.o.cloned.warning())...)
+	info.Warnings = append(info.Warnings, r.o.CloneWarning()...)
 	info.Warnings = append(info.Warnings, r.warnRenewBefore()...)
 	if why := r.foreign(); why != "" {
 		problem("%s; %s", why, r.takeOverHint())
@@ -191,16 +191,6 @@ func (r *run) inspect(info *Info) {
 	case info.Whitelist != nil && info.Whitelist.Entry != "" && !info.Whitelist.Present:
 		problem("%s does not let the manager %s in", info.Whitelist.Path, info.Whitelist.Entry)
 	}
-}
-
-// anyLiveToken is a live token for whichever manager: a report has no URL.
-func (r *run) anyLiveToken() *tokenRecord {
-	for _, t := range []*tokenRecord{r.o.newToken, r.o.token} {
-		if t != nil && t.Dead == "" {
-			return t
-		}
-	}
-	return nil
 }
 
 // service reads what the daemon says that it serves.

@@ -25,13 +25,13 @@ const (
 // stays as it is. Check mode takes it shared, and never makes it.
 func (r *run) lock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
 	if mode == lockCreate {
-		if err := r.Files.EnsureDir(r.settings.state.dir, 0o700); err != nil {
+		if err := r.Files.EnsureDir(r.settings.state.Dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	wait, cancel := r.lockContext(ctx)
 	defer cancel()
-	lock, err := r.Files.Lock(wait, r.settings.state.lock, r.Check, bool(mode))
+	lock, err := r.Files.Lock(wait, r.settings.state.Lock, r.Check, bool(mode))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -64,7 +64,7 @@ func (r *run) busy(err error) error {
 		return err
 	}
 	if r.State == string(contract.StateAbsent) || r.Wait && !r.Check && r.State == string(contract.StateEnrolled) {
-		return contract.Errorf(contract.CodeLocked, "another run on this host still holds %s", r.settings.state.lock)
+		return contract.Errorf(contract.CodeLocked, "another run on this host still holds %s", r.settings.state.Lock)
 	}
 	r.res.State = contract.StatePending
 	r.res.Msg = "another run on this host is enrolling it; run again to see how that went"

@@ -3,16 +3,14 @@ package enroll
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
-	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // observed is what is on this host's disk.
@@ -27,23 +25,10 @@ type observed struct {
 	// crlRefreshed says that the agent fetches new CRLs.
 	crlRefreshed bool
 
-	token *tokenRecord
 	// configToken is a token that stands in config.yaml.
 	configToken string
-	// requestAt is when a registration was sent whose answer is unknown.
-	requestAt *time.Time
-	// newToken is an answered registration that was not yet made the token.
-	newToken *tokenRecord
-	// pollAt is when a poll was sent whose answer is unknown.
-	pollAt *time.Time
-	// spool is an answer that was not yet put in place.
-	spool      *spooled
-	journal    *hostfs.Journal
-	provenance provenance
-	// machineID is this host's; empty where it cannot be read.
-	machineID string
-	// cloned is what another host's state directory brought to this one.
-	cloned cloned
+	// Store is the state directory.
+	*statedir.Store
 	// stale are temporary files that a killed run left.
 	stale []string
 }
@@ -58,31 +43,33 @@ func (e *Enroller) observe(s *settings) (*observed, error) {
 		e.Secret(o.configToken)
 	}
 	var err error
-	o.journal, err = e.Files.LoadJournal(s.state.journal)
-	switch {
-	case errors.Is(err, hostfs.ErrJournalDamaged):
-		// Finish sets it aside.
-		o.journal = &hostfs.Journal{}
-	case err != nil:
+	if o.Store, err = e.load(s); err != nil {
 		return nil, err
+	}
+	if o.Theirs(o.configToken) {
+		o.configToken = ""
 	}
 	if err := e.observeSet(s, o); err != nil {
-		return nil, err
-	}
-	if err := e.observeState(s, o); err != nil {
-		return nil, err
-	}
-	if err := e.tellClonesApart(s, o); err != nil {
 		return nil, err
 	}
 	o.stale, err = e.Files.StaleTemps(s.directories())
 	return o, err
 }
 
+// load reads the state directory.
+func (e *Enroller) load(s *settings) (*statedir.Store, error) {
+	uid, gid := e.Accounts.Self()
+	// A request fails by a machine-id that cannot be read, with a message.
+	id, _ := e.Identity.MachineID()
+	return statedir.Load(statedir.Options{
+		Files: e.Files, Paths: s.state, UID: uid, GID: gid, MachineID: id, Now: e.Now, Secret: e.Secret, Check: s.Check,
+	})
+}
+
 // directories are where this run may leave files.
 func (s *settings) directories() []string {
 	var dirs []string
-	for _, p := range []string{s.caCert, s.serverCert, s.serverKey, s.crl, s.whitelist, string(s.ConfigPath), s.state.lock} {
+	for _, p := range []string{s.caCert, s.serverCert, s.serverKey, s.crl, s.whitelist, string(s.ConfigPath), s.state.Lock} {
 		if dir := filepath.Dir(p); !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
@@ -129,82 +116,6 @@ func (o *observed) judge(now time.Time) {
 	o.warnings, o.unusable = o.set.Verify(pki.VerifyOptions{Now: now, CRLRefreshed: o.crlRefreshed})
 }
 
-func (e *Enroller) observeState(s *settings, o *observed) error {
-	var err error
-	if o.token, err = e.readToken(s.state.token); err != nil {
-		return err
-	}
-	if o.newToken, o.requestAt, err = e.readRequest(s.state.request); err != nil {
-		return err
-	}
-	state, record, at, err := e.Files.ReadSlot(s.state.spool)
-	if err != nil {
-		return err
-	}
-	switch state {
-	case hostfs.SlotStored:
-		o.spool = &spooled{}
-		if err := decodeRecord(s.state.spool, record, o.spool); err != nil {
-			return err
-		}
-	case hostfs.SlotPrepared, hostfs.SlotTorn:
-		o.pollAt = &at
-	case hostfs.SlotMissing:
-	}
-	file, err := e.Files.Read(s.state.provenance)
-	if err != nil || !file.Exists {
-		return err
-	}
-	if err := decodeRecord(s.state.provenance, file.Content, &o.provenance); err != nil {
-		return err
-	}
-	o.provenance.relocate(func(path string) string {
-		if place, _, err := e.Files.Resolve(path); err == nil {
-			return place
-		}
-		return path
-	})
-	return nil
-}
-
-// readToken reads the saved token, if any.
-func (e *Enroller) readToken(path string) (*tokenRecord, error) {
-	file, err := e.Files.Read(path)
-	if err != nil || !file.Exists {
-		return nil, err
-	}
-	return e.decodeToken(path, file.Content)
-}
-
-func (e *Enroller) decodeToken(path string, raw []byte) (*tokenRecord, error) {
-	t := &tokenRecord{}
-	if err := decodeRecord(path, raw, t); err != nil {
-		return nil, err
-	}
-	e.Secret(t.Token)
-	if !managerclient.ValidToken(t.Token) {
-		// Nobody can be asked with it, and it must not lock this host for ever.
-		t.Dead, t.Final = contract.StateExpired, true
-	}
-	return t, nil
-}
-
-// readRequest reads the slot of a registration: the token that it brought, or
-// the time since which it waits for one.
-func (e *Enroller) readRequest(path string) (*tokenRecord, *time.Time, error) {
-	state, raw, at, err := e.Files.ReadSlot(path)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case state == hostfs.SlotPrepared, state == hostfs.SlotTorn:
-		return nil, &at, nil
-	case state != hostfs.SlotStored:
-		return nil, nil, nil
-	}
-	t, err := e.decodeToken(path, raw)
-	return t, nil, err
-}
-
 // usable tells whether the installed set can serve from now on for longer than
 // the time in which it is to be renewed. A certificate that was never valid for
 // that long would be renewed for ever: the last third of its life is taken then.
@@ -217,28 +128,10 @@ func (o *observed) usable(now time.Time, renewBefore time.Duration) bool {
 	return o.set != nil && o.unusable == nil && !o.set.ExpiresWithin(now, renewBefore)
 }
 
-// liveToken is the token that this manager may still honour.
-func (o *observed) liveToken(managerURL string) *tokenRecord {
-	for _, t := range []*tokenRecord{o.newToken, o.token} {
-		if t != nil && t.Dead == "" && t.ManagerURL == managerURL {
-			return t
-		}
-	}
-	return nil
-}
-
 // enrolled tells whether a certificate set is installed, good or not.
 func (o *observed) enrolled() bool { return o.set != nil }
 
 func digest(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
-}
-
-func encodeRecord(v any) ([]byte, error) {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return nil, contract.Errorf(contract.CodeInternal, "a record cannot be encoded: %w", err)
-	}
-	return raw, nil
 }

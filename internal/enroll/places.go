@@ -8,6 +8,7 @@ import (
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // TrustConfig refuses a config.yaml that somebody else may write, or could
@@ -82,7 +83,7 @@ func (e *Enroller) settlePlaces(s *settings) error {
 	if err != nil {
 		return err
 	}
-	s.StateDir, s.state = Path(dir), newStatePaths(dir)
+	s.StateDir, s.state = Path(dir), statedir.PathsIn(dir)
 	s.warnings = append(append(s.warnings, warnings...), more...)
 	return nil
 }

@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // spooledAnswer is an answer to a poll, on disk where that was possible.
 type spooledAnswer struct {
-	spooled
+	statedir.Answer
 	bundle     *contract.PkiBundle
 	retryAfter time.Duration
 	dialect    managerclient.Dialect
@@ -26,15 +26,15 @@ type spooledAnswer struct {
 // poll asks once. Between the manager's act and the bundle on disk stand the
 // arrival of the answer, one write and one fsync: the file is made, its space
 // reserved and its name synced before the request goes out.
-func (r *run) poll(ctx context.Context, client ManagerClient, t *tokenRecord) (*spooledAnswer, managerclient.Verdict, error) {
+func (r *run) poll(ctx context.Context, client ManagerClient, t *statedir.Token) (*spooledAnswer, managerclient.Verdict, error) {
 	if ctx.Err() != nil {
 		return nil, managerclient.Bad, ctx.Err()
 	}
-	if err := r.sign(); err != nil {
+	if err := r.o.Sign(); err != nil {
 		return nil, managerclient.Bad, err
 	}
-	unanswered := r.o.pollAt
-	slot, err := r.Files.PrepareSlot(r.settings.state.spool, spoolSpace)
+	unanswered := r.o.PollAt()
+	slot, err := r.o.PreparePoll()
 	if err != nil {
 		return nil, managerclient.Bad, err
 	}
@@ -45,7 +45,7 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *tokenRecord) (*
 	if err != nil {
 		return nil, noAnswer(err), r.unanswered(err, unanswered)
 	}
-	a := &spooledAnswer{retryAfter: raw.RetryAfter, spooled: spooled{
+	a := &spooledAnswer{retryAfter: raw.RetryAfter, Answer: statedir.Answer{
 		HTTPStatus: raw.HTTPStatus, URL: r.url.String(), At: r.Now().UTC(), Body: raw.Body, Encoding: raw.Encoding, LostPoll: unanswered,
 	}}
 	if raw.PeerIP.IsValid() {
@@ -62,18 +62,9 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *tokenRecord) (*
 	return a, said.Verdict, r.heard(t, said.Verdict, a, unanswered, said.Err)
 }
 
-// store puts an answer on disk as it came. One that is larger than the space
-// that was made for it is stored without its list of revoked certificates: that
-// can be had again, and the key must not wait for it.
-func (r *run) store(slot *hostfs.Slot, a *spooledAnswer) {
-	kept := a.spooled
-	if len(kept.Body) > spooledBody && kept.Encoding == "" {
-		kept.Body = managerclient.WithoutCRL(kept.Body)
-	}
-	record, err := encodeRecord(kept)
-	if err == nil {
-		err = slot.Store(record)
-	}
+// store puts an answer on disk.
+func (r *run) store(slot *statedir.Poll, a *spooledAnswer) {
+	err := slot.Store(a.Answer)
 	if a.stored = err == nil; !a.stored {
 		r.res.warn(fmt.Sprintf("the manager's answer could not be stored, it is used from memory: %v", err))
 	}
@@ -81,15 +72,15 @@ func (r *run) store(slot *hostfs.Slot, a *spooledAnswer) {
 
 // heard brings the disk in line with an answer, and words the ones that end a
 // run.
-func (r *run) heard(t *tokenRecord, verdict managerclient.Verdict, a *spooledAnswer, unanswered *time.Time, why error) error {
+func (r *run) heard(t *statedir.Token, verdict managerclient.Verdict, a *spooledAnswer, unanswered *time.Time, why error) error {
 	switch verdict {
 	case managerclient.Approved:
-		r.o.spool, r.o.pollAt = &a.spooled, nil
+		r.o.Hold(a.Answer)
 		return nil
 	case managerclient.Pending:
-		return r.dropSpool()
+		return r.o.DropSpool()
 	case managerclient.RateLimited:
-		return r.restoreSpool(unanswered)
+		return r.o.RestorePoll(unanswered)
 	case managerclient.ManagerError:
 		return r.mayBeLost(a, why)
 	case managerclient.OnTheWay:
@@ -104,10 +95,9 @@ func (r *run) heard(t *tokenRecord, verdict managerclient.Verdict, a *spooledAns
 // mayBeLost leaves the mark of a poll: a gateway may have lost the bundle on its
 // way.
 func (r *run) mayBeLost(a *spooledAnswer, why error) error {
-	now := r.Now()
-	r.o.spool, r.o.pollAt = nil, &now
+	r.o.MarkPoll()
 	if a.stored {
-		return errors.Join(why, r.Files.ResetSlot(r.settings.state.spool))
+		return errors.Join(why, r.o.RestorePoll(r.o.PollAt()))
 	}
 	return why
 }
@@ -125,8 +115,9 @@ func (r *run) onTheWay(a *spooledAnswer, why error) error {
 	case t == nil: // a doubted token
 		return why
 	case t.NoAnswerSince == nil:
-		t.NoAnswerSince = &a.At
-		return errors.Join(why, r.saveToken(t))
+		silent := *t
+		silent.NoAnswerSince = &a.At
+		return errors.Join(why, r.o.SaveToken(silent))
 	case r.Now().Sub(*t.NoAnswerSince) >= manyHours:
 		return r.givenUp(*t.NoAnswerSince, why)
 	}
@@ -135,7 +126,7 @@ func (r *run) onTheWay(a *spooledAnswer, why error) error {
 
 // givenUp ends a request of which nothing was heard for a day.
 func (r *run) givenUp(since time.Time, why error) error {
-	if err := r.bury(contract.StateExpired, false); err != nil {
+	if err := r.o.Bury(contract.StateExpired, false); err != nil {
 		return errors.Join(why, err)
 	}
 	r.res.State = contract.StateExpired
@@ -144,7 +135,7 @@ func (r *run) givenUp(since time.Time, why error) error {
 }
 
 // turnedDown ends a request that the manager no longer honours.
-func (r *run) turnedDown(t *tokenRecord, verdict managerclient.Verdict, status int, unanswered *time.Time) error {
+func (r *run) turnedDown(t *statedir.Token, verdict managerclient.Verdict, status int, unanswered *time.Time) error {
 	state := contract.StateDenied
 	if verdict == managerclient.Unknown {
 		state = contract.StateExpired
@@ -152,20 +143,20 @@ func (r *run) turnedDown(t *tokenRecord, verdict managerclient.Verdict, status i
 			return errors.Join(err, errFetched)
 		}
 		if t.TakenOver || isPlaceholder(t.Token) {
-			return errors.Join(errNeverOurs, r.bury(state, true), r.dropSpool())
+			return errors.Join(errNeverOurs, r.o.Bury(state, true), r.o.DropSpool())
 		}
 	}
 	if r.doubted && unanswered == nil {
-		if err := r.dropSpool(); err != nil {
+		if err := r.o.DropSpool(); err != nil {
 			return err
 		}
 		return errStillDead
 	}
 	// A firewall answers 403 too, but no dialect's denial.
-	if err := r.bury(state, state == contract.StateDenied && status != http.StatusForbidden); err != nil {
+	if err := r.o.Bury(state, state == contract.StateDenied && status != http.StatusForbidden); err != nil {
 		return err
 	}
-	if err := r.dropSpool(); err != nil {
+	if err := r.o.DropSpool(); err != nil {
 		return err
 	}
 	r.res.State = state
@@ -186,7 +177,7 @@ func (r *run) turnedDown(t *tokenRecord, verdict managerclient.Verdict, status i
 // setAside keeps an answer that could not be decoded. It may be the bundle, and
 // it may be nothing: the request goes on.
 func (r *run) setAside(why error) error {
-	aside, err := r.moveAside()
+	aside, err := r.o.SetAside()
 	if err != nil {
 		return errors.Join(why, err)
 	}
@@ -201,7 +192,7 @@ func (r *run) nonsense(a *spooledAnswer, unanswered *time.Time, why error) error
 		return r.setAside(why)
 	}
 	if !a.stored || !bytes.Contains(a.Body, []byte("server_key")) {
-		if err := r.restoreSpool(unanswered); err != nil {
+		if err := r.o.RestorePoll(unanswered); err != nil {
 			return err
 		}
 		return why
@@ -221,33 +212,8 @@ func noAnswer(err error) managerclient.Verdict {
 func (r *run) unanswered(err error, before *time.Time) error {
 	var failed *managerclient.RequestError
 	if before == nil && errors.As(err, &failed) && !failed.MaybeDelivered {
-		return errors.Join(err, r.dropSpool())
+		return errors.Join(err, r.o.DropSpool())
 	}
-	now := r.Now()
-	r.o.pollAt = &now
+	r.o.MarkPoll()
 	return err
-}
-
-// restoreSpool leaves the mark of an earlier unanswered poll, and else none.
-func (r *run) restoreSpool(before *time.Time) error {
-	if before == nil || r.Check {
-		return r.dropSpool()
-	}
-	if err := r.Files.ResetSlot(r.settings.state.spool); err != nil {
-		return err
-	}
-	r.o.spool, r.o.pollAt = nil, before
-	return nil
-}
-
-func (r *run) dropSpool() error {
-	if r.Check {
-		r.o.spool, r.o.pollAt = nil, nil
-		return nil
-	}
-	if err := r.Files.Remove(r.settings.state.spool); err != nil {
-		return err
-	}
-	r.o.spool, r.o.pollAt = nil, nil
-	return nil
 }

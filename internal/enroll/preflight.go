@@ -14,14 +14,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
-)
-
-// spoolSpace is reserved for an answer before it is asked for: the largest
-// body that the client takes, and what is stored around it.
-const (
-	spoolSpace = 1536 << 10
-	// spooledBody is the largest body that has room in it as a record.
-	spooledBody = 1 << 20
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // earliest is a time before which no host's clock can be right: this program
@@ -56,7 +49,7 @@ func (r *run) preflightFiles() error {
 			return err
 		}
 	}
-	for _, path := range r.settings.state.files() {
+	for _, path := range r.settings.state.Files() {
 		if err := r.Files.CheckPath(path); err != nil {
 			return err
 		}
@@ -64,7 +57,7 @@ func (r *run) preflightFiles() error {
 	if err := r.rehearseRepo(); err != nil || r.Check {
 		return err
 	}
-	return r.Files.Space(r.settings.state.dir, 2*spoolSpace)
+	return r.Files.Space(r.settings.state.Dir, 2*statedir.SpoolSpace)
 }
 
 // rehearse finds out whether a file can be put at path as after describes it:
@@ -86,7 +79,7 @@ func (r *run) rehearse(path string, after hostfs.File) error {
 	if err := r.Files.Writable(dir); err != nil {
 		return err
 	}
-	if err := r.Files.Space(dir, spoolSpace); err != nil {
+	if err := r.Files.Space(dir, statedir.SpoolSpace); err != nil {
 		return err
 	}
 	if err := r.Files.Rehearse(path, hostfs.Attributes{Mode: after.Mode, UID: after.UID, GID: after.GID}); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // source is where a bundle came from.
@@ -32,7 +32,7 @@ func (r *run) approved(ctx context.Context, a *spooledAnswer) error {
 	r.Progress(Progress{Phase: PhaseProvision, Attempts: r.res.Attempts})
 	r.res.Attempts++
 	r.audit(contract.EventApproved, nil)
-	err := r.provision(ctx, a.bundle, a.spooled.source())
+	err := r.provision(ctx, a.bundle, sourceOf(a.Answer))
 	if err != nil && !a.stored && !r.underWay(a.bundle) {
 		return contract.Errorf(contract.CodeOf(err), "the manager's bundle could be neither stored nor put in place, and is lost: %w", err).
 			WithHint("%s; for host %s, %s, then run again", contract.HintOf(err), r.res.FQDN, contract.KnownHost)
@@ -43,7 +43,7 @@ func (r *run) approved(ctx context.Context, a *spooledAnswer) error {
 // underWay tells whether the next run can do without the manager: a bundle is
 // in place, or staged with its journal.
 func (r *run) underWay(bundle *contract.PkiBundle) bool {
-	journal, err := r.Files.LoadJournal(r.settings.state.journal)
+	journal, err := r.Files.LoadJournal(r.settings.state.Journal)
 	if err != nil || journal != nil {
 		return journal != nil
 	}
@@ -54,35 +54,35 @@ func (r *run) underWay(bundle *contract.PkiBundle) bool {
 // provisionSpool puts an answer in place that an earlier run received. It asks
 // nobody.
 func (r *run) provisionSpool(ctx context.Context) error {
-	verdict, bundle, err := managerclient.Judge(r.o.spool.HTTPStatus, r.o.spool.Body)
+	verdict, bundle, err := managerclient.Judge(r.o.Spool().HTTPStatus, r.o.Spool().Body)
 	switch {
 	case verdict == managerclient.Approved:
 	case verdict == managerclient.Bad && r.Check:
-		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.settings.state.spool, err)
+		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.settings.state.Spool, err)
 	case verdict == managerclient.Bad:
-		return r.nonsense(&spooledAnswer{spooled: *r.o.spool, stored: true}, r.o.spool.LostPoll, err)
+		return r.nonsense(&spooledAnswer{Answer: *r.o.Spool(), stored: true}, r.o.Spool().LostPoll, err)
 	default:
 		// The run was killed between the storing of an answer and its dropping:
 		// there is no bundle in it. A pending one says that none was lost before.
-		lost := r.o.spool.LostPoll
+		lost := r.o.Spool().LostPoll
 		if verdict == managerclient.Pending {
 			lost = nil
 		}
-		if err := r.restoreSpool(lost); err != nil {
+		if err := r.o.RestorePoll(lost); err != nil {
 			return err
 		}
 		return r.take(ctx, r.decide())
 	}
 	r.identify(ctx)
 	first := len(r.res.Actions)
-	err = r.settleBundle(r.provision(ctx, bundle, r.o.spool.source()))
+	err = r.settleBundle(r.provision(ctx, bundle, sourceOf(*r.o.Spool())))
 	if r.Check || err == nil || len(r.res.Actions) > first {
-		r.res.Actions = slices.Insert(r.res.Actions, first, "put the bundle in place that an earlier run received ("+r.settings.state.spool+")")
+		r.res.Actions = slices.Insert(r.res.Actions, first, "put the bundle in place that an earlier run received ("+r.settings.state.Spool+")")
 	}
 	return err
 }
 
-func (s spooled) source() source {
+func sourceOf(s statedir.Answer) source {
 	ip, _ := netip.ParseAddr(s.PeerIP)
 	return source{url: s.URL, ip: ip}
 }
@@ -93,7 +93,7 @@ func (r *run) settleBundle(err error) error {
 	case err == nil || r.Check:
 		return err
 	case errors.Is(err, errKeep):
-		return contract.Errorf(contract.CodeOf(err), "%w; the bundle is kept in %s", err, r.settings.state.spool).WithHint("%s", contract.HintOf(err))
+		return contract.Errorf(contract.CodeOf(err), "%w; the bundle is kept in %s", err, r.settings.state.Spool).WithHint("%s", contract.HintOf(err))
 	case contract.CodeOf(err) != contract.CodeBundleInvalid:
 		return err
 	default:
@@ -101,48 +101,22 @@ func (r *run) settleBundle(err error) error {
 	}
 }
 
-// moveAside keeps the stored answer under a name of its own.
-func (r *run) moveAside() (string, error) {
-	aside := filepath.Join(r.settings.state.dir, rejectedPrefix+r.Now().UTC().Format("20060102T150405.000000000Z"))
-	if err := r.Files.Rename(r.settings.state.spool, aside); err != nil {
-		return "", err
-	}
-	r.o.spool, r.o.pollAt = nil, nil
-	return aside, nil
-}
-
 // reject puts a bundle aside that can never be used. The request that it
 // answers is over.
 func (r *run) reject(why error) error {
-	aside, err := r.moveAside()
+	aside, err := r.o.SetAside()
 	if err != nil {
 		return errors.Join(why, err)
 	}
-	r.pruneRejected()
+	for _, err := range r.o.PruneRejected() {
+		r.res.warn(fmt.Sprintf("an old bundle was not removed: %v", err))
+	}
 	r.res.State = contract.StateExpired
-	if err := r.bury(contract.StateExpired, true); err != nil {
+	if err := r.o.Bury(contract.StateExpired, true); err != nil {
 		return errors.Join(why, err)
 	}
 	return contract.Errorf(contract.CodeBundleInvalid, "the manager's bundle cannot be used: %w; it was moved to %s", why, aside).
 		WithHint("fix the manager's CA; then %s, and run again", contract.KnownHost)
-}
-
-// keptRejected is how many bundles that were put aside stay for a look at them.
-const keptRejected = 3
-
-// pruneRejected removes the oldest ones: their names sort by time.
-func (r *run) pruneRejected() {
-	names, err := r.Files.List(r.settings.state.dir)
-	if err != nil {
-		return
-	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, rejectedPrefix) })
-	for len(names) > keptRejected {
-		if err := r.Files.Remove(filepath.Join(r.settings.state.dir, names[0])); err != nil {
-			r.res.warn(fmt.Sprintf("an old bundle was not removed: %v", err))
-		}
-		names = names[1:]
-	}
 }
 
 // provision verifies a bundle, plans, and in a real run puts it in place.
@@ -208,7 +182,7 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again")
 	case errors.Is(err, pki.ErrExpired) && r.expiredOnArrival(set):
 		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again; if it is right, remove %s, and %s, then run again",
-			r.settings.state.spool, contract.KnownHost)
+			r.settings.state.Spool, contract.KnownHost)
 	case errors.Is(err, pki.ErrCAMismatch):
 		return nil, keep(contract.CodeBundleInvalid, err, "if the bundle's CA is the right one, correct bundle_ca_fingerprint and run again")
 	case errors.Is(err, pki.ErrIdentity):
@@ -247,7 +221,7 @@ func (r *run) installedCAs() []string {
 // acceptCA refuses another CA than the one that this host is enrolled under.
 func (r *run) acceptCA(set *pki.Set) error {
 	fingerprint := pki.Fingerprint(set.CA.Raw)
-	if r.o.set == nil && r.o.provenance.CAFingerprint == "" && slices.Contains(r.installedCAs(), fingerprint) {
+	if r.o.set == nil && r.o.Provenance().CAFingerprint == "" && slices.Contains(r.installedCAs(), fingerprint) {
 		return nil
 	}
 	if known := r.knownCA(); known != "" && known != fingerprint && !r.AllowCAChange {
@@ -260,10 +234,10 @@ func (r *run) acceptCA(set *pki.Set) error {
 // expiredOnArrival tells whether a bundle had expired when the manager handed
 // it out. No manager issues such a one: this host's clock is ahead.
 func (r *run) expiredOnArrival(set *pki.Set) bool {
-	if r.o.spool == nil {
+	if r.o.Spool() == nil {
 		return false
 	}
-	_, err := set.Verify(pki.VerifyOptions{Now: r.o.spool.At})
+	_, err := set.Verify(pki.VerifyOptions{Now: r.o.Spool().At})
 	return errors.Is(err, pki.ErrExpired)
 }
 
@@ -273,8 +247,8 @@ func (r *run) knownCA() string {
 	if r.o.set != nil {
 		return pki.Fingerprint(r.o.set.CA.Raw)
 	}
-	if r.o.provenance.CAFingerprint != "" {
-		return r.o.provenance.CAFingerprint
+	if r.o.Provenance().CAFingerprint != "" {
+		return r.o.Provenance().CAFingerprint
 	}
 	if placed := r.installedCAs(); len(placed) > 0 {
 		return placed[0]
@@ -286,7 +260,7 @@ func (r *run) knownCA() string {
 // somebody's, and this program can't tell what they are worth.
 func (r *run) cannotJudge() error {
 	o := r.o
-	if r.Force || r.AllowCAChange || o.provenance.CAFingerprint != "" {
+	if r.Force || r.AllowCAChange || o.Provenance().CAFingerprint != "" {
 		return nil
 	}
 	err := o.unusable

@@ -12,10 +12,8 @@ import (
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pace"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
-
-// recordSpace is reserved for a token before it is asked for.
-const recordSpace = 4 << 10
 
 // register makes an enrollment request and goes on to wait for its approval.
 func (r *run) register(ctx context.Context) error {
@@ -59,7 +57,7 @@ func (r *run) register(ctx context.Context) error {
 func (r *run) actRegister() {
 	r.res.Changed = true
 	r.res.act("register at " + r.url.String())
-	r.res.act("keep the polling token in " + r.settings.state.token)
+	r.res.act("keep the polling token in " + r.settings.state.Token)
 }
 
 // prepare does all that can fail before the manager is asked.
@@ -107,30 +105,28 @@ func (r *run) identify(ctx context.Context) {
 
 // request sends the registration and returns once its token is on disk. Space
 // for the token is reserved before, so that a full disk cannot lose it.
-func (r *run) request(ctx context.Context, client ManagerClient, host identity.Host) (*tokenRecord, error) {
+func (r *run) request(ctx context.Context, client ManagerClient, host identity.Host) (*statedir.Token, error) {
 	// Another manager's token may still be where the new one is to come. It stays
 	// this host's until there is another.
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.sign(); err != nil {
+	if err := r.o.Sign(); err != nil {
 		return nil, err
 	}
-	unanswered := r.o.requestAt
-	proof, err := r.prove(host.MachineID)
+	unanswered := r.o.RequestAt()
+	proof, err := r.o.Prove(host.MachineID)
 	if err != nil {
 		return nil, err
 	}
-	slot, err := r.Files.PrepareSlot(r.settings.state.request, recordSpace)
+	slot, err := r.o.PrepareRequest()
 	if err != nil {
 		return nil, err
 	}
 	defer slot.Close()
-	now := r.Now().UTC()
-	r.o.requestAt = &now
 	asking, cancel := linger(ctx)
 	defer cancel()
-	r.sent = r.sending(host, proof, now)
+	r.sent = r.sending(host, proof, *r.o.RequestAt())
 	got, err := client.Register(asking, func(local netip.Addr) contract.EnrollmentRequest {
 		seen := host.SeenFrom(local)
 		r.sent.IPAddress = seen.IP.String()
@@ -145,30 +141,25 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	r.Secret(got.Token)
 	host = host.SeenFrom(got.Local)
 	r.addresses = append(r.addresses, host.IP)
-	t := &tokenRecord{
+	t := statedir.Token{
 		Token: got.Token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(),
 		LostRequest: unanswered, Replaces: r.forgotten(), Request: r.sent,
 	}
-	raw, err := encodeRecord(t)
-	if err != nil {
-		return nil, err
-	}
-	if err := slot.Store(raw); err != nil {
-		if err := r.keepElsewhere(t, err); err != nil {
+	if err := slot.Store(t); err != nil {
+		if err := r.keepElsewhere(slot, t, err); err != nil {
 			return nil, err
 		}
 	}
-	r.o.newToken, r.o.requestAt = t, nil
 	r.warnIPv6(host.IP)
 	r.actRegister()
 	r.audit(contract.EventRequestSent, nil)
-	return t, r.adopt(ctx)
+	return &t, r.adopt(ctx)
 }
 
 // forgotten is since when the request was pending that the manager no longer
 // knows, whose token a new one replaces; nil where there is none.
 func (r *run) forgotten() *time.Time {
-	old := r.o.token
+	old := r.o.Token()
 	switch {
 	case old == nil || old.ManagerURL != r.url.String():
 		return nil
@@ -181,8 +172,8 @@ func (r *run) forgotten() *time.Time {
 
 // keepElsewhere stores a token that its slot did not take: it is handed out
 // once, and another file may take it.
-func (r *run) keepElsewhere(t *tokenRecord, why error) error {
-	if err := r.saveToken(t); err != nil {
+func (r *run) keepElsewhere(slot *statedir.Registration, t statedir.Token, why error) error {
+	if err := slot.StoreElsewhere(t); err != nil {
 		return contract.Errorf(contract.CodeFilesystem, "the manager's polling token could not be stored and is lost: %w", errors.Join(why, err)).
 			WithHint("%s; "+atManager, contract.HintOf(why), r.res.MachineID)
 	}
@@ -194,13 +185,15 @@ func (r *run) keepElsewhere(t *tokenRecord, why error) error {
 const atManager = "on the manager, an administrator denies the pending request of machine_id %s, then run again; if it lists that host, " + contract.KnownHost + ", then run again"
 
 // refused deals with a registration that brought no token.
-func (r *run) refused(err error, unanswered *time.Time) (*tokenRecord, error) {
+func (r *run) refused(err error, unanswered *time.Time) (*statedir.Token, error) {
 	code := contract.CodeOf(err)
 	var failed *managerclient.RequestError
 	mayHaveActed := !errors.As(err, &failed) || failed.MaybeDelivered
 	known := code == contract.CodeConflict || (code == contract.CodeManagerError && failed != nil && failed.HTTPStatus == 500)
 	if known {
-		r.noteRefusal()
+		if err := r.o.NoteRefusal(); err != nil {
+			r.res.warn("the enrollment proof was not marked as refused: " + err.Error())
+		}
 	}
 	switch old := r.doubtful(); {
 	case known && old != nil && r.State == string(contract.StateRegistered):
@@ -225,26 +218,21 @@ func (r *run) refused(err error, unanswered *time.Time) (*tokenRecord, error) {
 
 // forgetRequest takes back the mark of a registration that reached no one.
 func (r *run) forgetRequest() {
-	if err := r.Files.Remove(r.settings.state.request); err != nil {
-		r.res.warn(fmt.Sprintf("%s was left behind: %v", r.settings.state.request, err))
+	if err := r.o.ForgetRequest(); err != nil {
+		r.res.warn(fmt.Sprintf("%s was left behind: %v", r.settings.state.Request, err))
 	}
-	r.o.requestAt = nil
 }
 
 // adopt makes an answered registration the token of this host, in place of any
 // older one.
 func (r *run) adopt(ctx context.Context) error {
-	t := r.o.newToken
+	t := r.o.NewToken()
 	if t == nil {
 		return nil
 	}
-	if err := r.saveToken(t); err != nil {
+	if err := r.o.Adopt(); err != nil {
 		return err
 	}
-	if err := r.Files.Remove(r.settings.state.request); err != nil {
-		return err
-	}
-	r.o.newToken = nil
 	if t.Dead != "" || t.ManagerURL != r.url.String() {
 		return nil // not for a daemon that asks the manager of this run
 	}

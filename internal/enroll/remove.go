@@ -13,6 +13,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/statedir"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
@@ -25,7 +26,7 @@ func (r *run) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := r.leftSecrets()
+	secrets, err := r.o.Secrets()
 	if err != nil {
 		return err
 	}
@@ -66,9 +67,9 @@ func (r *run) remove(ctx context.Context) error {
 func (r *run) heldByManager() string {
 	o := r.o
 	switch {
-	case o.provenance.CAFingerprint != "":
+	case o.Provenance().CAFingerprint != "":
 		return "; the manager still holds the host: an administrator removes it there too"
-	case r.anyLiveToken() != nil, o.requestAt != nil, o.spool != nil, o.pollAt != nil:
+	case r.o.AnyLiveToken() != nil, o.RequestAt() != nil, o.Spool() != nil, o.PollAt() != nil:
 		return "; the manager still holds the enrollment request: an administrator denies it there, or it expires within 24 h"
 	}
 	return ""
@@ -77,17 +78,17 @@ func (r *run) heldByManager() string {
 // leftAnything tells whether there may be something to take back.
 func (r *run) leftAnything() bool {
 	o := r.o
-	return len(o.provenance.Files) > 0 || len(o.provenance.WhitelistEntries) > 0 || o.provenance.ConfigManagerURL != "" ||
-		o.token != nil || o.newToken != nil || o.requestAt != nil || o.spool != nil || o.pollAt != nil
+	return len(o.Provenance().Files) > 0 || len(o.Provenance().WhitelistEntries) > 0 || o.Provenance().ConfigManagerURL != "" ||
+		o.Token() != nil || o.NewToken() != nil || o.RequestAt() != nil || o.Spool() != nil || o.PollAt() != nil
 }
 
 // removable are the files that enrollment wrote, wherever it wrote them.
 func (r *run) removable() ([]desire, error) {
-	var err error
-	if r.o.provenance, err = r.withKeyBackups(r.o.provenance); err != nil {
+	claimed, err := r.withKeyBackups(r.o.Provenance())
+	if err != nil {
 		return nil, err
 	}
-	all, err := r.elsewhere()
+	all, err := r.elsewhere(claimed)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (r *run) removable() ([]desire, error) {
 	for _, d := range append(all, r.desired(nil)...) {
 		switch {
 		case !d.before.Exists:
-		case r.o.provenance.owns(d.before.Path, digest(d.before.Content)):
+		case claimed.Owns(d.before.Path, digest(d.before.Content)):
 			d.after = plan.File{Path: d.before.Path}
 			ours = append(ours, d)
 		default:
@@ -107,13 +108,13 @@ func (r *run) removable() ([]desire, error) {
 
 // elsewhere are the files at paths that enrollment wrote to and that are none
 // of today's: backups of its keys, and what config.yaml named then.
-func (r *run) elsewhere() ([]desire, error) {
+func (r *run) elsewhere(claimed statedir.Provenance) ([]desire, error) {
 	var all []desire
-	for _, f := range r.o.provenance.Files {
+	for _, f := range claimed.Files {
 		if r.installs(f.Path) {
 			continue
 		}
-		file, err := r.readElsewhere(f.Path)
+		file, err := r.readElsewhere(claimed, f.Path)
 		if err != nil {
 			return nil, contract.Errorf(contract.CodeFilesystem, "%s, which enrollment wrote, cannot be taken back: %w", f.Path, err).
 				WithHint("mend that, or remove %s by hand, and run again; nothing was taken back yet", f.Path)
@@ -126,15 +127,15 @@ func (r *run) elsewhere() ([]desire, error) {
 
 // readElsewhere reads a file, and refuses one of ours that could not be removed
 // safely. In check mode it is read as a killed run's journal will leave it.
-func (r *run) readElsewhere(path string) (hostfs.File, error) {
-	if r.Check && r.o.journal != nil {
-		end, err := r.o.journal.EndState()
+func (r *run) readElsewhere(claimed statedir.Provenance, path string) (hostfs.File, error) {
+	if r.Check && r.o.Journal() != nil {
+		end, err := r.o.Journal().EndState()
 		if file, ok := end[path]; ok || err != nil {
 			return file, err
 		}
 	}
 	file, err := r.Files.Read(path)
-	if err == nil && file.Exists && r.o.provenance.owns(path, digest(file.Content)) {
+	if err == nil && file.Exists && claimed.Owns(path, digest(file.Content)) {
 		err = r.Files.CheckPath(path)
 	}
 	return file, err
@@ -159,29 +160,11 @@ func kindOf(content []byte) (describe func([]byte) string, isKey bool) {
 	}
 }
 
-// leftSecrets are the files of the state directory that hold a token or a key.
-func (r *run) leftSecrets() ([]string, error) {
-	names, err := r.Files.List(r.settings.state.dir)
-	if err != nil {
-		return nil, err
-	}
-	var secrets []string
-	for _, name := range names {
-		path := filepath.Join(r.settings.state.dir, name)
-		switch {
-		case path == r.settings.state.token, path == r.settings.state.request, path == r.settings.state.spool, path == r.settings.state.proof,
-			strings.HasPrefix(name, rejectedPrefix), strings.HasPrefix(name, clonedPrefix):
-			secrets = append(secrets, path)
-		}
-	}
-	return secrets, nil
-}
-
-func (r *run) mirrored() bool { return r.o.configToken != "" && r.o.token != nil }
+func (r *run) mirrored() bool { return r.o.configToken != "" && r.o.Token() != nil }
 
 // planUnlist takes the entries out of the whitelist that enrollment added.
 func (r *run) planUnlist() (plan.Change, bool, error) {
-	p := r.o.provenance
+	p := r.o.Provenance()
 	if len(p.WhitelistEntries) == 0 {
 		return plan.Change{}, false, nil
 	}
@@ -200,10 +183,10 @@ func (r *run) planUnlist() (plan.Change, bool, error) {
 }
 
 func (r *run) unlist(content []byte) ([]byte, error) {
-	for _, entry := range r.o.provenance.WhitelistEntries {
+	for _, entry := range r.o.Provenance().WhitelistEntries {
 		var err error
 		if content, err = whitelist.Remove(content, entry); err != nil {
-			return nil, contract.Errorf(contract.CodeWhitelist, "%s: %w", r.o.provenance.WhitelistPath, err)
+			return nil, contract.Errorf(contract.CodeWhitelist, "%s: %w", r.o.Provenance().WhitelistPath, err)
 		}
 	}
 	return content, nil
@@ -213,18 +196,23 @@ func (r *run) unlist(content []byte) ([]byte, error) {
 // finds no certificate is worse than one that is locked out.
 func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string, listed, told bool) error {
 	now := r.Now().UTC()
-	if err := r.Files.EnsureDir(r.settings.state.dir, 0o700); err != nil {
+	if err := r.Files.EnsureDir(r.settings.state.Dir, 0o700); err != nil {
 		return err
 	}
-	if err := r.remember(func(p *provenance) { p.Removed = &now }); err != nil {
+	claimed, err := r.withKeyBackups(r.o.Provenance())
+	if err != nil {
+		return err
+	}
+	claimed.Removed = &now
+	if err := r.o.Remember(func(p *statedir.Provenance) { *p = claimed }); err != nil {
 		return err
 	}
 	if listed {
-		if _, err := r.edit(ctx, r.o.provenance.WhitelistPath, r.Backup, r.unlist); err != nil {
+		if _, err := r.edit(ctx, r.o.Provenance().WhitelistPath, r.Backup, r.unlist); err != nil {
 			return err
 		}
 		r.audit(contract.EventWhitelistChanged, map[string]string{
-			"path": r.o.provenance.WhitelistPath, "removed": strings.Join(r.o.provenance.WhitelistEntries, " "),
+			"path": r.o.Provenance().WhitelistPath, "removed": strings.Join(r.o.Provenance().WhitelistEntries, " "),
 		})
 	}
 	if err := r.removeFiles(ctx, ours); err != nil {
@@ -240,12 +228,7 @@ func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string,
 			return err
 		}
 	}
-	for _, path := range secrets {
-		if err := r.Files.Remove(path); err != nil {
-			return err
-		}
-	}
-	if err := r.remember(func(p *provenance) { *p = provenance{Removed: &now} }); err != nil {
+	if err := r.o.Clear(secrets, now); err != nil {
 		return err
 	}
 	r.audit(contract.EventRemoved, nil)

@@ -10,6 +10,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // noteRepo says what becomes of the package repository of a bundle.
@@ -46,8 +47,8 @@ func (r *run) rehearseRepo() error {
 	}
 	keyring, sources := r.repoPaths()
 	for _, path := range []string{keyring, sources} {
-		a := r.private()
-		if err := r.rehearse(path, hostfs.File{Path: path, Mode: DefaultCertMode, UID: a.UID, GID: a.GID}); err != nil {
+		uid, gid := r.Accounts.Self()
+		if err := r.rehearse(path, hostfs.File{Path: path, Mode: DefaultCertMode, UID: uid, GID: gid}); err != nil {
 			return err
 		}
 	}
@@ -96,8 +97,8 @@ func (r *run) repoChanges(content map[string][]byte, paths ...string) ([]desire,
 		if err != nil {
 			return nil, err
 		}
-		a := r.private()
-		after := hostfs.File{Path: path, Exists: true, Content: content[path], Mode: DefaultCertMode, UID: a.UID, GID: a.GID}
+		uid, gid := r.Accounts.Self()
+		after := hostfs.File{Path: path, Exists: true, Content: content[path], Mode: DefaultCertMode, UID: uid, GID: gid}
 		changes = append(changes, desire{before: shown(before, describeRepo), after: shown(after, describeRepo)})
 	}
 	return slices.DeleteFunc(changes, func(d desire) bool {
@@ -124,9 +125,9 @@ func (r *run) installRepo() error {
 		}
 		replaced = append(replaced, r.hostfsChange(d))
 	}
-	if err := r.remember(func(p *provenance) {
+	if err := r.o.Remember(func(p *statedir.Provenance) {
 		for _, d := range changes {
-			p.place(d.after.Path, digest(d.after.Content))
+			p.Place(d.after.Path, digest(d.after.Content))
 		}
 	}); err != nil {
 		return err
@@ -135,9 +136,9 @@ func (r *run) installRepo() error {
 		return err
 	}
 	r.showFiles(changes)
-	return r.remember(func(p *provenance) {
+	return r.o.Remember(func(p *statedir.Provenance) {
 		for _, d := range changes {
-			p.settlePlaced(d.after.Path, digest(d.after.Content))
+			p.ForgetOlder(d.after.Path, digest(d.after.Content))
 		}
 	})
 }

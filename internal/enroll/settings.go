@@ -12,6 +12,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // settings are Params with config.yaml's values and all defaults filled in.
@@ -28,7 +29,7 @@ type settings struct {
 	crl         string
 	whitelist   string
 	auditLog    string
-	state       statePaths
+	state       statedir.Paths
 	interval    time.Duration
 	maxAttempts int
 	renewBefore time.Duration

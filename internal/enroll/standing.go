@@ -16,18 +16,11 @@ func (e *Enroller) TakenOut(p Params) (*time.Time, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &observed{}
-	if err := e.observeState(s, o); err != nil {
+	store, err := e.load(s)
+	if err != nil || store.Requested() {
 		return nil, err
 	}
-	if err := e.tellClonesApart(s, o); err != nil {
-		return nil, err
-	}
-	r := &run{Enroller: e, settings: s, o: o}
-	if r.anyLiveToken() != nil || o.requestAt != nil || o.spool != nil {
-		return nil, nil
-	}
-	return o.provenance.Removed, nil
+	return store.Provenance().Removed, nil
 }
 
 // Recover finishes what a killed run began, as the next run would do first,

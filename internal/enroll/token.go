@@ -9,8 +9,8 @@ import (
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // mirrorToken copies the token to config.yaml, so that a daemon of the
@@ -98,14 +98,14 @@ func (r *run) actClear(err error) error {
 }
 
 // takeOver makes a token that only config.yaml holds the token of this host.
-func (r *run) takeOver() (*tokenRecord, error) {
-	t := &tokenRecord{Token: r.o.configToken, ManagerURL: r.url.String(), MachineID: r.res.MachineID, FQDN: r.res.FQDN, Since: r.Now().UTC(), TakenOver: true}
-	if err := r.saveToken(t); err != nil {
+func (r *run) takeOver() (*statedir.Token, error) {
+	t := statedir.Token{Token: r.o.configToken, ManagerURL: r.url.String(), MachineID: r.res.MachineID, FQDN: r.res.FQDN, Since: r.Now().UTC(), TakenOver: true}
+	if err := r.o.SaveToken(t); err != nil {
 		return nil, err
 	}
 	r.res.act("take over the polling token from " + string(r.ConfigPath))
 	r.res.Changed = true
-	return t, nil
+	return r.o.Token(), nil
 }
 
 // warnNoTokens names what stands in a token's place and cannot be one, before
@@ -114,8 +114,8 @@ func (r *run) warnNoTokens() {
 	if t := r.o.configToken; t != "" && (!managerclient.ValidToken(t) || isPlaceholder(t)) {
 		r.res.warn(fmt.Sprintf("enrollment.polling_token in %s is no polling token and is not used; remove that line", r.ConfigPath))
 	}
-	if t := r.o.token; t != nil && !managerclient.ValidToken(t.Token) {
-		r.res.warn(fmt.Sprintf("what %s holds is no polling token; a new request replaces it", r.settings.state.token))
+	if t := r.o.Token(); t != nil && !managerclient.ValidToken(t.Token) {
+		r.res.warn(fmt.Sprintf("what %s holds is no polling token; a new request replaces it", r.settings.state.Token))
 	}
 }
 
@@ -134,41 +134,10 @@ func isPlaceholder(s string) bool {
 	return s == "token" || s == "none" || s == "null" || s == "tbd"
 }
 
-// saveToken writes the token, alive or dead.
-func (r *run) saveToken(t *tokenRecord) error {
-	raw, err := encodeRecord(t)
-	if err != nil {
-		return err
-	}
-	if err := r.Files.Replace(r.settings.state.token, raw, r.private()); err != nil {
-		return err
-	}
-	r.o.token = t
-	return nil
-}
-
-// private are the attributes of what only this program reads.
-func (r *run) private() hostfs.Attributes {
-	uid, gid := r.Accounts.Self()
-	return hostfs.Attributes{Mode: 0o600, UID: uid, GID: gid}
-}
-
-// bury marks the token as one that the manager no longer honours. It is kept
-// until a new one replaces it: unless this is final, what said so may have been
-// a firewall.
-func (r *run) bury(state contract.State, final bool) error {
-	if r.o.token == nil {
-		return nil
-	}
-	dead := *r.o.token
-	dead.Dead, dead.Final = state, final
-	return r.saveToken(&dead)
-}
-
 // doubtful is the dead token that this manager may honour all the same, as it
 // is while it lives; nil where there is none.
-func (r *run) doubtful() *tokenRecord {
-	old := r.o.token
+func (r *run) doubtful() *statedir.Token {
+	old := r.o.Token()
 	if old == nil || old.Dead == "" || old.Final || old.ManagerURL != r.url.String() {
 		return nil
 	}
@@ -179,9 +148,9 @@ func (r *run) doubtful() *tokenRecord {
 
 // revive makes a token that seemed to be dead this host's again. The mark of a
 // later registration goes: the manager kept the request before it.
-func (r *run) revive(t *tokenRecord) error {
+func (r *run) revive(t *statedir.Token) error {
 	r.forgetRequest()
 	r.res.Changed = true
 	r.res.act(fmt.Sprintf("go on with the request of %s, which seemed to be over", t.Since.Format(time.RFC3339)))
-	return r.saveToken(t)
+	return r.o.SaveToken(*t)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/statedir"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
@@ -83,8 +84,8 @@ func (r *run) admit(content []byte, ip netip.Addr) (after []byte, covered string
 // applyWhitelist lets ip in. The edit is planned again under the file's own
 // lock, since others write the file too.
 func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
-	had := slices.Contains(r.o.provenance.WhitelistEntries, ip.String())
-	if err := r.remember(func(p *provenance) { p.addWhitelistEntry(r.whitelist, ip.String()) }); err != nil {
+	had := slices.Contains(r.o.Provenance().WhitelistEntries, ip.String())
+	if err := r.o.Remember(func(p *statedir.Provenance) { p.AddWhitelistEntry(r.whitelist, ip.String()) }); err != nil {
 		return err
 	}
 	edited, err := r.edit(ctx, r.whitelist, r.Backup, func(old []byte) ([]byte, error) {
@@ -100,7 +101,7 @@ func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
 			return nil
 		}
 		// Somebody else let the manager in meanwhile: the entry is theirs.
-		return r.remember(func(p *provenance) { p.dropWhitelistEntry(ip.String()) })
+		return r.o.Remember(func(p *statedir.Provenance) { p.DropWhitelistEntry(ip.String()) })
 	}
 	r.audit(contract.EventWhitelistChanged, map[string]string{"path": r.whitelist, "added": ip.String()})
 	return nil
