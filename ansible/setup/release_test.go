@@ -233,9 +233,12 @@ func modulesOf(t *testing.T, program string) []string {
 		words := strings.Fields(line)
 		switch {
 		case i == 0:
-			found = append(found, "pkg:golang/std@"+strings.TrimPrefix(words[1], "go"))
+			found = append(found, "pkg:golang/std@"+words[1])
 		case len(words) > 2 && words[0] == "dep":
 			found = append(found, "pkg:golang/"+words[1]+"@"+words[2])
+		case len(words) > 2 && words[0] == "=>":
+			// It takes the place of the one before.
+			found[len(found)-1] = "pkg:golang/" + words[1] + "@" + words[2]
 		}
 	}
 	if len(found) < 5 {
