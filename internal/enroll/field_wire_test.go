@@ -217,9 +217,19 @@ func TestField2_16_LargeBundle(t *testing.T) {
 	}
 	crl := r.manager.ca.SignCRL(t, template) + strings.Repeat(" ", 1<<20)
 	e := r.enroller(nil)
-	e.Dial = func(managerclient.Options) (enroll.ManagerClient, error) { return large{r.manager, crl}, nil }
+	asked := 0
+	e.Dial = func(managerclient.Options) (enroll.ManagerClient, error) { asked++; return large{r.manager, crl}, nil }
 	p := enroll.DefaultParams()
-	p.ManagerURL, p.Wait = "https://manager.example.com", false
+	p.ManagerURL, p.Wait, p.BundleCAFingerprint = "https://manager.example.com", false, strings.Repeat("0", 64)
+	if res := e.Run(context.Background(), p); res.Error == nil || res.Error.Code != contract.CodeBundleInvalid || asked != 1 {
+		t.Fatalf("got %s, asked %d times", res.Msg, asked)
+	}
+	// The whole of it was stored, the list too: nobody is asked again.
+	p.BundleCAFingerprint = ""
+	e.Dial = func(managerclient.Options) (enroll.ManagerClient, error) {
+		t.Error("the manager is asked again")
+		return large{r.manager, crl}, nil
+	}
 	res := e.Run(context.Background(), p)
 	if res.Failed || res.State != contract.StateEnrolled || !strings.Contains(r.read("/etc/linux_patch_api/certs/crl.pem"), "BEGIN X509 CRL") {
 		t.Errorf("got %s, warnings %q", res.Msg, res.Warnings)

@@ -62,11 +62,15 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *statedir.Token)
 	return a, said.Verdict, r.heard(t, said.Verdict, a, unanswered, said.Err)
 }
 
-// store puts an answer on disk.
+// store puts an answer on disk: what cannot be had again first.
 func (r *run) store(slot *statedir.Poll, a *spooledAnswer) {
 	err := slot.Store(a.Answer)
 	if a.stored = err == nil; !a.stored {
 		r.res.warn(fmt.Sprintf("the manager's answer could not be stored, it is used from memory: %v", err))
+		return
+	}
+	if err := slot.StoreRest(a.Answer); err != nil {
+		r.res.warn(fmt.Sprintf("the list of revoked certificates in the manager's answer could not be stored, it is used from memory: %v", err))
 	}
 }
 

@@ -47,8 +47,9 @@ var ErrSlotStored = errors.New("the slot holds a record already")
 const (
 	slotMagic  = "linux-patch-enroll slot 1 "
 	slotHeader = 256
-	// maxSlot bounds what ReadSlot reads.
-	maxSlot = 16 << 20
+	// maxSlot bounds what ReadSlot reads: an answer of 64 MiB in base64, and what
+	// is stored around it.
+	maxSlot = 96 << 20
 )
 
 // Slot is a file that was made, given its space and synced before there was
@@ -140,9 +141,16 @@ func fallocate(f afero.File, size int64) error {
 }
 
 // Store puts record in the slot with one write and one sync.
-func (s *Slot) Store(record []byte) error {
-	words := fmt.Sprintf("stored %s %d %s", s.time(), len(record), hash(record))
-	return s.put(append(header(words), record...))
+func (s *Slot) Store(record []byte) error { return s.put(s.stored(record)) }
+
+func (s *Slot) stored(record []byte) []byte {
+	return append(header(fmt.Sprintf("stored %s %d %s", s.time(), len(record), hash(record))), record...)
+}
+
+// StoreMore replaces the record of a slot by a larger one. After an error the
+// old record is there.
+func (h *Host) StoreMore(s *Slot, record []byte, a Attributes) error {
+	return h.Replace(s.path, s.stored(record), a)
 }
 
 // Close closes the file; what is in it stays.

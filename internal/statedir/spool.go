@@ -35,11 +35,11 @@ func (s *Store) PreparePoll() (*Poll, error) {
 }
 
 // Store writes an answer as it came. One that is larger than the space that was
-// made for it is stored without its list of revoked certificates: that can be
-// had again, and the key must not wait for it.
+// made for it is stored without its list of revoked certificates, since the key
+// must not wait for that.
 func (p *Poll) Store(a Answer) error {
 	kept := a
-	if len(kept.Body) > spooledBody && kept.Encoding == "" {
+	if isCut(a) {
 		kept.Body = managerclient.WithoutCRL(kept.Body)
 	}
 	record, err := encodeRecord(kept)
@@ -48,6 +48,21 @@ func (p *Poll) Store(a Answer) error {
 	}
 	return err
 }
+
+// StoreRest stores an answer whole that Store has cut, where the disk has room.
+// After an error what Store wrote is there.
+func (p *Poll) StoreRest(a Answer) error {
+	if !isCut(a) {
+		return nil
+	}
+	record, err := encodeRecord(a)
+	if err != nil {
+		return err
+	}
+	return p.store.Files.StoreMore(p.slot, record, p.store.private())
+}
+
+func isCut(a Answer) bool { return len(a.Body) > spooledBody && a.Encoding == "" }
 
 // Close gives the file of the answer back.
 func (p *Poll) Close() error { return p.slot.Close() }
