@@ -32,11 +32,12 @@ def approval_hosts(hosts, hostvars, repairs=None):
     entries = []
     for host in hosts:
         variables = hostvars[host]
-        fqdn = expected_fqdn(variables)
+        noted = _get(variables, "_enroll_expected") or {}
+        fqdn = noted.get("fqdn") or expected_fqdn(variables)
         if not fqdn:
             continue
         decision = _get(variables, "enroll_decision") or {}
-        entry = dict(name=host, fqdn=fqdn, addresses=expected_addresses(variables), evidence=_get(variables, "enroll_result") or {})
+        entry = dict(name=host, fqdn=fqdn, addresses=noted.get("addresses") or expected_addresses(variables), evidence=_get(variables, "enroll_result") or {})
         if decision.get("repairs"):
             entry["repairs"] = decision["repairs"]
         if decision.get("decision") == "approved":

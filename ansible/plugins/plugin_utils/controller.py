@@ -28,6 +28,7 @@ from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
+from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 from ansible_collections.linux_patch.api.plugins.plugin_utils.program import ARTIFACTS, MACHINES
 
@@ -103,7 +104,7 @@ class ControllerAction(ActionBase):
 
     def _others(self):
         """Options of the group's other modules: a module_defaults for the group gives them here too."""
-        return ()
+        return HOST_OPTIONS
 
     def _without_secrets(self, text):
         for name, kind in CONNECTION.items():
@@ -179,6 +180,9 @@ class ControllerAction(ActionBase):
 
 
 SESSION = "linux_patch_session-"
+
+# What the modules for hosts take.
+HOST_OPTIONS = frozenset().union(*OPTIONS.values())
 
 
 def _runs(directory):

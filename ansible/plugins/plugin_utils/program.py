@@ -48,7 +48,7 @@ SECRET_OPTIONS = ("manager_ca_pem", "proxy_url")
 
 # Options of the group's other modules, which work on the controller. A
 # module_defaults for the group gives them to these modules too: no host gets them.
-CONTROLLER_OPTIONS = ("username", "password", "totp_secret", "totp_code", "access_token")
+CONTROLLER_OPTIONS = ("username", "password", "totp_secret", "totp_code", "access_token", "audit_path")
 
 # How the manager is reached: one set for all modules of the group, of which each
 # takes what it documents.
