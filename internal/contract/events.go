@@ -13,6 +13,7 @@ const (
 	EventWhitelistChanged Event = "enrollment.whitelist_changed"
 	EventMTLS             Event = "enrollment.mtls_started"
 	EventRemoved          Event = "enrollment.removed"
+	EventOwnershipTaken   Event = "enrollment.ownership_taken"
 	EventFailed           Event = "enrollment.failed"
 	EventInsecure         Event = "enrollment.insecure"
 	EventAdminLogin       Event = "admin.login"
@@ -35,6 +36,7 @@ var Events = []struct {
 	{EventWhitelistChanged, "the manager's address was added to the whitelist or taken from it"},
 	{EventMTLS, "the daemon began to listen with mutual TLS"},
 	{EventRemoved, "the enrollment was taken back"},
+	{EventOwnershipTaken, "take_ownership made files root's that another user could write; the line lists what is trusted by that"},
 	{EventFailed, "a run failed, with its error code"},
 	{EventInsecure, "a run did not verify the manager's HTTPS certificate, as it was told, or asked by http on loopback"},
 	{EventAdminLogin, "on the controller: an administrator's account logged in at the manager"},

@@ -146,7 +146,7 @@ func (e *Enroller) Run(ctx context.Context, p Params) *Result {
 	res := newResult()
 	if p.TakeOwnership {
 		var err error
-		if e, err = e.takeOwnership(p, res); err != nil {
+		if e, err = e.takeOwnership(ctx, p, res); err != nil {
 			res.fail(err)
 			return res
 		}

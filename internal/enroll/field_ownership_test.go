@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/pki"
 )
@@ -149,5 +150,34 @@ func TestField1_13_SharedDirectoriesAndStateAreNotTaken(t *testing.T) {
 	must(t, os.Chmod(r.path("/etc"), 0o777))
 	if res := r.run(nil, func(p *enroll.Params) { p.TakeOwnership = true }); !res.Failed || !strings.Contains(res.Msg, "/etc is writable") {
 		t.Errorf("got %s", res.Msg)
+	}
+}
+
+// No other run may put files in place meanwhile, and what became trusted stands
+// in the audit log.
+func TestField1_13_TakenUnderTheRunLockAndAudited(t *testing.T) {
+	r := deployed(t)
+	take := func(p *enroll.Params) { p.TakeOwnership, p.LockTimeout = true, 0 }
+	f, err := os.Open(r.path("/var/lib/linux_patch_enroll/lock"))
+	must(t, err)
+	defer f.Close()
+	must(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+	before := len(owners(r))
+	if res := r.run(nil, take); !res.Failed || res.Error.Code != contract.CodeLocked || len(owners(r)) != before {
+		t.Errorf("beside another run: got %d left of %d, %+v: %s", len(owners(r)), before, res.Error, res.Msg)
+	}
+	must(t, f.Close())
+	if res := r.run(nil, take); res.Failed {
+		t.Fatal(res.Msg)
+	}
+	if got := r.audit[len(r.audit)-1]; got != contract.EventOwnershipTaken {
+		t.Fatalf("got the event %s, want %s", got, contract.EventOwnershipTaken)
+	}
+	for field, want := range map[string]string{
+		"paths": listFile, "whitelist_entries": "192.0.2.10", "ca_sha256": pki.Fingerprint(r.manager.ca.Cert.Raw),
+	} {
+		if !strings.Contains(r.audited[field], want) {
+			t.Errorf("got %s %q, want %s in it", field, r.audited[field], want)
+		}
 	}
 }

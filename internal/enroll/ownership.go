@@ -1,11 +1,14 @@
 package enroll
 
 import (
+	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
@@ -13,6 +16,7 @@ import (
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/statedir"
 )
 
 // taking makes root's what a config.yaml of somebody else leads to. The
@@ -32,18 +36,53 @@ type taking struct {
 }
 
 // takeOwnership takes what it must, and returns the Enroller to go on with: in
-// check mode one for which it is done.
-func (e *Enroller) takeOwnership(p Params, res *Result) (*Enroller, error) {
-	t := &taking{Enroller: e, p: p, res: res, check: p.Check}
-	if err := t.take(); err != nil {
+// check mode one for which it is done. What can be refused is refused before
+// anything is taken, and a host that has nothing to take gets no lock file.
+func (e *Enroller) takeOwnership(ctx context.Context, p Params, res *Result) (*Enroller, error) {
+	foreseen := &taking{Enroller: e, p: p, res: newResult(), check: true}
+	if err := foreseen.take(); err != nil || len(foreseen.taken) == 0 {
 		return e, err
 	}
-	if !p.Check || len(t.taken) == 0 {
-		return e, nil
+	if p.Check {
+		res.take(foreseen.res)
+		assuming := *e
+		assuming.Files = e.Files.Assume(foreseen.taken)
+		return &assuming, nil
 	}
-	assuming := *e
-	assuming.Files = e.Files.Assume(t.taken)
-	return &assuming, nil
+	lock, err := e.lockTaking(ctx, p)
+	if err != nil {
+		return e, err
+	}
+	defer lock.Unlock()
+	t := &taking{Enroller: e, p: p, res: res}
+	return e, t.take()
+}
+
+// lockTaking takes the run lock: no other run may replace a file after this one
+// has read it, and before its copy is in place.
+func (e *Enroller) lockTaking(ctx context.Context, p Params) (*hostfs.Lock, error) {
+	dir, _, err := e.LocateDir(string(p.StateDir))
+	if err == nil {
+		err = e.Files.EnsureDir(dir, 0o700)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.LockTimeout))
+	defer cancel()
+	lock, err := e.Files.Lock(ctx, statedir.PathsIn(dir).Lock, false, true)
+	if errors.Is(err, hostfs.ErrBusy) {
+		return nil, contract.Errorf(contract.CodeLocked, "take_ownership: another run on this host still holds %s", statedir.PathsIn(dir).Lock)
+	}
+	return lock, err
+}
+
+// take adds what another result has.
+func (res *Result) take(other *Result) {
+	res.Changed = res.Changed || other.Changed
+	res.Actions = append(res.Actions, other.Actions...)
+	res.warn(other.Warnings...)
+	res.Diff = append(res.Diff, other.Diff...)
 }
 
 func (t *taking) take() error {
@@ -81,8 +120,14 @@ func (t *taking) take() error {
 	if len(t.taken) == 0 {
 		return nil
 	}
-	t.tell(cfg, paths)
-	return t.replace(path)
+	trusted := t.tell(cfg, paths)
+	if err := t.replace(path); err != nil || t.check {
+		return err
+	}
+	if err := t.Audit(paths.AuditLog).Record(contract.EventOwnershipTaken, trusted); err != nil {
+		t.res.warn(fmt.Sprintf("the audit log was not written: %v", err))
+	}
+	return nil
 }
 
 // refuseState leaves the state directory alone: its journal says what to write
@@ -281,8 +326,9 @@ func (t *taking) show(f hostfs.File) {
 
 func nothing([]byte) string { return "" }
 
-// tell lists all that becomes trusted by this.
-func (t *taking) tell(cfg *config.Config, paths config.Paths) {
+// tell lists all that becomes trusted by this, in warnings and for the audit log.
+func (t *taking) tell(cfg *config.Config, paths config.Paths) map[string]string {
+	listed := map[string]string{}
 	trusted := append([]string{}, t.dirs...)
 	var cas, entries []string
 	for _, f := range t.files {
@@ -294,17 +340,19 @@ func (t *taking) tell(cfg *config.Config, paths config.Paths) {
 			entries = append(entries, entriesOf(f.Content))
 		}
 	}
-	say := func(what string, all []string) {
+	say := func(field, what string, all []string) {
 		if len(all) > 0 {
-			t.res.warn(fmt.Sprintf("take_ownership: trusted from now on: %s %s", what, strings.Join(all, ", ")))
+			listed[field] = strings.Join(all, ", ")
+			t.res.warn(fmt.Sprintf("take_ownership: trusted from now on: %s %s", what, listed[field]))
 		}
 	}
-	say("the paths", trusted)
+	say("paths", "the paths", trusted)
 	if u, err := managerclient.ParseURL(cfg.Enrollment.ManagerURL); cfg.Enrollment.ManagerURL != "" && err == nil {
-		say("the manager_url", []string{u.String()})
+		say("manager", "the manager_url", []string{u.String()})
 	}
-	say("the CA with the SHA-256", cas)
-	say("the whitelist entries", entries)
+	say("ca_sha256", "the CA with the SHA-256", cas)
+	say("whitelist_entries", "the whitelist entries", entries)
+	return listed
 }
 
 func fingerprints(content []byte) []string {

@@ -38,6 +38,8 @@ type rig struct {
 	now     func() time.Time
 	manager *fakeManager
 	audit   []contract.Event
+	// audited are the fields of the last event.
+	audited map[string]string
 }
 
 // fakeManager hands a bundle out once.
@@ -123,7 +125,7 @@ func (r *rig) enroller(faults *faultfs.Fs) *enroll.Enroller {
 type recorder struct{ r *rig }
 
 func (a recorder) Record(event contract.Event, fields map[string]string) error {
-	a.r.audit = append(a.r.audit, event)
+	a.r.audit, a.r.audited = append(a.r.audit, event), fields
 	for name, value := range fields {
 		if strings.Contains(value, canary) {
 			a.r.t.Errorf("the audit log holds the token in %s", name)

@@ -36,7 +36,11 @@ func (h *Host) Rehearse(path string, a Attributes) error {
 	if err != nil {
 		return failed(err)
 	}
-	return failed(h.removeIfThere(temp))
+	if err := h.removeIfThere(temp); err != nil {
+		// Who can do without the file goes on, and ends with nothing to sweep.
+		return failed(also(err, h.removeIfThere(temp)))
+	}
+	return nil
 }
 
 // Remove removes the file at path; a missing one is no error.
