@@ -75,7 +75,8 @@ func checkMachineID(id string) error {
 	return nil
 }
 
-// checkFQDN: RFC 1123 section 2.1, no trailing dot, and no IP address.
+// checkFQDN: RFC 1123 section 2.1, no trailing dot, and no IP address. Hosts with
+// an underscore in their name are there, and take part.
 func checkFQDN(name string) error {
 	if name == "" || len(name) > 253 {
 		return errors.New("is empty or longer than 253 characters")
@@ -85,7 +86,7 @@ func checkFQDN(name string) error {
 			return errors.New("is not a host name")
 		}
 		for _, c := range []byte(label) {
-			if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
 				return errors.New("is not a host name")
 			}
 		}
