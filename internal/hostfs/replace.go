@@ -3,6 +3,7 @@ package hostfs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -27,8 +28,19 @@ func (h *Host) Replace(path string, content []byte, a Attributes) error {
 
 // Rehearse finds out whether a file can be put at path with these attributes
 // and all that it keeps of the file there: it stages an empty one and removes
-// it.
+// it. A run with another state directory may take that for stale meanwhile: it
+// is made anew then.
 func (h *Host) Rehearse(path string, a Attributes) error {
+	var err error
+	for range editAttempts {
+		if err = h.rehearse(path, a); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return err
+}
+
+func (h *Host) rehearse(path string, a Attributes) error {
 	if err := h.CheckPath(path); err != nil {
 		return err
 	}
