@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/linux-patch/enroll/internal/plaintext"
 )
@@ -28,9 +29,13 @@ type Source struct {
 	Types, URIs, Suites, Components []string
 }
 
+// What is compiled at each start of the program costs each run, and few runs
+// have a repository.
 var (
-	uriForm  = regexp.MustCompile(`^https://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~+/-]*)?$`)
-	wordForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._+/-]*|\./|/)$`)
+	uriForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^https://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~+/-]*)?$`)
+	})
+	wordForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._+/-]*|\./|/)$`) })
 )
 
 var errNoSource = errors.New("it names no repository")
@@ -113,12 +118,12 @@ func (p *parser) add(s Source) error {
 		}
 	}
 	for _, uri := range s.URIs {
-		if !uriForm.MatchString(uri) {
+		if !uriForm().MatchString(uri) {
 			return fmt.Errorf("%q is no plain https URI", plaintext.Line(uri, 100))
 		}
 	}
 	for _, word := range slices.Concat(s.Suites, s.Components) {
-		if !wordForm.MatchString(word) || strings.Contains(word, "..") {
+		if !wordForm().MatchString(word) || strings.Contains(word, "..") {
 			return fmt.Errorf("%q is no name of a suite or component", plaintext.Line(word, 100))
 		}
 	}
