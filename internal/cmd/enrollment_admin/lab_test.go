@@ -45,7 +45,7 @@ func build(m *testing.M) int {
 
 // lab is a running manager, and an administrator's arguments for it.
 type lab struct {
-	t         *testing.T
+	t         testing.TB
 	dir, url  string
 	stop      func()
 	http      *http.Client
@@ -55,7 +55,7 @@ type lab struct {
 
 const password = "CANARY-password-of-the-robot"
 
-func newLab(t *testing.T, flags ...string) *lab {
+func newLab(t testing.TB, flags ...string) *lab {
 	t.Helper()
 	l := &lab{t: t, dir: t.TempDir()}
 	l.start(flags...)
