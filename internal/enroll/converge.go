@@ -72,6 +72,9 @@ func (r *run) planRepairs() (attributes []plan.Change, admit *plan.Change, err e
 func (r *run) confirm() error {
 	r.res.State = contract.StateEnrolled
 	r.res.warn(r.o.warnings...)
+	if r.o.crlProblem != nil {
+		r.res.warn(r.o.crlWarning())
+	}
 	r.res.warn(r.warnRenewBefore()...)
 	r.warnOtherManager()
 	return r.compareFQDN()

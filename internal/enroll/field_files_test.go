@@ -275,3 +275,41 @@ func TestField3_12_LatestRejectedBundlesAreKept(t *testing.T) {
 		t.Errorf("got %q, %v, want the latest three", left, err)
 	}
 }
+
+// A CRL that can't be judged costs no certificate: another can be had at any
+// time.
+func TestField2_1_CRLThatCannotBeJudged(t *testing.T) {
+	const crlFile = "/etc/linux_patch_api/certs/crl.pem"
+	for name, list := range map[string]string{
+		"empty": "", "rubbish": "x\n", "half a PEM block": "-----BEGIN X509 CRL-----\nAAAA\n",
+		"no list": "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "another CA's": pkitest.NewCA(t).CRL(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			if res := r.run(nil, nil); res.Failed {
+				t.Fatal(res.Msg)
+			}
+			r.write(crlFile, list, 0o644)
+			posts, cert := r.manager.posts, r.read(certFile)
+			for _, check := range []bool{true, false} {
+				res := r.run(nil, func(p *enroll.Params) { p.Check = check })
+				if res.Failed || res.Changed || res.State != contract.StateEnrolled || !strings.Contains(strings.Join(res.Warnings, "\n"), crlFile+" cannot be used") {
+					t.Errorf("check %v: got %s, changed %v, %q: %s", check, res.State, res.Changed, res.Warnings, res.Msg)
+				}
+			}
+			if r.manager.posts != posts || r.read(certFile) != cert || r.read(crlFile) != list {
+				t.Errorf("got %d requests, want none and the files as they were", r.manager.posts-posts)
+			}
+			info := r.enroller(nil).Info(context.Background(), enroll.DefaultInfoParams())
+			if info.Failed || info.State != contract.StateEnrolled || !strings.Contains(strings.Join(info.Problems, "\n"), crlFile+" cannot be used") {
+				t.Errorf("enrollment_info: got %s, %q: %s", info.State, info.Problems, info.Msg)
+			}
+			// What is wrong with the set itself still counts.
+			must(t, os.Remove(r.path(keyFile)))
+			r.manager.forget()
+			if res := r.run(nil, nil); res.Failed || r.manager.posts != posts+1 {
+				t.Errorf("without its key: got %d requests, want 1: %s", r.manager.posts-posts, res.Msg)
+			}
+		})
+	}
+}

@@ -165,6 +165,9 @@ func (r *run) inspect(info *Info) {
 	if r.o.unusable != nil && r.o.begun() {
 		problem("the certificates cannot serve: %v", r.o.unusable)
 	}
+	if r.o.crlProblem != nil {
+		problem("%s", r.o.crlWarning())
+	}
 	info.Warnings = append(info.Warnings, r.o.CloneWarning()...)
 	info.Warnings = append(info.Warnings, r.warnRenewBefore()...)
 	if why := r.foreign(); why != "" {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -21,6 +22,8 @@ type observed struct {
 	// unusable says why the installed set cannot serve; nil where it can.
 	unusable error
 	warnings []string
+	// crlProblem says why the CRL was left out of that; nil where it was not.
+	crlProblem error
 
 	// crlRefreshed says that the agent fetches new CRLs.
 	crlRefreshed bool
@@ -104,16 +107,39 @@ func (o *observed) files() []*hostfs.File {
 // judge parses and verifies the installed set. Who the host is does not enter:
 // that was judged when the set came, and a renamed host still has to serve.
 func (o *observed) judge(now time.Time) {
-	o.set, o.warnings = nil, nil
+	o.set, o.warnings, o.crlProblem = nil, nil, nil
 	if !o.ca.Exists || !o.cert.Exists || !o.key.Exists {
 		o.unusable = errMissing
 		return
 	}
-	if o.set, o.unusable = pki.ParseFiles(o.ca.Content, o.cert.Content, o.key.Content, o.crl.Content); o.unusable != nil {
-		o.set = nil
+	o.unusable = o.judgeWith(o.crl.Content, now)
+	why := o.unusable
+	if why == nil || !o.crl.Exists || errors.Is(why, pki.ErrRevoked) {
 		return
 	}
-	o.warnings, o.unusable = o.set.Verify(pki.VerifyOptions{Now: now, CRLRefreshed: o.crlRefreshed})
+	set, warnings := o.set, o.warnings
+	if err := o.judgeWith(nil, now); err == nil || set == nil && o.set != nil {
+		o.unusable, o.crlProblem = err, why
+		return
+	}
+	o.set, o.warnings = set, warnings
+}
+
+// judgeWith is judge with this CRL.
+func (o *observed) judgeWith(crl []byte, now time.Time) (err error) {
+	if o.set, err = pki.ParseFiles(o.ca.Content, o.cert.Content, o.key.Content, crl); err != nil {
+		o.set = nil
+		return err
+	}
+	o.warnings, err = o.set.Verify(pki.VerifyOptions{Now: now, CRLRefreshed: o.crlRefreshed})
+	return err
+}
+
+// crlWarning says that the CRL cannot be used, and who brings another: it can be
+// had again at any time, so the set stays.
+func (o *observed) crlWarning() string {
+	return fmt.Sprintf("%s cannot be used: %v; the certificates stay, but an agent that is started serves no client until the manager's current CRL is there "+
+		"({manager_url}/api/v1/pki/crl.pem); linux_patch_api fetches it by itself", o.crl.Path, o.crlProblem)
 }
 
 // usable tells whether the installed set can serve from now on for longer than
