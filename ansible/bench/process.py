@@ -138,18 +138,18 @@ def process():
     text += "\n%d runs of each in turn; the manager is on loopback. The trivial program prints `{}`: what any Go program costs here. So does the other,\n" % len(cpu["first"])
     text += "which links what `enrollment` links, built in the same way: what is there before its first line.\n"
     readme = [["CPU time", rows[0][1]], ["wall time", rows[3][1]], ["peak memory", rows[4][1]]]
-    readme.append(["stripped binary size", "%.1f MB, in gzip %.1f MB" % tuple(n / 1e6 for n in size("amd64")[:2])])
+    readme.append(["stripped binary size", "%.1f MB, in gzip %.1f MB" % tuple(n / 1e6 for n in size("amd64"))])
     return {"process": text, "readme": report.table(("converged run", "figure"), readme)}
 
 
 def size(arch):
-    content = (lab.COLLECTION / "ansible_collections/linux_patch/api/artifacts" / ("linux-" + arch) / "enrollment").read_bytes()
-    return len(content), len(gzip.compress(content, 9)), len(gzip.compress(content, 6))
+    packed = (lab.COLLECTION / "ansible_collections/linux_patch/api/artifacts" / ("linux-" + arch) / "enrollment.gz").read_bytes()
+    return len(gzip.decompress(packed)), len(packed)
 
 
 def bytes_():
     rows = []
     for arch in ("amd64", "arm64"):
-        plain, packed, sent = size(arch)
-        rows.append((arch, "%.2f MB" % (plain / 1e6), "%.2f MB" % (packed / 1e6), "%.2f MB" % (sent / 1e6), report.verdict(packed / 1e6, 3.2)))
-    return {"bytes": report.table(("Program", "By Ansible's transfer", "gzip -9", "By the fast path, once (gzip -6)", "Bar, gzip -9, MB"), rows)}
+        plain, packed = size(arch)
+        rows.append((arch, "%.2f MB" % (plain / 1e6), "%.2f MB" % (packed / 1e6), report.verdict(packed / 1e6, 3.2)))
+    return {"bytes": report.table(("Program", "By Ansible's transfer", "By the fast path, once (gzip -9)", "Bar, gzip -9, MB"), rows)}

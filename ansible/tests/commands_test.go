@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -138,13 +139,30 @@ func snapshot(ts *testscript.TestScript, neg bool, args []string) {
 func fake(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs("fake")
 	ts.Check(os.CopyFS(dir, os.DirFS(collections)))
-	found, err := filepath.Glob(filepath.Join(dir, "ansible_collections/linux_patch/api/artifacts/*/enrollment"))
+	artifacts := filepath.Join(dir, "ansible_collections/linux_patch/api/artifacts")
+	found, err := filepath.Glob(filepath.Join(artifacts, "*/enrollment.gz"))
 	ts.Check(err)
 	if len(found) == 0 {
 		ts.Fatalf("the collection has no program")
 	}
+	content := []byte(ts.ReadFile(args[0]))
+	notes := map[string]any{}
 	for _, program := range found {
-		ts.Check(os.WriteFile(program, []byte(ts.ReadFile(args[0])), 0o755))
+		ts.Check(os.WriteFile(program, compressed(ts, content), 0o644))
+		arch := filepath.Base(filepath.Dir(program))
+		notes[arch+"/enrollment"] = map[string]any{"size": len(content), "sha256": fmt.Sprintf("%x", sha256.Sum256(content))}
 	}
+	raw, err := json.Marshal(notes)
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(artifacts, "programs.json"), raw, 0o644))
 	ts.Setenv("ANSIBLE_COLLECTIONS_PATH", dir)
+}
+
+func compressed(ts *testscript.TestScript, content []byte) []byte {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write(content)
+	ts.Check(err)
+	ts.Check(w.Close())
+	return packed.Bytes()
 }

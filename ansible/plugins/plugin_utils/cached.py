@@ -22,17 +22,13 @@ although it is confined.
 
 from __future__ import annotations
 
-import collections
-import fcntl
-import gzip
-import hashlib
 import os
 import secrets
-import tempfile
 
 from ansible import constants as C
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.utils.display import Display
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts
 from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
 
 display = Display()
@@ -44,74 +40,47 @@ PROGRAM = "enrollment"
 # The shell's exit codes for a program that it could not start.
 NOT_STARTED = (126, 127)
 
-# What a host must have to run the program of one architecture.
-Build = collections.namedtuple("Build", "path machines size sha256")
+# Joined, the files beside this one are the commands. They are files of their own so
+# that a shell's tools and readers have them.
+LOOK = ("cached_look.sh",)
+RUN = LOOK + ("cached_run.sh",)
+UPLOAD = ("cached_read.sh",) + LOOK + ("cached_upload.sh",)
 
-# Both scripts are POSIX sh without the tools that busybox lacks, and one line
-# each, because a csh takes no other. What they say is a line that begins with a
-# number of this task's own, so that nothing else on the output can say it.
-#
-# `ls -ldn` is the one portable way to owner, mode and size. Names are last on
-# its lines; they hold no blank, or the cache is not used. With an ACL, the mode's
-# group part is the most that any entry of it grants.
-PRELUDE = (
-    # Arguments on a terminal would be echoed, and would have no end.
-    r'say() { printf "linux_patch %%s %%s\n" %(nonce)s "$*"; }; [ ! -t 0 ] || { say terminal; exit 1; }; '
-    r'm=$(id -u); k=$(uname -s -m); case $k in %(builds)s *) say other; exit 1;; esac; '
-    r'd="%(others)s"; [ "$m" != 0 ] || d=%(roots)s; '
-    r'p=$(cd -P "${d%%/*}/" && pwd) || { say unsafe; exit 1; }; d=${p%%/}/${d##*/}; '
-    r'case $d in *[!A-Za-z0-9_./@+-]*) say unsafe; exit 1;; esac; '
-    r'f=$d/%(program)s-$h-linux-$a; p=$d; set -- /; while [ -n "$p" ]; do set -- "$@" "$p"; p=${p%%/*}; done; n=$#; '
-    # 0: it may run. 1: it is not there, or not as it should be. 2: somebody
-    # else may write the cache. 3: a directory is missing.
-    r'check() { r=1; while read -r o x u x s t; do case ${t##* } in '
-    r'"$f") case $o in -rwx------*) [ "$u $s" != "$m $z" ] || r=0;; esac;; '
-    r'*) case $o in d????-??-*) ;; *) return 2;; esac; case $u in 0 | "$m") ;; *) return 2;; esac; n=$((n - 1));; '
-    r'esac; done; [ "$n" = 0 ] || return 3; return $r; }; '
-    r'LC_ALL=C ls -ldn "$@" "$f" 2>/dev/null | check; '
-)
 
-RUN = PRELUDE + (
-    r'case $? in 0) say run; %(start)s "$f" -;; 2) say unsafe; exit 1;; '
-    r'*) { command -v gzip && command -v sha256sum; } >/dev/null || { say bare; exit 1; }; say miss "$a"; exit 1;; esac'
-)
+def _shell(name):
+    """The commands of a file on one line, because a csh takes no other."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name), encoding="utf-8") as f:
+        lines = [line.strip() for line in f]
+    return " ".join(line for line in lines if line and not line.startswith("#"))
 
-UPLOAD = (
-    # The rest of the input is read also where it is of no use: a controller
-    # that cannot deliver it takes the host for unreachable. The first line are
-    # the arguments: a shell takes no byte more of a stream than a line has.
-    r'trap "cat >/dev/null" EXIT; IFS= read -r j; '
-    + PRELUDE
-    + r'r=$?; umask 077; [ "$r" != 3 ] || mkdir "$d" 2>/dev/null; n=$#; LC_ALL=C ls -ldn "$@" | check; '
-    r'[ $? = 1 ] || { say unsafe; exit 1; }; '
-    r'w=$d/.new.%(nonce)s; trap "rm -f \"$w\"; cat >/dev/null" EXIT; trap "exit 1" HUP INT TERM; '
-    r'gzip -dc >"$w" && s=$(sha256sum <"$w") && [ "${s%%%% *}" = "$c" ] && chmod 0700 "$w" && mv -f "$w" "$f" || exit 1; '
-    r'for w in "$d"/%(program)s-*-linux-"$a"; do [ "$w" = "$f" ] || rm -f "$w"; done; '
-    # Of an upload that was cut off; a younger one may be under way.
-    r'find "$d" -name ".new.*" -mtime +0 -exec rm -f {} \; 2>/dev/null; cat >/dev/null; trap - EXIT HUP INT TERM; '
-    # Where printf is no part of the shell, the arguments would stand in a
-    # command line: such a host is asked to run the program in a second command.
-    r'case $(command -v printf) in printf) say run; printf %%s "$j" | %(start)s "$f" -;; *) say uploaded;; esac'
+
+# Read when this is imported: Ansible imports it once, and forks for each task.
+TEXTS = {name: _shell(name) for name in RUN + UPLOAD}
+
+# What the files take as given. Whatever environment a task has stands before the
+# program alone; without one, the shell becomes the program.
+GIVEN = (
+    'nonce=%(nonce)s; roots=%(roots)s; others="%(others)s"; program=%(program)s; '
+    "known() { case $1 in %(builds)s *) return 1;; esac; }; "
+    'start() { %(start)s "$@"; }; '
 )
 
 
 def run(action, programs, environment, arguments):
     """Runs the program and returns the answer, or None where it did not start: another way is safe then.
 
-    action is the action plugin's object. programs maps an architecture to the
-    program's path here and to the names that `uname -m` has for it. environment
-    is the shell's text of variables, and arguments goes to the program's
-    standard input.
+    action is the action plugin's object. programs are the builds by architecture,
+    as artifacts.shipped gives them. environment is the shell's text of variables,
+    and arguments goes to the program's standard input.
     """
     obstacle = _obstacle(action)
     if obstacle is None:
-        builds = _builds(programs)
-        answer, said = _run(action, builds, environment, arguments)
-        missing = builds.get(said[len("miss "):]) if said.startswith("miss ") else None
+        answer, said = _run(action, programs, environment, arguments)
+        missing = programs.get(said[len("miss "):]) if said.startswith("miss ") else None
         if missing:
-            answer, said = _upload(action, missing, builds, environment, arguments)
+            answer, said = _upload(action, missing, programs, environment, arguments)
             if said == "uploaded":
-                answer, said = _run(action, builds, environment, arguments)
+                answer, said = _run(action, programs, environment, arguments)
         if answer is not None:
             return answer
         obstacle = plain(said)
@@ -158,7 +127,7 @@ def _run(action, builds, environment, arguments):
 def _upload(action, build, builds, environment, arguments):
     """Brings the program to the host and runs it; returns as _run does."""
     display.vvv("uploading %s" % build.path, host=action._play_context.remote_addr)
-    data = b"%s\n%s" % (to_bytes(arguments), _compressed(build))
+    data = b"%s\n%s" % (to_bytes(arguments), artifacts.packed(build))
     return _started(*_tell(action, UPLOAD, builds, data, environment))
 
 
@@ -170,14 +139,15 @@ def _started(said, answer):
     return answer, said
 
 
-def _tell(action, script, builds, data, environment):
-    """Runs a script; returns what it said, and its answer with the output after that."""
+def _tell(action, files, builds, data, environment):
+    """Runs the joined files; returns what it said, and its answer with the output after that."""
     nonce = secrets.token_hex(8)
     cases = (
-        "%s) a=%s z=%d h=%s c=%s;;" % ("|".join('"Linux %s"' % m for m in b.machines), arch, b.size, b.sha256[:32], b.sha256)
-        for arch, b in builds.items()
+        "%s) arch=%s size=%d short=%s sha256=%s;;"
+        % ("|".join('"Linux %s"' % m for m in b.machines), arch, b.size, b.sha256[:32], b.sha256)
+        for arch, b in sorted(builds.items())
     )
-    command = script % dict(
+    given = GIVEN % dict(
         nonce=nonce,
         roots=ROOTS_CACHE,
         others=OTHERS_CACHE,
@@ -185,6 +155,7 @@ def _tell(action, script, builds, data, environment):
         builds=" ".join(cases),
         start=environment.strip() or "exec",
     )
+    command = given + " ".join(TEXTS[name] for name in files)
     # A named executable keeps Ansible from adding a command of its own, which
     # is there for terminals.
     executable = action._play_context.executable or "/bin/sh"
@@ -195,52 +166,3 @@ def _tell(action, script, builds, data, environment):
         if len(words) == 3 and words[:2] == ["linux_patch", nonce]:
             return words[2].strip(), dict(answer, stdout="\n".join(lines[i + 1:]))
     return "no answer (rc=%s)" % answer["rc"], answer
-
-
-def _builds(programs):
-    """The builds by architecture. Ansible forks for each task: what the first finds out, the others read."""
-    builds = {}
-    for arch, (path, machines) in sorted(programs.items()):
-        stat = os.stat(path)
-        noted = _note("%s %d %d %d" % (path, stat.st_ino, stat.st_size, stat.st_mtime_ns), lambda: _sha256(path))
-        builds[arch] = Build(path, machines, stat.st_size, noted.decode())
-    return builds
-
-
-def _sha256(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest().encode()
-
-
-def _compressed(build):
-    def compress():
-        with open(build.path, "rb") as f:
-            return gzip.compress(f.read(), 6)
-
-    return _note("gzip " + build.sha256, compress)
-
-
-def _note(what, make):
-    """What make returns, from a file of this run of Ansible where it was made before."""
-    name = os.path.join(C.DEFAULT_LOCAL_TMP, "linux_patch_" + hashlib.sha256(what.encode()).hexdigest()[:32])
-    try:
-        return _read(name)
-    except FileNotFoundError:
-        pass
-    with open(name + ".lock", "wb") as lock:
-        # Of twenty forks that need it at once, one makes it.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            return _read(name)
-        except FileNotFoundError:
-            pass
-        content = make()
-        with tempfile.NamedTemporaryFile(dir=C.DEFAULT_LOCAL_TMP, delete=False) as f:
-            f.write(content)
-        os.replace(f.name, name)
-        return content
-
-
-def _read(name):
-    with open(name, "rb") as f:
-        return f.read()

@@ -28,9 +28,10 @@ from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts
+from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
-from ansible_collections.linux_patch.api.plugins.plugin_utils.program import ARTIFACTS, MACHINES
 
 PROGRAM = "enrollment_admin"
 
@@ -203,27 +204,10 @@ def _program():
     """The program for this controller, as a file that can be executed."""
     system, machine = platform.system(), platform.machine()
     arch = MACHINES.get(machine)
-    path = os.path.join(ARTIFACTS, "linux-%s" % arch, PROGRAM)
     if system != "Linux" or arch is None:
         raise ProgramError(
             "ENROLL_UNSUPPORTED",
             "this controller is %s on %s, and approvals are made from Linux on x86_64 or aarch64" % (system, machine),
             "run the playbook from a Linux controller or an execution environment",
         )
-    if not os.path.isfile(path):
-        raise ProgramError(
-            "ENROLL_UNSUPPORTED",
-            "this installation of linux_patch.api holds no %s" % PROGRAM,
-            "install the collection from its tarball; a checkout of its sources holds none",
-        )
-    if os.access(path, os.X_OK):
-        return path
-    # An installation may have lost the mode.
-    copy = os.path.join(C.DEFAULT_LOCAL_TMP, PROGRAM)
-    if not os.path.exists(copy):
-        partial = "%s.%d" % (copy, os.getpid())
-        with open(path, "rb") as source, open(partial, "xb") as target:
-            target.write(source.read())
-            os.fchmod(target.fileno(), 0o700)
-        os.replace(partial, copy)
-    return copy
+    return artifacts.unpacked(artifacts.shipped(PROGRAM)[arch])

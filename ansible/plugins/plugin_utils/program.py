@@ -27,7 +27,8 @@ import shlex
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.linux_patch.api.plugins.plugin_utils import cached, detached, evidence, fleet, variables
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, cached, detached, evidence, fleet, variables
+from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import COLLECTION, MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 from ansible_collections.linux_patch.api.plugins.plugin_utils.result import clean
@@ -35,13 +36,7 @@ from ansible_collections.linux_patch.api.plugins.plugin_utils.text import host_n
 
 display = Display()
 
-COLLECTION = "linux_patch.api"
-ARTIFACTS = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "artifacts"))
 PROGRAM = cached.PROGRAM
-
-# What `uname -m` says, and how the artifacts are named. A 32-bit user land on
-# one of these kernels is no obstacle: the programs are static.
-MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 # Options whose value stays out of everything that is shown.
 SECRET_OPTIONS = ("manager_ca_pem", "proxy_url")
@@ -124,9 +119,9 @@ class ProgramAction(ActionBase):
         program = shell.join_path(directory, PROGRAM)
         arguments_file = shell.join_path(directory, "args")
 
-        local = self._local_program(self._prepare(program, arguments_file))
-        display.vvv("running %s as %s.%s" % (local, COLLECTION, self.MODULE), host=self._play_context.remote_addr)
-        self._transfer_file(local, program)
+        build = self._local_program(self._prepare(program, arguments_file))
+        display.vvv("running %s as %s.%s" % (build.name, COLLECTION, self.MODULE), host=self._play_context.remote_addr)
+        self._transfer_file(artifacts.unpacked(build), program)
         self._transfer_data(arguments_file, arguments)
         return program, arguments_file, directory
 
@@ -159,19 +154,8 @@ class ProgramAction(ActionBase):
         return found.groups()
 
     def _programs(self):
-        """The shipped programs, each with the names that its architecture has."""
-        programs = {}
-        for arch in set(MACHINES.values()):
-            path = os.path.join(ARTIFACTS, "linux-%s" % arch, PROGRAM)
-            if os.path.isfile(path):
-                programs[arch] = path, [machine for machine, name in MACHINES.items() if name == arch]
-        if not programs:
-            raise ProgramError(
-                "ENROLL_UNSUPPORTED",
-                "this installation of %s holds no program" % COLLECTION,
-                "install the collection from its tarball; a checkout of its sources holds none",
-            )
-        return programs
+        """The shipped builds of the program by architecture."""
+        return artifacts.shipped(PROGRAM)
 
     def _local_program(self, platform):
         system, machine = platform
@@ -184,7 +168,7 @@ class ProgramAction(ActionBase):
                 "the host is %s on %s; this collection ships programs for: %s" % (plain(system, 80), plain(machine, 80), shipped),
                 "on other Linux machines build the program from its sources and run it without Ansible",
             )
-        return programs[arch][0]
+        return programs[arch]
 
     def _parse(self, answer):
         """The program's one line of JSON; login scripts and sudo may say something around it."""
