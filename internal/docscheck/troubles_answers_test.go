@@ -69,6 +69,7 @@ var withTheManager = []trouble{
 	{"login page", contract.CodeBadAnswer, answered(answer{code: 200, body: "<html><body>Please log in</body></html>"})},
 	{"wrong server", contract.CodeBadAnswer, answered(answer{code: 404, body: "not found"})},
 	{"redirect", contract.CodeBadAnswer, answered(answer{code: 301, header: map[string]string{"Location": "https://other.example.com/"}})},
+	{"gateway", contract.CodeUnreachable, answered(goodToken, answer{code: 404, body: "404 page not found\n"})},
 	{"denied", contract.CodeDenied, answered(goodToken, answer{code: 200, body: `{"status":"denied"}`})},
 	{"forgotten", contract.CodeTokenUnknown, answered(goodToken, answer{code: 404})},
 	{"waited long enough", contract.CodeTimeout, func(t *testing.T, h *host) outcome {

@@ -274,7 +274,7 @@ func TestHostileDirectories(t *testing.T) {
 func TestHostileConfig(t *testing.T) {
 	l := newLab(t, manager.Options{})
 	for _, name := range []string{"certs/ca.pem", "certs/server.pem", "certs/server.key.pem", "certs/crl.pem", "etc/whitelist.yaml"} {
-		for _, bad := range []string{"/certs/../../../etc/shadow", "/certs/..", "/certs/x\\x00.pem", "/certs/../certs/x.pem"} {
+		for _, bad := range []string{"/certs/../../../etc/shadow", "/certs/..", "/certs/../certs/x.pem"} {
 			t.Run(name+" "+bad, func(t *testing.T) {
 				h := newHost(t)
 				text := strings.Replace(h.config, h.dir+"/"+name, h.dir+bad, 1)
