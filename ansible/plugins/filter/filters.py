@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, fleet, text
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, fleet, report, text
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 
 
@@ -23,4 +23,12 @@ class FilterModule:
     """The collection's filters."""
 
     def filters(self):
-        return {"plain": text.plain, "program": program, "report_rows": fleet.report_rows, "waiting": fleet.waiting}
+        return {
+            "plain": text.plain,
+            "program": program,
+            "report_csv": report.table,
+            "report_records": report.records,
+            "report_rows": fleet.report_rows,
+            "report_summary": report.summary,
+            "waiting": fleet.waiting,
+        }

@@ -33,9 +33,32 @@ def waiting(hosts, hostvars):
 
 
 def report_rows(hosts, hostvars):
-    """One row for each host, those that need somebody first."""
+    """One row for each host, the soonest expiry first; hosts without a certificate come last, the worst of them first."""
     rows = [_row(host, _dict(_registered(hostvars, host, "enroll_report"))) for host in hosts]
-    return sorted(rows, key=lambda row: (row["rank"], row["host"]))
+    return sorted(_note_duplicates(rows), key=lambda row: (row["expires"] == "-", row["expires"], row["rank"], row["host"]))
+
+
+def _note_duplicates(rows):
+    """Says of each row which other hosts report its machine-id."""
+    shared = dict(duplicates(rows))
+    for row in rows:
+        names = shared.get(row["machine_id"], [])
+        row["twice"] = bool(names)
+        others = [name for name in names[:4] if name != row["host"]][:3]
+        if others:
+            more = len(names) - 1 - len(others)
+            said = "the machine-id is also that of %s%s" % (", ".join(others), " and %d more" % more if more else "")
+            row["note"] = "; ".join(text for text in (said, row["note"]) if text)
+    return rows
+
+
+def duplicates(rows):
+    """The machine-ids that several hosts report, each with the hosts' names."""
+    found = {}
+    for row in rows:
+        if row["machine_id"] != "-":
+            found.setdefault(row["machine_id"], []).append(row["host"])
+    return [(machine, names) for machine, names in sorted(found.items()) if len(names) > 1]
 
 
 def _registered(hostvars, host, name):
@@ -55,7 +78,7 @@ def _row(host, report):
     days = report.get("days_left")
     row = dict(
         host=host, label=label, note=note,
-        days=days if isinstance(days, int) else "",
+        days=days if isinstance(days, int) and not isinstance(days, bool) else "",
         expires=plain(server.get("not_after") or "", 10).replace("...", ""),
         whitelist=covered if whitelist.get("present") else "",
         serves=_serves(_dict(report.get("service")), server),
