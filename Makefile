@@ -28,7 +28,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # its time in the kernel. In the runtime they pay, so there they stay.
 GCFLAGS := -gcflags=all=-l -gcflags=runtime/...= -gcflags=internal/runtime/...=
 # Without VCS stamps and paths the same sources give the same bytes.
-GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false $(GCFLAGS) -ldflags '$(LDFLAGS)'
+GOBUILD := CGO_ENABLED=0 ansible/setup/heartbeat $(GO) build -trimpath -buildvcs=false $(GCFLAGS) -ldflags '$(LDFLAGS)'
 
 PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_patch_manager internal/cmd/enrollment_admin
 # Those whose main exists.
@@ -51,7 +51,7 @@ build: ## build the programs into build/bin
 	done
 
 collection: ## build the Ansible collection into build/linux_patch-api-VERSION.tar.gz
-	@GO='$(GO)' TAGS='$(TAGS)' GCFLAGS='$(GCFLAGS)' LDFLAGS='$(LDFLAGS)' ansible/setup/collection $(TARBALL)
+	@GO='$(GO)' TAGS='$(TAGS)' GCFLAGS='$(GCFLAGS)' LDFLAGS='$(LDFLAGS)' ansible/setup/heartbeat ansible/setup/collection $(TARBALL)
 
 release: build collection ## put what is published into build/release, with packages, checksums and SBOM (SIGN_KEY=, GPG_KEY=)
 	@GO='$(GO)' SIGN_KEY='$(SIGN_KEY)' GPG_KEY='$(GPG_KEY)' ansible/setup/release $(TARBALL) $(B)/release
@@ -65,7 +65,7 @@ demo: machine-id build collection ## enroll a host for real, with a manager on l
 test: machine-id build collection ## run all tests
 	@missing=$$(ansible/setup/missing | xargs); [ -z "$$missing" ] || \
 		echo "not installed here, so that the tests that need them are skipped: $$missing"
-	LINUX_PATCH_BUILT=1 $(GO) test -timeout 30m $(TESTFLAGS) ./...
+	LINUX_PATCH_BUILT=1 ansible/setup/heartbeat $(GO) test -timeout 30m $(TESTFLAGS) ./...
 
 versions: build collection ## run the playbook tests with each supported ansible-core; print the table
 	@GO='$(GO)' ansible/tests/versions $(VERSIONS)
