@@ -148,6 +148,8 @@ func next(info *enroll.Info) string {
 		return "ask the administrator for the reason; to send a new request, run enrollment again with the same arguments"
 	case info.State == contract.StateExpired:
 		return "the request was not approved in time; run enrollment again with the same arguments"
+	case len(info.Problems) > 0:
+		return "run enrollment again with the same arguments: it sends a new request; if the manager has this host already, re-issue its certificates or remove it there"
 	default:
 		return "run enrollment FILE with the manager's URL in FILE; see enrollment --help"
 	}
