@@ -108,7 +108,7 @@ func open(t *testing.T, file string) *browser {
 	t.Cleanup(end)
 	ctx, end = chromedp.NewContext(ctx)
 	t.Cleanup(end)
-	ctx, end = context.WithTimeout(ctx, 3*time.Minute)
+	ctx, end = context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(end)
 	b := &browser{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, b.heard)
@@ -141,7 +141,7 @@ func (b *browser) run(actions ...chromedp.Action) {
 func (b *browser) column(n int) []string {
 	b.t.Helper()
 	var texts []string
-	b.run(chromedp.Evaluate(fmt.Sprintf(`[...document.querySelectorAll(".hosts tbody tr")].filter((row) => row.checkVisibility())
+	b.run(chromedp.Evaluate(fmt.Sprintf(`[...document.querySelectorAll(".hosts tbody tr")].filter((row) => getComputedStyle(row).display !== "none")
 		.map((row) => (row.cells[%[1]d].querySelector("summary") || row.cells[%[1]d]).textContent)`, n), &texts))
 	return texts
 }
