@@ -115,6 +115,13 @@ func (h *Host) openNearest(dir string) (afero.File, string, error) {
 
 // List returns the names in dir, sorted; a missing dir has none.
 func (h *Host) List(dir string) ([]string, error) {
+	names, err := h.list(dir)
+	slices.Sort(names)
+	return names, err
+}
+
+// list is List in no order.
+func (h *Host) list(dir string) ([]string, error) {
 	f, err := h.open(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -130,6 +137,5 @@ func (h *Host) List(dir string) ([]string, error) {
 	if err != nil {
 		return nil, failed(fmt.Errorf("list %s: %w", dir, err))
 	}
-	slices.Sort(names)
 	return names, nil
 }

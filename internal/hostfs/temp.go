@@ -154,11 +154,14 @@ func (h *Host) temps(dirs []string, keep *Journal) (found []string, first error)
 	dirs = slices.Clone(dirs)
 	slices.Sort(dirs)
 	for _, dir := range slices.Compact(dirs) {
-		names, err := h.List(dir)
+		names, err := h.list(dir)
 		first = cmp.Or(first, err)
+		// A directory may have many files, of which few are ours.
+		names = slices.DeleteFunc(names, func(name string) bool { return !isTempName(name) })
+		slices.Sort(names)
 		for _, name := range names {
 			path := filepath.Join(dir, name)
-			if !isTempName(name) || keep.needs(path) {
+			if keep.needs(path) {
 				continue
 			}
 			info, err := h.lstat(path)

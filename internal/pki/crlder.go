@@ -37,7 +37,7 @@ func parseCRL(der []byte) (*CRL, error) {
 		return nil, err
 	}
 	c.serials = makeSerials(count)
-	_ = eachEntry(p.entries, func(serial []byte, _ time.Time) { c.serials.add(serial) })
+	eachSerial(p.entries, c.serials.add)
 	c.serials.sort()
 	return c, nil
 }
@@ -115,6 +115,17 @@ func eachEntry(entries []byte, do func(serial []byte, at time.Time)) error {
 		do(serial, at)
 	}
 	return nil
+}
+
+// eachSerial is eachEntry for entries that it has judged.
+func eachSerial(entries []byte, do func(serial []byte)) {
+	for rest := cryptobyte.String(entries); !rest.Empty(); {
+		var entry, serial cryptobyte.String
+		if !rest.ReadASN1(&entry, cryptobyte_asn1.SEQUENCE) || !entry.ReadASN1(&serial, cryptobyte_asn1.INTEGER) {
+			return
+		}
+		do(serial)
+	}
 }
 
 // readInteger reads an INTEGER in its shortest form (X.690, 8.3.2).
