@@ -21,6 +21,9 @@ child = posix.posix_spawn(sys.argv[1], sys.argv[1:], posix.environ, file_actions
 print(posix.wait4(child, 0)[2].ru_maxrss)
 """
 
+# The program before its speed was worked on, which it is held against.
+BEFORE = "81859b8"
+
 KINDS = ("converged", "first", "libraries", "trivial")
 
 TRIVIAL = 'package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("{}\\n") }\n'
@@ -87,6 +90,32 @@ def build(directory, name, source):
     return str(directory / name)
 
 
+def prepare(directory, url, ca, number):
+    """Makes the directory of a new host; returns its arguments file."""
+    directory.mkdir()
+    paths = ("ca.pem", "server.pem", "server.key.pem", "crl.pem", "whitelist.yaml", "audit.log")
+    lines = "tls:\n  ca_cert: %s\n  server_cert: %s\n  server_key: %s\n  crl_path: %s\nwhitelist:\n  path: %s\nlogging:\n  file_path: %s\n"
+    (directory / "config.yaml").write_text(lines % tuple(directory / path for path in paths))
+    file = directory / "args.json"
+    address = "10.4.%d.%d" % (number >> 8, number & 255)
+    file.write_text(json.dumps(lab.options(directory, url, ca, fqdn="host%d.example.com" % number, report_ip=address)))
+    return str(file)
+
+
+def before(directory):
+    """Builds the program as it was at BEFORE; None where that commit is not here."""
+    tree = directory / "before"
+    tree.mkdir()
+    archive = subprocess.run(["git", "archive", BEFORE], cwd=lab.TOP, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    if archive.returncode:
+        return None
+    subprocess.run(["tar", "-x"], cwd=tree, input=archive.stdout, check=True)
+    go, tags, gcflags, ldflags = (os.environ[name] for name in ("GO", "TAGS", "GCFLAGS", "LDFLAGS"))
+    command = [go, "build", "-trimpath", "-buildvcs=false", *gcflags.split(), "-tags", tags, "-ldflags", ldflags, "-o", directory / "before-enrollment", "./module/enrollment"]
+    subprocess.run(command, env=dict(os.environ, CGO_ENABLED="0"), cwd=tree, check=True)
+    return str(directory / "before-enrollment")
+
+
 def process():
     with lab.Lab() as here:
         url, ca = here.manager("--auto-approve", "127.0.0.1")
@@ -94,22 +123,20 @@ def process():
         trivial, libraries = build(here.work, "trivial", TRIVIAL), build(here.work, "libraries", LIBRARIES)
 
         def host(number):
-            """A new host's arguments file."""
-            directory = here.work / ("host%d" % number)
-            directory.mkdir()
-            paths = ("ca.pem", "server.pem", "server.key.pem", "crl.pem", "whitelist.yaml", "audit.log")
-            lines = "tls:\n  ca_cert: %s\n  server_cert: %s\n  server_key: %s\n  crl_path: %s\nwhitelist:\n  path: %s\nlogging:\n  file_path: %s\n"
-            (directory / "config.yaml").write_text(lines % tuple(directory / path for path in paths))
-            file = directory / "args.json"
-            address = "10.4.%d.%d" % (number >> 8, number & 255)
-            file.write_text(json.dumps(lab.options(directory, url, ca, fqdn="host%d.example.com" % number, report_ip=address)))
-            return str(file)
+            return prepare(here.work / ("host%d" % number), url, ca, number)
 
         converged = host(0)
         for expected in (True, False):
             result = json.loads(subprocess.run([program, converged], stdout=subprocess.PIPE, check=True).stdout)
             if result["state"] != "enrolled" or result["changed"] != expected:
                 sys.exit("the run was not as it should be: " + result["msg"])
+        old, olds, occasions = before(here.work), host(999), []
+        if old:
+            for _ in range(2):
+                subprocess.run([old, olds], stdout=subprocess.DEVNULL, check=True)
+            for _ in range(3):
+                pairs = [(measure(old, olds)[1], measure(program, converged)[1]) for _ in range(report.count("RUNS", 100))]
+                occasions.append(statistics.median(new for _old, new in pairs) / statistics.median(o for o, _new in pairs))
         samples = {kind: [] for kind in KINDS}
         for number in range(1, report.count("RUNS", 100) + 1):
             samples["trivial"].append(measure(trivial))
@@ -137,6 +164,10 @@ def process():
     text = report.table(("", "Converged", "First enrollment", "Its libraries alone", "Trivial Go program", "Bar, converged"), rows)
     text += "\n%d runs of each in turn; the manager is on loopback. The trivial program prints `{}`: what any Go program costs here. So does the other,\n" % len(cpu["first"])
     text += "which links what `enrollment` links, built in the same way: what is there before its first line.\n"
+    if occasions:
+        ratio = statistics.median(occasions)
+        text += "\nConverged, beside the program of commit %s, %d runs of each in turn, on three occasions: CPU time %s of it. Bar %s.\n" % (
+            BEFORE, len(cpu["first"]), ", ".join("%.2f" % o for o in occasions), report.verdict(ratio, 0.88))  # fmt: skip
     readme = [["CPU time", rows[0][1]], ["wall time", rows[3][1]], ["peak memory", rows[4][1]]]
     readme.append(["stripped binary size", "%.1f MB, in gzip %.1f MB" % tuple(n / 1e6 for n in size("amd64"))])
     return {"process": text, "readme": report.table(("converged run", "figure"), readme)}

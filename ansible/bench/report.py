@@ -37,7 +37,9 @@ def spread(values, unit, digits=0):
 def verdict(figure, bar):
     if bar is None:
         return ""
-    return "%g: %s" % (bar, "holds" if figure <= bar else "missed")
+    if figure <= bar:
+        return "%g: holds" % bar
+    return "%g: missed by %.0f %%" % (bar, (figure / bar - 1) * 100)
 
 
 def ratio(ours, theirs, title, bar):

@@ -1,0 +1,90 @@
+"""Part growth: what a converged run and the agent pay for large files."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+import lab
+import process
+import report
+
+# What is made large, and the bar of its ratio to the small host's run.
+CASES = (
+    ("the host as enrolled, whitelist of one entry", None, None),
+    ("whitelist of 1,000 entries", 1_000, None),
+    ("whitelist of 40,000 entries", 40_000, 3),
+    ("whitelist of 100,000 entries", 100_000, None),
+    ("config.yaml of 4 MB, comments for the most part", "config", None),
+    ("20,000 files beside the certificates", "files", None),
+)
+
+
+def enlarge(directory, what):
+    if what == "config":
+        path = directory / "config.yaml"
+        path.write_text(path.read_text() + "# a note that nobody reads, of which there are many\n" * (4 * 1024 * 1024 // 52))
+    elif what == "files":
+        for n in range(20_000):
+            (directory / ("other%05d.pem" % n)).touch()
+    elif what:
+        # The manager's own entry is the last: all others are looked at.
+        path = directory / "whitelist.yaml"
+        others = "".join('  - "10.%d.%d.%d"\n' % (n >> 16, n >> 8 & 255, n & 255) for n in range(what - 1))
+        path.write_text('entries:\n' + others + '  - "127.0.0.1"\n')
+
+
+def converged(here):
+    """The program's time on each host, in turn."""
+    program = str(lab.BIN / "enrollment")
+    url, ca = here.manager("--auto-approve", "127.0.0.1")
+    files = []
+    for number, (title, what, _bar) in enumerate(CASES):
+        directory = here.work / ("host%d" % number)
+        file = process.prepare(directory, url, ca, number)
+        subprocess.run([program, file], stdout=subprocess.DEVNULL, check=True)
+        enlarge(directory, what)
+        result = json.loads(subprocess.run([program, file], stdout=subprocess.PIPE, check=True).stdout)
+        if result["changed"] or result["state"] != "enrolled":
+            sys.exit("%s: the run was not as it should be: %s" % (title, result["msg"]))
+        files.append(file)
+    samples = [[] for _ in files]
+    for _ in range(report.count("GROWTH_RUNS", 20)):
+        for file, taken in zip(files, samples):
+            taken.append(process.measure(program, file)[1])
+    return samples, [process.peak(program, file) for file in files]
+
+
+def agent():
+    """The agent's connections, by Go's benchmarks in internal/daemon: ns by name."""
+    command = [os.environ.get("GO", "go"), "test", "-run", "^$", "-bench", "Handshake|Accept", "-benchtime", os.environ.get("GROWTH_CONNECTIONS", "2000x"), "-count", "3", "./internal/daemon"]
+    done = subprocess.run(command, cwd=lab.TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True)
+    if done.returncode:
+        sys.exit("the benchmarks failed:\n" + done.stdout[-4000:])
+    found = {}
+    for name, nanoseconds in re.findall(r"^Benchmark(\S+?)-\d+\s+\d+\s+([\d.]+) ns/op", done.stdout, re.MULTILINE):
+        found.setdefault(name, []).append(float(nanoseconds))
+    return found
+
+
+def growth():
+    with lab.Lab() as here:
+        samples, peaks = converged(here)
+    rows = []
+    for (title, _what, bar), taken, peak in zip(CASES, samples, peaks):
+        ratio = statistics.median(a / b for a, b in zip(taken, samples[0]))
+        rows.append((title, "%.1f ms" % statistics.median(taken), "%.1f to %.1f ms" % report.percentiles(taken), "%.2f" % ratio, "%.0f MB" % peak, report.verdict(ratio, bar)))
+    text = report.table(("Converged run", "CPU time, median", "10th to 90th percentile", "To the first line", "Peak memory", "Bar"), rows)
+    found, rows = agent(), []
+    for title, few, many in (
+        ("one connection and request, 1,000,000 certificates revoked / none", "Handshake/revoked=0", "Handshake/revoked=1000000"),
+        ("one connection and request, 100,000 whitelist entries / one", "Accept/entries=1", "Accept/entries=100000"),
+    ):
+        ratio = statistics.median(found[many]) / statistics.median(found[few])
+        low, high = min(found[many]) / max(found[few]), max(found[many]) / min(found[few])
+        rows.append((title, "%.2f ms" % (statistics.median(found[few]) / 1e6), "%.2f ms" % (statistics.median(found[many]) / 1e6), "%.2f" % ratio, "%.2f to %.2f" % (low, high), report.verdict(ratio, 1.2)))
+    text += "\n" + report.table(("The agent", "Small", "Large", "Ratio", "Least and most of three", "Bar"), rows)
+    text += "\nThe agent reads its files at its start, and once more when renewal looks at them, while connections come in: that is in the figures.\n"
+    return {"growth": text}
