@@ -36,6 +36,7 @@ var floors = map[string]int{
 	"internal/identity":      2,
 	"internal/audit":         2,
 
+	"internal/options":  3,
 	"internal/statedir": 3,
 
 	"internal/enroll": 4,

@@ -16,8 +16,8 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/jsontext"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // The modules of the collection.
@@ -131,8 +131,8 @@ func object(raw []byte) (map[string]any, error) {
 }
 
 // Params decodes the options of the enrollment module.
-func (r Reader) Params(a arguments) (enroll.Params, error) {
-	p := enroll.DefaultParams()
+func (r Reader) Params(a arguments) (options.Params, error) {
+	p := options.DefaultParams()
 	if err := r.fill(a, &p); err != nil {
 		return p, err
 	}
@@ -141,14 +141,14 @@ func (r Reader) Params(a arguments) (enroll.Params, error) {
 }
 
 // InfoParams decodes the options of the enrollment_info module.
-func (r Reader) InfoParams(a arguments) (enroll.InfoParams, error) {
-	p := enroll.DefaultInfoParams()
+func (r Reader) InfoParams(a arguments) (options.InfoParams, error) {
+	p := options.DefaultInfoParams()
 	return p, r.fill(a, &p)
 }
 
 // related checks options against each other, as argument_spec's
 // mutually_exclusive and required_by do.
-func related(p enroll.Params) error {
+func related(p options.Params) error {
 	if p.ManagerCAPath != "" && p.ManagerCAPEM != "" {
 		return contract.Errorf(contract.CodeInvalidArgument, "parameters are mutually exclusive: manager_ca_path|manager_ca_pem")
 	}

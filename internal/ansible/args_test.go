@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 var testReader = Reader{
@@ -26,10 +26,10 @@ var testReader = Reader{
 	},
 }
 
-func decode(raw string) (enroll.Params, error) {
+func decode(raw string) (options.Params, error) {
 	a, err := split([]byte(raw), ModuleEnrollment)
 	if err != nil {
-		return enroll.Params{}, err
+		return options.Params{}, err
 	}
 	return testReader.Params(a)
 }
@@ -37,38 +37,38 @@ func decode(raw string) (enroll.Params, error) {
 func TestCoercion(t *testing.T) {
 	mode := func(m fs.FileMode) *fs.FileMode { return &m }
 	number := func(n int) *int { return &n }
-	span := func(d time.Duration) *enroll.Span { s := enroll.Span(d); return &s }
+	span := func(d time.Duration) *options.Span { s := options.Span(d); return &s }
 	tests := []struct {
 		options string
-		want    func(*enroll.Params)
+		want    func(*options.Params)
 	}{
-		{``, func(*enroll.Params) {}},
-		{`"wait": "no"`, func(p *enroll.Params) { p.Wait = false }},
-		{`"wait": 0`, func(p *enroll.Params) { p.Wait = false }},
-		{`"wait": "False"`, func(p *enroll.Params) { p.Wait = false }},
-		{`"wait": null`, func(*enroll.Params) {}},
-		{`"force": " ON "`, func(p *enroll.Params) { p.Force = true }},
-		{`"wait_timeout": "90"`, func(p *enroll.Params) { p.WaitTimeout = enroll.Span(90 * time.Second) }},
-		{`"wait_timeout": 0.5`, func(p *enroll.Params) { p.WaitTimeout = enroll.Span(time.Second / 2) }},
-		{`"renew_before": "7d"`, func(p *enroll.Params) { p.RenewBefore = span(7 * 24 * time.Hour) }},
-		{`"polling_interval_seconds": "30"`, func(p *enroll.Params) { p.PollingIntervalSeconds = number(30) }},
-		{`"max_poll_attempts": 3.0`, func(p *enroll.Params) { p.MaxPollAttempts = number(3) }},
-		{`"cert_mode": "0640"`, func(p *enroll.Params) { p.CertMode = mode(0o640) }},
-		{`"cert_mode": "640"`, func(p *enroll.Params) { p.CertMode = mode(0o640) }},
-		{`"key_mode": 384`, func(p *enroll.Params) { p.KeyMode = mode(0o600) }},
-		{`"key_mode": "u=rw"`, func(p *enroll.Params) { p.KeyMode = mode(0o600) }},
-		{`"key_mode": "u=rw,g=r"`, func(p *enroll.Params) { p.KeyMode = mode(0o640) }},
-		{`"cert_mode": "a=r,u=rw"`, func(p *enroll.Params) { p.CertMode = mode(0o644) }},
-		{`"state_dir": "~/state"`, func(p *enroll.Params) { p.StateDir = "/home/op/state" }},
-		{`"state_dir": "~root/state"`, func(p *enroll.Params) { p.StateDir = "/root/state" }},
-		{`"state_dir": "$BASE/state"`, func(p *enroll.Params) { p.StateDir = "/srv/x/state" }},
-		{`"state_dir": "${BASE}/a$UNSET"`, func(p *enroll.Params) { p.StateDir = "/srv/x/a$UNSET" }},
-		{`"owner": 0`, func(p *enroll.Params) { p.Owner = "0" }},
-		{`"_ansible_check_mode": true, "_ansible_anything_new": {"a": 1}`, func(p *enroll.Params) { p.Check = true }},
+		{``, func(*options.Params) {}},
+		{`"wait": "no"`, func(p *options.Params) { p.Wait = false }},
+		{`"wait": 0`, func(p *options.Params) { p.Wait = false }},
+		{`"wait": "False"`, func(p *options.Params) { p.Wait = false }},
+		{`"wait": null`, func(*options.Params) {}},
+		{`"force": " ON "`, func(p *options.Params) { p.Force = true }},
+		{`"wait_timeout": "90"`, func(p *options.Params) { p.WaitTimeout = options.Span(90 * time.Second) }},
+		{`"wait_timeout": 0.5`, func(p *options.Params) { p.WaitTimeout = options.Span(time.Second / 2) }},
+		{`"renew_before": "7d"`, func(p *options.Params) { p.RenewBefore = span(7 * 24 * time.Hour) }},
+		{`"polling_interval_seconds": "30"`, func(p *options.Params) { p.PollingIntervalSeconds = number(30) }},
+		{`"max_poll_attempts": 3.0`, func(p *options.Params) { p.MaxPollAttempts = number(3) }},
+		{`"cert_mode": "0640"`, func(p *options.Params) { p.CertMode = mode(0o640) }},
+		{`"cert_mode": "640"`, func(p *options.Params) { p.CertMode = mode(0o640) }},
+		{`"key_mode": 384`, func(p *options.Params) { p.KeyMode = mode(0o600) }},
+		{`"key_mode": "u=rw"`, func(p *options.Params) { p.KeyMode = mode(0o600) }},
+		{`"key_mode": "u=rw,g=r"`, func(p *options.Params) { p.KeyMode = mode(0o640) }},
+		{`"cert_mode": "a=r,u=rw"`, func(p *options.Params) { p.CertMode = mode(0o644) }},
+		{`"state_dir": "~/state"`, func(p *options.Params) { p.StateDir = "/home/op/state" }},
+		{`"state_dir": "~root/state"`, func(p *options.Params) { p.StateDir = "/root/state" }},
+		{`"state_dir": "$BASE/state"`, func(p *options.Params) { p.StateDir = "/srv/x/state" }},
+		{`"state_dir": "${BASE}/a$UNSET"`, func(p *options.Params) { p.StateDir = "/srv/x/a$UNSET" }},
+		{`"owner": 0`, func(p *options.Params) { p.Owner = "0" }},
+		{`"_ansible_check_mode": true, "_ansible_anything_new": {"a": 1}`, func(p *options.Params) { p.Check = true }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.options, func(t *testing.T) {
-			want := enroll.DefaultParams()
+			want := options.DefaultParams()
 			tt.want(&want)
 			got, err := decode("{" + tt.options + "}")
 			if err != nil {
@@ -162,7 +162,7 @@ func TestModuleByName(t *testing.T) {
 
 // Every option has a type that can be coerced to, and a name.
 func TestEveryOptionDecodes(t *testing.T) {
-	for _, name := range Options(enroll.Params{}) {
+	for _, name := range Options(options.Params{}) {
 		if _, err := decode(`{"` + name + `": null}`); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -174,7 +174,7 @@ func TestEveryOptionDecodes(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Contains(Options(enroll.InfoParams{}), "status_path") {
+	if !slices.Contains(Options(options.InfoParams{}), "status_path") {
 		t.Error("enrollment_info has lost an option")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // Ansible's own lists, from its parsing of booleans.
@@ -74,7 +74,7 @@ func toString(v any) (string, error) {
 
 // toPath expands `~`, `~user`, `$VAR` and `${VAR}` as Ansible does: a variable
 // that is not set stays as it stands.
-func (r Reader) toPath(v any) (enroll.Path, error) {
+func (r Reader) toPath(v any) (options.Path, error) {
 	s, err := toString(v)
 	if err != nil {
 		return "", err
@@ -88,7 +88,7 @@ func (r Reader) toPath(v any) (enroll.Path, error) {
 		})
 	}
 	if !strings.HasPrefix(s, "~") {
-		return enroll.Path(s), nil
+		return options.Path(s), nil
 	}
 	user, rest, _ := strings.Cut(s[1:], "/")
 	home := r.Getenv("HOME")
@@ -97,7 +97,7 @@ func (r Reader) toPath(v any) (enroll.Path, error) {
 			return "", fmt.Errorf("no home directory for %s: %w", quoted("~"+user), err)
 		}
 	}
-	return enroll.Path(strings.TrimSuffix(home+"/"+rest, "/")), nil
+	return options.Path(strings.TrimSuffix(home+"/"+rest, "/")), nil
 }
 
 var units = map[string]time.Duration{
@@ -107,7 +107,7 @@ var units = map[string]time.Duration{
 // maxSpan keeps sums of spans far from overflowing: a century.
 const maxSpan = 100 * 366 * 24 * time.Hour
 
-func toSpan(v any) (enroll.Span, error) {
+func toSpan(v any) (options.Span, error) {
 	text, err := toString(v)
 	if err != nil {
 		return 0, err
@@ -119,7 +119,7 @@ func toSpan(v any) (enroll.Span, error) {
 	if err != nil || !ok || math.IsNaN(n) || n < 0 || n*float64(unit) > float64(maxSpan) {
 		return 0, fmt.Errorf("%s is not a number of seconds, or a number with one of the units s, m, h, d, w", quoted(v))
 	}
-	return enroll.Span(n * float64(unit)), nil
+	return options.Span(n * float64(unit)), nil
 }
 
 // toMode reads an octal text, a symbolic text that says everything ("u=rw,g=r"),

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // Options lists the names of the options that a Params struct declares.
@@ -108,9 +108,9 @@ func (r Reader) coerce(t reflect.Type, v any) (reflect.Value, error) {
 		out, err = toInt(v)
 	case string:
 		out, err = toString(v)
-	case enroll.Path:
+	case options.Path:
 		out, err = r.toPath(v)
-	case enroll.Span:
+	case options.Span:
 		out, err = toSpan(v)
 	case fs.FileMode:
 		out, err = toMode(v)
@@ -126,9 +126,9 @@ func kindName(t reflect.Type) string {
 		t = t.Elem()
 	}
 	switch reflect.Zero(t).Interface().(type) {
-	case enroll.Path:
+	case options.Path:
 		return "path"
-	case enroll.Span:
+	case options.Span:
 		return "a time span"
 	case fs.FileMode:
 		return "a file mode"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // Program is what one call of the program has around it.
@@ -276,5 +277,5 @@ func (p Program) help() string {
 		fmt.Fprintf(&codes, "%4d  %-24s %s\n", c.Exit, c.Code, c.Meaning)
 	}
 	return fmt.Sprintf(usage,
-		strings.Join(Options(enroll.Params{}), ", "), strings.Join(Options(enroll.InfoParams{}), ", "), codes.String())
+		strings.Join(Options(options.Params{}), ", "), strings.Join(Options(options.InfoParams{}), ", "), codes.String())
 }

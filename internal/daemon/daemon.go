@@ -53,7 +53,7 @@ var errListener = errors.New("listener")
 // daemon is one run of the program.
 type daemon struct {
 	env      Env
-	opt      options
+	opt      commandLine
 	con      *console
 	out      logOutlet
 	log      *logrus.Logger
@@ -121,7 +121,7 @@ func (d *daemon) configure() error {
 		return contract.Errorf(contract.CodeConfig, "%s: tls.enabled is false, and this agent listens with mutual TLS only", d.opt.config).
 			WithHint("set tls.enabled to true or leave it out")
 	}
-	paths, warnings, err := d.enroller.LocateAll(cfg.Paths())
+	paths, warnings, err := d.enroller.Host().LocateAll(cfg.Paths())
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (d *daemon) readConfig() (*config.Config, error) {
 	if !file.Exists && d.opt.configGiven {
 		return nil, contract.Errorf(contract.CodeConfig, "%s does not exist", d.opt.config)
 	}
-	if err := d.enroller.TrustConfig(file); err != nil {
+	if err := d.enroller.Host().TrustConfig(file); err != nil {
 		return nil, err
 	}
 	cfg, err := config.Parse(file.Content)
@@ -159,13 +159,13 @@ func (d *daemon) readConfig() (*config.Config, error) {
 // locate finds the real places of what the command line names.
 func (d *daemon) locate() error {
 	for _, path := range []*string{&d.opt.config, &d.opt.statusFile} {
-		place, warnings, err := d.enroller.Locate(*path)
+		place, warnings, err := d.enroller.Host().Locate(*path)
 		if err != nil {
 			return err
 		}
 		*path, d.warnings = place, append(d.warnings, warnings...)
 	}
-	place, warnings, err := d.enroller.LocateDir(d.opt.stateDir)
+	place, warnings, err := d.enroller.Host().LocateDir(d.opt.stateDir)
 	d.opt.stateDir, d.warnings = place, append(d.warnings, warnings...)
 	return err
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // sleepy is a manager whose administrator approves after a time. It forgets
@@ -67,7 +68,7 @@ func (noAudit) Record(contract.Event, map[string]string) error { return nil }
 func (h *host) enrollerFor(manager enroll.ManagerClient, now func() time.Time) *enroll.Enroller {
 	return &enroll.Enroller{
 		Files: h.over(&faultfs.Fs{Inner: afero.NewOsFs(), NoSync: true, Match: func(faultfs.Op) bool { return false }}), Given: afero.NewOsFs(),
-		Identity: someone{}, Accounts: enroll.HostAccounts{},
+		Identity: someone{}, Accounts: options.HostAccounts{},
 		Dial:  func(managerclient.Options) (enroll.ManagerClient, error) { return manager, nil },
 		Audit: func(string) enroll.Auditor { return noAudit{} },
 		Now:   now,

@@ -13,6 +13,7 @@ import (
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
 )
@@ -38,11 +39,11 @@ func (d *daemon) announce(ctx context.Context) {
 }
 
 // params are the options of every run of enrollment.
-func (d *daemon) params() enroll.Params {
-	p := enroll.DefaultParams()
-	p.ConfigPath, p.StateDir = enroll.Path(d.opt.config), enroll.Path(d.opt.stateDir)
+func (d *daemon) params() options.Params {
+	p := options.DefaultParams()
+	p.ConfigPath, p.StateDir = options.Path(d.opt.config), options.Path(d.opt.stateDir)
 	p.ManagerURL = d.opt.url
-	p.ManagerCAPath = enroll.Path(d.opt.caFile)
+	p.ManagerCAPath = options.Path(d.opt.caFile)
 	p.ManagerCAFingerprint = d.opt.fingerprint
 	p.ManagerIP = d.opt.managerIP
 	p.Insecure = d.opt.insecure
@@ -53,10 +54,10 @@ func (d *daemon) params() enroll.Params {
 	return p
 }
 
-func (d *daemon) infoParams() enroll.InfoParams {
-	p := enroll.DefaultInfoParams()
-	p.ConfigPath, p.StateDir = enroll.Path(d.opt.config), enroll.Path(d.opt.stateDir)
-	p.StatusPath = enroll.Path(d.opt.statusFile)
+func (d *daemon) infoParams() options.InfoParams {
+	p := options.DefaultInfoParams()
+	p.ConfigPath, p.StateDir = options.Path(d.opt.config), options.Path(d.opt.stateDir)
+	p.StatusPath = options.Path(d.opt.statusFile)
 	p.ManagerURL, p.ManagerIP = d.opt.url, d.opt.managerIP
 	return p
 }

@@ -14,12 +14,12 @@ import (
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
-// options are the command line.
-type options struct {
+// commandLine is what the agent was started with.
+type commandLine struct {
 	config      string
 	configGiven bool
 	stateDir    string
@@ -87,8 +87,8 @@ func help() string {
 }
 
 // parseFlags reads the command line; flag.ErrHelp asks for the help.
-func parseFlags(args []string) (options, error) {
-	var o options
+func parseFlags(args []string) (commandLine, error) {
+	var o commandLine
 	f := flag.NewFlagSet("linux_patch_api", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.config, "config", contract.DefaultConfigPath, "")
@@ -100,7 +100,7 @@ func parseFlags(args []string) (options, error) {
 	f.BoolVar(&o.only, "enroll-only", false, "")
 	f.StringVar(&o.listen, "listen", "", "")
 	f.StringVar(&o.stateDir, "state-dir", contract.DefaultStateDir, "")
-	f.StringVar(&o.token, "token-storage", enroll.TokenInConfig, "")
+	f.StringVar(&o.token, "token-storage", options.TokenInConfig, "")
 	f.StringVar(&o.statusFile, "status-file", contract.DefaultStatusPath, "")
 	f.BoolVar(&o.check, "check-config", false, "")
 	f.BoolVar(&o.verbose, "verbose", false, "")
@@ -128,7 +128,7 @@ func parseFlags(args []string) (options, error) {
 }
 
 // settle checks what the words mean.
-func (o *options) settle() error {
+func (o *commandLine) settle() error {
 	if o.insecure && (o.caFile != "" || o.fingerprint != "") {
 		return usageError("--enroll-insecure contradicts --enroll-ca and --enroll-fingerprint")
 	}
@@ -142,8 +142,8 @@ func (o *options) settle() error {
 			return usageError("--enroll-manager-ip %q is not an IP address", o.managerIP)
 		}
 	}
-	if o.token != enroll.TokenInConfig && o.token != enroll.TokenInStateDir {
-		return usageError("--token-storage must be %s or %s, not %q", enroll.TokenInConfig, enroll.TokenInStateDir, o.token)
+	if o.token != options.TokenInConfig && o.token != options.TokenInStateDir {
+		return usageError("--token-storage must be %s or %s, not %q", options.TokenInConfig, options.TokenInStateDir, o.token)
 	}
 	if o.listen != "" {
 		for address := range strings.SplitSeq(o.listen, ",") {

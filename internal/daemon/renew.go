@@ -8,6 +8,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
 )
@@ -104,10 +105,10 @@ func (d *daemon) renewer() *renewer {
 // pollingInterval brings the configured interval into its bounds.
 func pollingInterval(seconds *int) time.Duration {
 	if seconds == nil {
-		return enroll.DefaultInterval
+		return options.DefaultInterval
 	}
 	// A number that overflows a Duration is far out of bounds too.
-	n := min(max(*seconds, 1), int(enroll.MaxInterval/time.Second))
+	n := min(max(*seconds, 1), int(options.MaxInterval/time.Second))
 	return time.Duration(n) * time.Second
 }
 

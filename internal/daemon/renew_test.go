@@ -12,6 +12,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
@@ -75,7 +76,7 @@ func TestRenewalOverMonths(t *testing.T) {
 				renewed = true
 				return enrolled(since)
 			}
-			s.run(t, enroll.DefaultInterval, 90*day, u)
+			s.run(t, options.DefaultInterval, 90*day, u)
 			if !renewed || s.asked[0] < 83*day || s.asked[0] > 83*day+lookDueEvery {
 				t.Fatalf("u %v: renewed %v, first asked after %s", u, renewed, s.asked[0])
 			}
@@ -97,12 +98,12 @@ func TestRenewalPollsOftenEnough(t *testing.T) {
 	if worst := time.Duration(float64(pollingInterval(new(100000))) * 1.1); worst >= 300*time.Second {
 		t.Error(worst)
 	}
-	for given, want := range map[int]time.Duration{-5: time.Second, 0: time.Second, 30: 30 * time.Second, 1 << 40: enroll.MaxInterval} {
+	for given, want := range map[int]time.Duration{-5: time.Second, 0: time.Second, 30: 30 * time.Second, 1 << 40: options.MaxInterval} {
 		if got := pollingInterval(&given); got != want {
 			t.Errorf("%d: %s, want %s", given, got, want)
 		}
 	}
-	if got := pollingInterval(nil); got != enroll.DefaultInterval {
+	if got := pollingInterval(nil); got != options.DefaultInterval {
 		t.Error(got)
 	}
 }
@@ -129,7 +130,7 @@ func TestFailedRenewalsBecomeRare(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &script{needs: func(time.Duration) need { return needRenewal }, answers: test.answer}
-			s.run(t, enroll.DefaultInterval, 36*time.Hour, 0.5)
+			s.run(t, options.DefaultInterval, 36*time.Hour, 0.5)
 			if n := len(s.asked); n > test.most || n < 6 {
 				t.Errorf("%s: asked %d times in 36 h", name, n)
 			}
@@ -148,7 +149,7 @@ func TestDeniedRenewalsAreRareThoughTheyWerePending(t *testing.T) {
 			}
 			return asked(contract.StateExpired, contract.CodeTokenUnknown)(since)
 		}
-		s.run(t, enroll.DefaultInterval, 36*time.Hour, 0.5)
+		s.run(t, options.DefaultInterval, 36*time.Hour, 0.5)
 		if n := len(s.asked); n > 14 {
 			t.Errorf("asked %d times in 36 h", n)
 		}
@@ -159,7 +160,7 @@ func TestDeniedRenewalsAreRareThoughTheyWerePending(t *testing.T) {
 // no two polls 300 s apart: it holds the bundle for 600 s only. After it, an
 // answer makes the failures forgotten.
 func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
-	for _, interval := range []time.Duration{enroll.DefaultInterval, enroll.MaxInterval} {
+	for _, interval := range []time.Duration{options.DefaultInterval, options.MaxInterval} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &script{needs: func(time.Duration) need { return needEnd }}
 			s.answers = func(since time.Duration) *enroll.Result {
@@ -191,7 +192,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 			}
 			return pending(since)
 		}
-		s.run(t, enroll.DefaultInterval, time.Hour, 0.5)
+		s.run(t, options.DefaultInterval, time.Hour, 0.5)
 		for i := 1; i < len(s.asked); i++ {
 			if gap := s.asked[i] - s.asked[i-1]; gap >= 300*time.Second {
 				t.Fatalf("%s between two polls, after %s", gap, s.asked[i-1])
@@ -207,7 +208,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 			}
 			return pending(since)
 		}
-		s.run(t, enroll.DefaultInterval, 24*time.Hour, 0.5)
+		s.run(t, options.DefaultInterval, 24*time.Hour, 0.5)
 		for i := 1; i < len(s.asked); i++ {
 			if gap := s.asked[i] - s.asked[i-1]; gap > 330*time.Second {
 				t.Fatalf("%s between two polls, after %s", gap, s.asked[i-1])
@@ -227,7 +228,7 @@ func TestRenewalGoesOnAndStops(t *testing.T) {
 			}
 			return needNothing
 		}
-		s.run(t, enroll.DefaultInterval, 24*time.Hour, 0.5)
+		s.run(t, options.DefaultInterval, 24*time.Hour, 0.5)
 		if n := len(s.asked); s.asked[0] != 0 || n != 10 {
 			t.Errorf("asked %d times, first after %s", n, s.asked[0])
 		}
@@ -302,7 +303,7 @@ func TestRenewalThatCannotBeJudgedIsToldOf(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{needs: func(time.Duration) need { return needUnknown }, answers: pending}
-		if s.run(t, enroll.DefaultInterval, 24*time.Hour, 0.5); len(s.asked) > 0 {
+		if s.run(t, options.DefaultInterval, 24*time.Hour, 0.5); len(s.asked) > 0 {
 			t.Errorf("asked %d times", len(s.asked))
 		}
 	})
@@ -314,7 +315,7 @@ func TestRenewalThatCannotBeJudgedIsToldOf(t *testing.T) {
 			}
 			return needUnknown
 		}
-		if s.run(t, enroll.DefaultInterval, time.Hour, 0.5); len(s.asked) < 50 {
+		if s.run(t, options.DefaultInterval, time.Hour, 0.5); len(s.asked) < 50 {
 			t.Errorf("asked %d times", len(s.asked))
 		}
 	})

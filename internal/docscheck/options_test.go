@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // option is what the code says of one option.
@@ -31,9 +31,9 @@ var settled = map[string]string{
 	"ca_cert_path": contract.DefaultCACertPath, "server_cert_path": contract.DefaultServerCertPath,
 	"server_key_path": contract.DefaultServerKeyPath, "crl_path": contract.DefaultCRLPath,
 	"whitelist_path":           contract.DefaultWhitelistPath,
-	"polling_interval_seconds": fmt.Sprint(int(enroll.DefaultInterval / time.Second)), "max_poll_attempts": "0",
-	"renew_before": fmt.Sprintf("%dd", int(enroll.DefaultRenewBefore/day)),
-	"cert_mode":    fmt.Sprintf("%04o", enroll.DefaultCertMode), "key_mode": fmt.Sprintf("%04o", enroll.DefaultKeyMode),
+	"polling_interval_seconds": fmt.Sprint(int(options.DefaultInterval / time.Second)), "max_poll_attempts": "0",
+	"renew_before": fmt.Sprintf("%dd", int(options.DefaultRenewBefore/day)),
+	"cert_mode":    fmt.Sprintf("%04o", options.DefaultCertMode), "key_mode": fmt.Sprintf("%04o", options.DefaultKeyMode),
 }
 
 // optionsOf reads the options from a struct and its defaults.
@@ -61,14 +61,14 @@ func optionsOf(defaults any) map[string]option {
 			o.kind, o.def = "bool", fmt.Sprint(v.Field(i).Bool())
 		case int:
 			o.kind = "int"
-		case enroll.Span:
+		case options.Span:
 			o.kind = "time"
 			if f.Type.Kind() != reflect.Pointer {
 				o.def = span(time.Duration(v.Field(i).Int()))
 			}
 		case fs.FileMode:
 			o.kind = "mode"
-		case enroll.Path:
+		case options.Path:
 			o.kind = "path"
 			if s := v.Field(i).String(); s != "" {
 				o.def = s
@@ -108,7 +108,7 @@ func lastCode(cell string) string {
 
 func checkOptions(t *testing.T) {
 	docs := documents(t)
-	enrollment, info := optionsOf(enroll.DefaultParams()), optionsOf(enroll.DefaultInfoParams())
+	enrollment, info := optionsOf(options.DefaultParams()), optionsOf(options.DefaultInfoParams())
 	tables := docs["docs/SPEC.md"].tables
 	var spec [][][]string
 	for _, tab := range tables {
@@ -166,9 +166,9 @@ func sidecar(t *testing.T, module, variable string) map[string]any {
 var ansibleTypes = map[string]string{"bool": "bool", "int": "int", "str": "str", "path": "path", "time": "str", "mode": "raw"}
 
 func checkSidecars(t *testing.T) {
-	enrollment := optionsOf(enroll.DefaultParams())
+	enrollment := optionsOf(options.DefaultParams())
 	for module, options := range map[string]map[string]option{
-		"enrollment": enrollment, "enrollment_info": optionsOf(enroll.DefaultInfoParams()),
+		"enrollment": enrollment, "enrollment_info": optionsOf(options.DefaultInfoParams()),
 	} {
 		documented, ok := sidecar(t, module, "DOCUMENTATION")["options"].(map[string]any)
 		if !ok {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/manager"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
@@ -72,6 +73,6 @@ var warned = []trouble{
 }
 
 // rootAccounts are those of a run as root.
-type rootAccounts struct{ enroll.HostAccounts }
+type rootAccounts struct{ options.HostAccounts }
 
 func (rootAccounts) Self() (uid, gid int) { return 0, 0 }

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
@@ -55,7 +55,7 @@ func TestSetReplacedSincePlanning(t *testing.T) {
 				r.put(other)
 			}
 		}}
-		res := r.run(faults, func(p *enroll.Params) { p.Force, p.AllowCAChange = true, allowed })
+		res := r.run(faults, func(p *options.Params) { p.Force, p.AllowCAChange = true, allowed })
 		if other == nil {
 			t.Fatal("never replaced: " + res.Msg)
 		}
@@ -79,7 +79,7 @@ func TestSetReplacedSincePlanning(t *testing.T) {
 		if res := r.run(nil, nil); !res.Failed || !strings.Contains(res.Msg, "brings another CA") {
 			t.Errorf("the next run: %s", res.Msg)
 		}
-		res = r.run(nil, func(p *enroll.Params) { p.AllowCAChange = true })
+		res = r.run(nil, func(p *options.Params) { p.AllowCAChange = true })
 		if res.Failed || res.State != contract.StateEnrolled || r.manager.polls != polls {
 			t.Errorf("allowed afterwards: %s", res.Msg)
 		}
@@ -145,7 +145,7 @@ func TestStrangerHoldsTheDirectoryLock(t *testing.T) {
 	r := newRig(t)
 	must(t, os.MkdirAll(filepath.Dir(r.path(certFile)), 0o755))
 	defer r.hold()()
-	res := r.run(nil, func(p *enroll.Params) { p.LockTimeout = enroll.Span(50 * time.Millisecond) })
+	res := r.run(nil, func(p *options.Params) { p.LockTimeout = options.Span(50 * time.Millisecond) })
 	if res.Failed || res.State != contract.StateEnrolled || !strings.Contains(strings.Join(res.Warnings, " "), "went on without the lock") {
 		t.Errorf("%s, warnings %q", res.Msg, res.Warnings)
 	}
@@ -165,7 +165,7 @@ func TestInterruptedWhileWaitingForTheDirectoryLock(t *testing.T) {
 			stop()
 		}
 	}}
-	p := enroll.DefaultParams()
+	p := options.DefaultParams()
 	p.ManagerURL, p.Wait = "https://manager.example.com", false
 	res := r.enroller(faults).Run(ctx, p)
 	if !res.Failed || res.Error.Code != contract.CodeInterrupted || !strings.Contains(res.Msg, "the bundle is kept") {
@@ -194,7 +194,7 @@ func TestInterruptedWhileWaitingForAFilesLock(t *testing.T) {
 				stop()
 			}
 		}}
-		p := enroll.DefaultParams()
+		p := options.DefaultParams()
 		p.ManagerURL, p.Wait = "https://manager.example.com", false
 		began := time.Now()
 		res := r.enroller(faults).Run(ctx, p)

@@ -67,7 +67,7 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from 
 // ensureDirs makes the directories that the files go to. Preflight has done so
 // too, but a bundle may wait on disk for days in between.
 func (r *run) ensureDirs() error {
-	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl, r.whitelist} {
+	for _, path := range []string{r.CACert, r.ServerCert, r.ServerKey, r.CRL, r.Whitelist} {
 		if err := r.Files.EnsureDir(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (r *run) swap(ctx context.Context, set *pki.Set) (changed bool, err error) 
 		return false, err
 	}
 	defer lock.Unlock()
-	if err := r.observeSet(r.settings, r.o); err != nil {
+	if err := r.observeSet(r.Settings, r.o); err != nil {
 		return false, err
 	}
 	if err := r.acceptCA(set); err != nil {
@@ -148,12 +148,12 @@ func (r *run) replace(changes []hostfs.Change) error {
 
 // readBack verifies what is on disk now, as the daemon will read it.
 func (r *run) readBack(set *pki.Set) error {
-	if err := r.observeSet(r.settings, r.o); err != nil {
+	if err := r.observeSet(r.Settings, r.o); err != nil {
 		return err
 	}
 	if r.o.unusable != nil || !bytes.Equal(r.o.set.Server.Raw, set.Server.Raw) {
-		return contract.Errorf(contract.CodeFilesystem, "the certificates were written, but %s does not read back as the bundle's: something else writes there too", r.serverCert).
-			WithHint("find what else writes %s and run again; the bundle is kept", r.serverCert)
+		return contract.Errorf(contract.CodeFilesystem, "the certificates were written, but %s does not read back as the bundle's: something else writes there too", r.ServerCert).
+			WithHint("find what else writes %s and run again; the bundle is kept", r.ServerCert)
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (r *run) readBack(set *pki.Set) error {
 // they are ours too, as one of what was there before enrollment is not. The
 // disk tells them, since the run that made one may have been killed.
 func (r *run) withKeyBackups(p statedir.Provenance) (statedir.Provenance, error) {
-	backups, err := r.Files.Backups(r.serverKey)
+	backups, err := r.Files.Backups(r.ServerKey)
 	if err != nil {
 		return p, err
 	}
@@ -171,7 +171,7 @@ func (r *run) withKeyBackups(p statedir.Provenance) (statedir.Provenance, error)
 		if err != nil {
 			return p, err
 		}
-		if file.Exists && p.Owns(r.serverKey, digest(file.Content)) {
+		if file.Exists && p.Owns(r.ServerKey, digest(file.Content)) {
 			p.Place(path, digest(file.Content))
 		}
 	}

@@ -13,6 +13,10 @@ import (
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
+// forgetWarning is when a pending request is about to be forgotten: deployed
+// managers drop it after 24 h.
+const forgetWarning = 20 * time.Hour
+
 // resume goes on with a request that was made by an earlier run.
 func (r *run) resume(ctx context.Context) error {
 	token := r.liveToken()
@@ -31,7 +35,7 @@ func (r *run) resume(ctx context.Context) error {
 		if token == nil {
 			r.res.act("take over the polling token from " + string(r.ConfigPath))
 		}
-		r.res.act("ask " + r.url.String() + " for the state of the request")
+		r.res.act("ask " + r.URL.String() + " for the state of the request")
 		return r.foreseeApproval(ctx)
 	}
 	if token == nil {
@@ -49,7 +53,7 @@ func (r *run) resume(ctx context.Context) error {
 func (r *run) registered(t *statedir.Token) error {
 	r.notePending(t)
 	r.res.State = contract.StateRegistered
-	r.res.Msg = fmt.Sprintf("this host is registered at %s and waits for approval%s", r.url, r.approverHint(t))
+	r.res.Msg = fmt.Sprintf("this host is registered at %s and waits for approval%s", r.URL, r.approverHint(t))
 	return nil
 }
 
@@ -67,7 +71,7 @@ func (r *run) await(ctx context.Context, client ManagerClient, t *statedir.Token
 	if r.Wait {
 		r.audit(contract.EventWaiting, nil)
 	}
-	asker := pace.Asker{Caller: pace.Wait, Interval: r.interval, Rand: r.Rand}
+	asker := pace.Asker{Caller: pace.Wait, Interval: r.Interval, Rand: r.Rand}
 	for {
 		r.Progress(Progress{Phase: PhasePoll, Attempts: r.res.Attempts, MachineID: r.res.MachineID, FQDN: r.res.FQDN})
 		answer, verdict, err := r.poll(ctx, client, t)
@@ -138,12 +142,12 @@ func (r *run) limit(t *statedir.Token) (bool, error) {
 	r.res.State = contract.StatePending
 	switch {
 	case !r.Wait:
-		r.res.Msg = fmt.Sprintf("waiting for approval at %s since %s; run again after it%s", r.url, t.Since.Format(time.RFC3339), r.approverHint(t))
+		r.res.Msg = fmt.Sprintf("waiting for approval at %s since %s; run again after it%s", r.URL, t.Since.Format(time.RFC3339), r.approverHint(t))
 		return true, nil
-	case r.maxAttempts > 0 && r.res.Attempts >= r.maxAttempts:
-		return true, contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)%s", r.url, r.res.Attempts, r.approverHint(t))
+	case r.MaxAttempts > 0 && r.res.Attempts >= r.MaxAttempts:
+		return true, contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)%s", r.URL, r.res.Attempts, r.approverHint(t))
 	case !r.deadline.IsZero() && !r.Now().Before(r.deadline):
-		return true, contract.Errorf(contract.CodeTimeout, "not approved at %s within %s (wait_timeout)%s", r.url, time.Duration(r.WaitTimeout), r.approverHint(t))
+		return true, contract.Errorf(contract.CodeTimeout, "not approved at %s within %s (wait_timeout)%s", r.URL, time.Duration(r.WaitTimeout), r.approverHint(t))
 	}
 	return false, nil
 }

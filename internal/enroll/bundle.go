@@ -49,7 +49,7 @@ func (r *run) provisionBundle(ctx context.Context) error {
 }
 
 // byHand reports whether a bundle is given to this run, so that no manager is asked.
-func (s *settings) byHand() bool { return s.BundlePath != "" || s.Bundle != nil }
+func (r *run) byHand() bool { return r.BundlePath != "" || r.Bundle != nil }
 
 // asBundle makes a bundle of the answer to a re-issue, which names the same
 // things differently, and leaves everything else as it is. What that answer holds for
@@ -99,7 +99,7 @@ func orVerdict(err error, v managerclient.Verdict) error {
 // olderThanInstalled keeps a bundle file that was left in place from taking a
 // renewed certificate back.
 func (r *run) olderThanInstalled(b *contract.PkiBundle) bool {
-	if r.Force || r.foreign() != "" || !r.o.usable(r.Now(), r.renewBefore) {
+	if r.Force || r.foreign() != "" || !r.o.usable(r.Now(), r.RenewWithin) {
 		return false
 	}
 	set, err := pki.ParseBundle(*b)

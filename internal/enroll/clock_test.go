@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // A host whose clock has fallen behind sees its good certificates as not yet
@@ -42,7 +42,7 @@ func TestRegisteredIsRegistered(t *testing.T) {
 	r := newRig(t)
 	r.manager.approved = false
 	for range 2 {
-		res := r.run(nil, func(p *enroll.Params) { p.State = string(contract.StateRegistered) })
+		res := r.run(nil, func(p *options.Params) { p.State = string(contract.StateRegistered) })
 		if res.Failed || res.State != contract.StateRegistered || res.PendingSince == "" || r.manager.polls != 0 {
 			t.Errorf("%s: %s, %d polls", res.State, res.Msg, r.manager.polls)
 		}

@@ -18,11 +18,11 @@ import (
 // stays, and no config.yaml is made.
 func (r *run) planConfigURL(ctx context.Context) (plan.Change, bool) {
 	url := r.agentsManager()
-	if !r.ConfigManagerURL || url == "" || !config.Placeholder(r.config.Enrollment.ManagerURL) {
+	if !r.ConfigManagerURL || url == "" || !config.Placeholder(r.Config.Enrollment.ManagerURL) {
 		return plan.Change{}, false
 	}
 	// The token in it may have changed since this run began.
-	file, cfg, err := r.readConfig(string(r.ConfigPath))
+	file, cfg, err := r.Host().ReadConfig(string(r.ConfigPath))
 	if err != nil || !file.Exists || cfg.Enrollment.ManagerURL == url || !config.Placeholder(cfg.Enrollment.ManagerURL) {
 		return plan.Change{}, false
 	}
@@ -40,8 +40,8 @@ func (r *run) planConfigURL(ctx context.Context) (plan.Change, bool) {
 // agentsManager is the manager that this host is enrolled with.
 func (r *run) agentsManager() string {
 	url := ""
-	if r.url != nil {
-		url = r.url.String()
+	if r.URL != nil {
+		url = r.URL.String()
 	}
 	return cmp.Or(r.o.Provenance().ManagerURL, url)
 }

@@ -128,7 +128,7 @@ func (r *run) observeAgain() error {
 		return nil
 	}
 	var err error
-	r.o, err = r.observe(r.settings)
+	r.o, err = r.observe(r.Settings)
 	return err
 }
 
@@ -136,14 +136,14 @@ func (r *run) observeAgain() error {
 // then the peer that delivered the bundle, then an address in the URL itself.
 // Names are not resolved: a DNS answer that moves would make `changed` flap.
 func (r *run) knownManagerIP() netip.Addr {
-	if r.managerIP.IsValid() {
-		return r.managerIP
+	if r.ManagerAddr.IsValid() {
+		return r.ManagerAddr
 	}
 	if ip, err := netip.ParseAddr(r.o.Provenance().ManagerIP); err == nil {
 		return ip
 	}
-	if r.url != nil {
-		if ip, err := netip.ParseAddr(r.url.Hostname()); err == nil && ip.Zone() == "" {
+	if r.URL != nil {
+		if ip, err := netip.ParseAddr(r.URL.Hostname()); err == nil && ip.Zone() == "" {
 			return ip.Unmap()
 		}
 	}
@@ -152,22 +152,22 @@ func (r *run) knownManagerIP() netip.Addr {
 
 func (r *run) warnOtherManager() {
 	from := r.o.Provenance().ManagerURL
-	if from != "" && r.url != nil && from != r.url.String() && r.BundlePath == "" {
-		r.res.warn(fmt.Sprintf("this host is enrolled with %s; its certificates are valid, so %s was not asked; set force to enroll there", from, r.url))
+	if from != "" && r.URL != nil && from != r.URL.String() && r.BundlePath == "" {
+		r.res.warn(fmt.Sprintf("this host is enrolled with %s; its certificates are valid, so %s was not asked; set force to enroll there", from, r.URL))
 	}
 }
 
 // compareFQDN says so where fqdn names another host than the one that was
 // enrolled. Only force asks the manager for a certificate of the new name.
 func (r *run) compareFQDN() error {
-	if r.settings.FQDN == "" || r.nameFits() {
+	if r.Settings.FQDN == "" || r.nameFits() {
 		return nil
 	}
 	enrolled := r.o.Provenance().FQDN
 	if enrolled == "" {
 		enrolled = strings.Join(r.o.set.Server.DNSNames, ", ")
 	}
-	msg := fmt.Sprintf("fqdn is %s, but this host is enrolled as %s", r.settings.FQDN, enrolled)
+	msg := fmt.Sprintf("fqdn is %s, but this host is enrolled as %s", r.Settings.FQDN, enrolled)
 	if r.StrictIdentity {
 		return contract.Errorf(contract.CodeIdentity, "%s", msg).
 			WithHint("set fqdn back, or set force to enroll by the new name")
@@ -179,7 +179,7 @@ func (r *run) compareFQDN() error {
 // nameFits reports whether fqdn is the name that this host is enrolled by, by
 // the record of it, else by the certificate.
 func (r *run) nameFits() bool {
-	name, _ := hostname.Canonical(r.settings.FQDN)
+	name, _ := hostname.Canonical(r.Settings.FQDN)
 	if enrolled := r.o.Provenance().FQDN; enrolled != "" {
 		return name == enrolled
 	}
@@ -194,11 +194,11 @@ func (r *run) attributes(f hostfs.File, mode fs.FileMode) hostfs.Attributes {
 	if f.Exists {
 		uid, gid = f.UID, f.GID
 	}
-	if r.uid >= 0 {
-		uid = r.uid
+	if r.UID >= 0 {
+		uid = r.UID
 	}
-	if r.gid >= 0 {
-		gid = r.gid
+	if r.GID >= 0 {
+		gid = r.GID
 	}
 	return hostfs.Attributes{Mode: mode, UID: uid, GID: gid}
 }

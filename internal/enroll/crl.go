@@ -8,6 +8,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
@@ -16,14 +17,14 @@ import (
 // newer. What makes it trusted is its signature by the installed CA: HTTPS that
 // does not verify is a warning. inForce is the list that whoever asks goes by,
 // nil where there is none: an older one is never taken, whatever is on disk.
-func (e *Enroller) RefreshCRL(ctx context.Context, p Params, inForce *pki.CRL) (changed bool, warnings []string, err error) {
+func (e *Enroller) RefreshCRL(ctx context.Context, p options.Params, inForce *pki.CRL) (changed bool, warnings []string, err error) {
 	p.Wait = false
-	s, err := e.settle(p)
+	s, err := e.Host().Settle(p)
 	if err != nil {
 		return false, nil, err
 	}
-	r := &run{Enroller: e, settings: s, res: newResult(), o: &observed{Store: &statedir.Store{}}}
-	if err := r.needURL(); err != nil {
+	r := &run{Enroller: e, Settings: s, res: newResult(), o: &observed{Store: &statedir.Store{}}}
+	if err := r.NeedURL(); err != nil {
 		return false, nil, err
 	}
 	raw, err := r.fetchCRL(ctx)
@@ -40,9 +41,9 @@ func (r *run) fetchCRL(ctx context.Context) ([]byte, error) {
 		return raw, err
 	}
 	r.res.warn(fmt.Sprintf("the CRL was fetched without verifying the manager's HTTPS (%v); its signature by the CA is what it is trusted by", err))
-	loose := *r.settings
+	loose := *r.Settings
 	loose.Insecure, loose.ManagerCAPath, loose.ManagerCAPEM, loose.ManagerCAFingerprint = true, "", "", ""
-	again := &run{Enroller: r.Enroller, settings: &loose, res: newResult(), o: r.o}
+	again := &run{Enroller: r.Enroller, Settings: &loose, res: newResult(), o: r.o}
 	return again.fetchCRLOnce(ctx)
 }
 
@@ -67,7 +68,7 @@ func (r *run) installCRL(ctx context.Context, raw []byte, inForce *pki.CRL) (cha
 		return false, err
 	}
 	defer lock.Unlock()
-	if r.o.Store, err = r.load(r.settings); err != nil {
+	if r.o.Store, err = r.load(r.Settings); err != nil {
 		return false, err
 	}
 	if r.o.Journal() != nil {
@@ -110,7 +111,7 @@ var errUnfinished = errors.New("an interrupted run is to be finished first")
 // readForCRL reads the installed set without judging its CRL.
 func (r *run) readForCRL() (set *pki.Set, crl hostfs.File, err error) {
 	var files [4]hostfs.File
-	for i, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl} {
+	for i, path := range []string{r.CACert, r.ServerCert, r.ServerKey, r.CRL} {
 		if files[i], err = r.Files.Read(path); err != nil {
 			return nil, crl, err
 		}
@@ -128,7 +129,7 @@ func (r *run) writeCRL(crl hostfs.File, content []byte) error {
 			return err
 		}
 	}
-	mode := r.certMode
+	mode := r.CertFileMode
 	if crl.Exists {
 		mode = crl.Mode
 	}

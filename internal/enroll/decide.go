@@ -39,7 +39,7 @@ const (
 // to replace.
 func (r *run) decide() step {
 	o := r.o
-	usable := o.usable(r.Now(), r.renewBefore)
+	usable := o.usable(r.Now(), r.RenewWithin)
 	switch {
 	case o.Spool() != nil:
 		return stepSpool
@@ -64,10 +64,10 @@ func (r *run) decide() step {
 
 // liveToken is the token that the run's manager may still honour.
 func (r *run) liveToken() *statedir.Token {
-	if r.url == nil {
+	if r.URL == nil {
 		return nil
 	}
-	return r.o.LiveToken(r.url.String())
+	return r.o.LiveToken(r.URL.String())
 }
 
 // adoptable tells whether config.yaml holds a token that state_dir does not
@@ -76,7 +76,7 @@ func (r *run) liveToken() *statedir.Token {
 // of the enrollment that brought the set.
 func (r *run) adoptable() bool {
 	o := r.o
-	if from, err := managerclient.ParseURL(r.config.Enrollment.ManagerURL); err == nil && from.String() != r.url.String() {
+	if from, err := managerclient.ParseURL(r.Config.Enrollment.ManagerURL); err == nil && from.String() != r.URL.String() {
 		// The token is a secret of that manager.
 		return false
 	}
@@ -134,15 +134,15 @@ func (r *run) finishKilledRun(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := r.Files.SweepTemps(r.directories(), nil); err != nil {
+	if _, err := r.Files.SweepTemps(directories(r.Settings), nil); err != nil {
 		return err
 	}
-	r.o, err = r.observe(r.settings)
+	r.o, err = r.observe(r.Settings)
 	return err
 }
 
 func (r *run) actUnfinished() {
-	r.res.act(fmt.Sprintf("finish the change that an interrupted run began (%s)", r.settings.state.Journal))
+	r.res.act(fmt.Sprintf("finish the change that an interrupted run began (%s)", r.statePaths().Journal))
 	r.res.Changed = true
 }
 

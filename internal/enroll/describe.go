@@ -24,7 +24,7 @@ func (r *run) describe() {
 	r.res.Request = r.evidence(r.res.Manager, r.res.MachineID)
 	r.res.Certificates, r.res.Key = o.certificates(), o.keyFacts()
 	if r.res.Whitelist == nil {
-		r.res.Whitelist = &Whitelist{Path: r.whitelist}
+		r.res.Whitelist = &Whitelist{Path: r.Whitelist}
 	}
 	if t := r.liveToken(); t != nil && r.res.PendingSince == "" {
 		r.res.PendingSince = t.Since.Format(time.RFC3339)
@@ -36,8 +36,8 @@ func (r *run) describe() {
 
 func (r *run) managerFacts() *Manager {
 	m := &Manager{}
-	if r.url != nil {
-		m.URL = r.url.String()
+	if r.URL != nil {
+		m.URL = r.URL.String()
 	}
 	if r.o == nil {
 		return m

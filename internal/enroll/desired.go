@@ -36,7 +36,7 @@ func (r *run) desired(set *pki.Set) []desire {
 			after.Content = f.content(set)
 			after.Exists = after.Content != nil
 		}
-		a := r.attributes(f.file, r.modeOf(f.file, f.isKey))
+		a := r.attributes(f.file, r.ModeOf(f.file, f.isKey))
 		after.Mode, after.UID, after.GID = a.Mode, a.UID, a.GID
 		out = append(out, desire{before: shown(f.file, f.describe), after: shown(after, f.describe), isKey: f.isKey})
 	}

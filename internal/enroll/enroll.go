@@ -29,6 +29,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
@@ -49,17 +50,6 @@ type Identity interface {
 	MachineID() (string, error)
 }
 
-// Accounts resolves owners. hostAccounts is the real one.
-type Accounts interface {
-	UID(name string) (int, error)
-	GID(name string) (int, error)
-	// MayGive fails where this process cannot give a file to uid and gid; -1
-	// stands for "leave it".
-	MayGive(uid, gid int) error
-	// Self is who runs this process.
-	Self() (uid, gid int)
-}
-
 // Auditor writes the audit log.
 type Auditor interface {
 	Record(event contract.Event, fields map[string]string) error
@@ -72,7 +62,7 @@ type Enroller struct {
 	// program only reads; links are followed there.
 	Given    afero.Fs
 	Identity Identity
-	Accounts Accounts
+	Accounts options.Accounts
 	Dial     func(managerclient.Options) (ManagerClient, error)
 	Audit    func(path string) Auditor
 	// LookupIP is that of net.Resolver; nil finds nothing.
@@ -87,6 +77,9 @@ type Enroller struct {
 	// Program is the name and version that managers and the audit log see.
 	Program string
 }
+
+// Host is where this run's options are settled.
+func (e *Enroller) Host() options.Host { return options.Host{Files: e.Files, Accounts: e.Accounts} }
 
 // Progress is one moment of a run, for whoever watches it.
 type Progress struct {
@@ -112,7 +105,7 @@ const (
 // run is one run of the use case.
 type run struct {
 	*Enroller
-	*settings
+	*options.Settings
 	o   *observed
 	res *Result
 	// sent is what this run told the manager; nil before that.
@@ -130,6 +123,8 @@ type run struct {
 	deadline time.Time
 }
 
+func (r *run) statePaths() statedir.Paths { return statePaths(r.Settings) }
+
 // Failed is the result of a run that failed before it began.
 func Failed(err error) *Result {
 	r := newResult()
@@ -142,7 +137,7 @@ func newResult() *Result {
 }
 
 // Run brings the host to p.State as far as it can, and says what it did.
-func (e *Enroller) Run(ctx context.Context, p Params) *Result {
+func (e *Enroller) Run(ctx context.Context, p options.Params) *Result {
 	res := newResult()
 	if p.TakeOwnership {
 		var err error
@@ -151,13 +146,13 @@ func (e *Enroller) Run(ctx context.Context, p Params) *Result {
 			return res
 		}
 	}
-	s, err := e.settle(p)
+	s, err := e.Host().Settle(p)
 	if err != nil {
 		res.fail(err)
 		return res
 	}
-	r := &run{Enroller: e, settings: s, res: res}
-	res.warn(s.warnings...)
+	r := &run{Enroller: e, Settings: s, res: res}
+	res.warn(s.Warnings...)
 	if p.WaitTimeout > 0 {
 		r.deadline = e.Now().Add(time.Duration(p.WaitTimeout))
 	}
@@ -183,7 +178,7 @@ func askedToWait(failed *managerclient.RequestError) time.Duration {
 
 func (r *run) run(ctx context.Context) error {
 	if r.State != string(contract.StateAbsent) && !r.byHand() {
-		if err := r.needURL(); err != nil {
+		if err := r.NeedURL(); err != nil {
 			return err
 		}
 	}
@@ -193,7 +188,7 @@ func (r *run) run(ctx context.Context) error {
 	}
 	// The lock is replaced below; the last one held is the one to give back.
 	defer func() { lock.Unlock() }()
-	if r.o, err = r.observe(r.settings); err != nil {
+	if r.o, err = r.observe(r.Settings); err != nil {
 		return err
 	}
 	if lock == nil && !r.Check {
@@ -203,7 +198,7 @@ func (r *run) run(ctx context.Context) error {
 		if lock, err = r.lock(ctx, lockCreate); err != nil {
 			return r.busy(err)
 		}
-		if r.o, err = r.observe(r.settings); err != nil {
+		if r.o, err = r.observe(r.Settings); err != nil {
 			return err
 		}
 	}
@@ -256,13 +251,13 @@ func (r *run) audit(event contract.Event, fields map[string]string) {
 		return
 	}
 	all := map[string]string{"machine_id": r.res.MachineID, "fqdn": r.res.FQDN}
-	if r.url != nil {
-		all["manager"] = r.url.String()
+	if r.URL != nil {
+		all["manager"] = r.URL.String()
 	}
 	for name, value := range fields {
 		all[name] = value
 	}
-	if err := r.Audit(r.auditLog).Record(event, all); err != nil {
+	if err := r.Audit(r.AuditLog).Record(event, all); err != nil {
 		r.res.warn(fmt.Sprintf("the audit log was not written: %v", err))
 	}
 }

@@ -26,9 +26,9 @@ const (
 // verifiedBy names what this run verifies the manager with.
 func (r *run) verifiedBy() string {
 	switch {
-	case r.url == nil:
+	case r.URL == nil:
 		return ""
-	case r.url.Scheme == "http":
+	case r.URL.Scheme == "http":
 		return approval.VerifiedByNothing
 	case r.ManagerCAFingerprint != "":
 		return verifiedByFingerprint
@@ -82,7 +82,7 @@ func (r *run) requestFacts(machineID string) (*Request, *statedir.Request) {
 // A token that only config.yaml holds is one that a deployed agent registered.
 func (r *run) shownToken() (string, *statedir.Request) {
 	t := r.o.AnyLiveToken()
-	if r.url != nil {
+	if r.URL != nil {
 		t = r.liveToken()
 	}
 	unknown := &statedir.Request{VerifiedBy: approval.VerifiedByUnknown}
@@ -92,7 +92,7 @@ func (r *run) shownToken() (string, *statedir.Request) {
 	case t != nil:
 		unknown.SentAt = t.Since
 		return t.Token, unknown
-	case !managerclient.ValidToken(o.configToken), o.enrolled(), o.Token() != nil && o.Token().Token == o.configToken, r.distrust != nil:
+	case !managerclient.ValidToken(o.configToken), o.enrolled(), o.Token() != nil && o.Token().Token == o.configToken, r.Distrust != nil:
 		return "", nil
 	}
 	return r.o.configToken, unknown

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // A run that fails tells what it did, not what it had planned: a bundle that
@@ -30,7 +30,7 @@ func TestFailedRunClaimsNothingThatItDidNot(t *testing.T) {
 		t.Errorf("%s, changed %v, actions %q: %s", res.State, res.Changed, res.Actions, res.Msg)
 	}
 	must(t, os.Chmod(certs, 0o755))
-	foreseen := r.run(nil, func(p *enroll.Params) { p.Check = true })
+	foreseen := r.run(nil, func(p *options.Params) { p.Check = true })
 	if foreseen.State != contract.StateEnrolled || !foreseen.Changed || len(foreseen.Diff) == 0 || r.read(certFile) != "" {
 		t.Errorf("check mode: %s, changed %v: %s", foreseen.State, foreseen.Changed, foreseen.Msg)
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/torture/tally"
 )
 
@@ -71,7 +71,7 @@ func TestEveryOperationFailing(t *testing.T) {
 }
 
 // force lets a renewal begin; a first enrollment is the same with it.
-func force(p *enroll.Params) { p.Force = true }
+func force(p *options.Params) { p.Force = true }
 
 func (r *rig) failAt(t *testing.T, op faultfs.Op, faults *faultfs.Fs) {
 	t.Helper()
@@ -90,7 +90,7 @@ func (r *rig) failAt(t *testing.T, op faultfs.Op, faults *faultfs.Fs) {
 	posts := r.manager.posts
 	if res.State != contract.StateEnrolled || res.Failed {
 		asked := posts > before || len(r.manager.keys) > issued
-		next := r.run(nil, func(p *enroll.Params) { p.Force = !asked })
+		next := r.run(nil, func(p *options.Params) { p.Force = !asked })
 		if next.Failed || next.State != contract.StateEnrolled {
 			t.Errorf("%v at %s: the next run: %s (after %q)", faults.Err, op, next.Msg, res.Msg)
 			return

@@ -25,7 +25,7 @@ func (r *run) turned(ctx context.Context, a *spooledAnswer, why error) error {
 	case errors.Is(why, errFetched) && contract.CodeOf(why) == contract.CodeInternal:
 		return r.adoptSet(ctx, sourceOf(a.Answer).ip)
 	case errors.Is(why, errNeverOurs) && contract.CodeOf(why) == contract.CodeInternal:
-		r.res.warn(fmt.Sprintf("the polling token that was found in %s is not known at %s and was never this host's: it is dropped, and a request is made", r.ConfigPath, r.url))
+		r.res.warn(fmt.Sprintf("the polling token that was found in %s is not known at %s and was never this host's: it is dropped, and a request is made", r.ConfigPath, r.URL))
 		r.res.PendingSince, r.res.State = "", contract.StateAbsent
 		return r.register(ctx)
 	}
@@ -36,14 +36,14 @@ func (r *run) turned(ctx context.Context, a *spooledAnswer, why error) error {
 // an agent of the deployed kind, which shares the token by config.yaml, may have
 // fetched them. A manager then no longer knows the token.
 func (r *run) fetched(t *statedir.Token) (bool, error) {
-	if err := r.observeSet(r.settings, r.o); err != nil {
+	if err := r.observeSet(r.Settings, r.o); err != nil {
 		return false, err
 	}
 	set := r.o.set
 	if set == nil || r.o.unusable != nil || !set.Server.NotBefore.After(t.Since.Add(-pki.ClockTolerance)) {
 		return false, nil
 	}
-	if r.o.Provenance().Owns(r.serverCert, digest(r.o.cert.Content)) {
+	if r.o.Provenance().Owns(r.ServerCert, digest(r.o.cert.Content)) {
 		return false, nil // that of an earlier request
 	}
 	known := r.o.Provenance().CAFingerprint
@@ -64,7 +64,7 @@ func (r *run) adoptSet(ctx context.Context, ip netip.Addr) error {
 				p.Place(path, sum)
 			}
 		}
-		p.ManagerURL, p.CAFingerprint = r.url.String(), pki.Fingerprint(set.CA.Raw)
+		p.ManagerURL, p.CAFingerprint = r.URL.String(), pki.Fingerprint(set.CA.Raw)
 		p.MachineID, p.FQDN, p.Removed = r.res.MachineID, r.res.FQDN, nil
 		if ip.IsValid() {
 			p.ManagerIP = ip.String()

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
@@ -55,7 +55,7 @@ func TestField2_13_ModesOfExistingFilesStay(t *testing.T) {
 			}
 			must(t, os.Chmod(r.path(c.path), c.was))
 			for _, force := range []bool{false, true} {
-				res := r.run(nil, func(p *enroll.Params) { p.Force = force })
+				res := r.run(nil, func(p *options.Params) { p.Force = force })
 				if res.Failed || r.mode(c.path) != c.want {
 					t.Errorf("force %v: got %04o, want %04o: %s", force, r.mode(c.path), c.want, res.Msg)
 				}
@@ -85,13 +85,13 @@ func TestField3_3_ConfigOfSomebodyElse(t *testing.T) {
 		c.open()
 		for _, state := range []string{"enrolled", "registered", "absent"} {
 			for _, check := range []bool{false, true} {
-				res := r.run(nil, func(p *enroll.Params) { p.State, p.Check = state, check })
+				res := r.run(nil, func(p *options.Params) { p.State, p.Check = state, check })
 				if !res.Failed || res.Error.Code != contract.CodeConfig || !strings.Contains(res.Msg, "take_ownership") || !strings.Contains(res.Error.Hint, "take_ownership") {
 					t.Errorf("%s, %s, check %v: got %+v: %s", name, state, check, res.Error, res.Msg)
 				}
 			}
 		}
-		info := r.enroller(nil).Info(context.Background(), enroll.DefaultInfoParams())
+		info := r.enroller(nil).Info(context.Background(), options.DefaultInfoParams())
 		if info.Failed || !strings.Contains(strings.Join(info.Problems, "\n"), "take_ownership") {
 			t.Errorf("%s: enrollment_info has the problems %q: %s", name, info.Problems, info.Msg)
 		}
@@ -118,12 +118,12 @@ func TestField2_18_FilesOfAnotherUserAreRefused(t *testing.T) {
 			if !res.Failed || !strings.Contains(res.Msg, path) || !strings.Contains(res.Msg, "user 65534") || !strings.Contains(res.Msg, "take_ownership") {
 				t.Errorf("got %s", res.Msg)
 			}
-			info := r.enroller(nil).Info(context.Background(), enroll.DefaultInfoParams())
+			info := r.enroller(nil).Info(context.Background(), options.DefaultInfoParams())
 			if !strings.Contains(strings.Join(info.Problems, "\n"), path) {
 				t.Errorf("got the problems %q", info.Problems)
 			}
 			// The option that makes it so accepts it.
-			res = r.run(nil, func(p *enroll.Params) { p.Owner = "65534" })
+			res = r.run(nil, func(p *options.Params) { p.Owner = "65534" })
 			if res.Failed {
 				t.Errorf("with owner: %s", res.Msg)
 			}
@@ -141,11 +141,11 @@ func TestField2_18_OpenWhitelistIsClosed(t *testing.T) {
 				}
 			}
 			must(t, os.Chmod(r.path(listFile), mode))
-			info := r.enroller(nil).Info(context.Background(), enroll.DefaultInfoParams())
+			info := r.enroller(nil).Info(context.Background(), options.DefaultInfoParams())
 			if enrolled && !strings.Contains(strings.Join(info.Problems, "\n"), listFile) {
 				t.Errorf("got the problems %q", info.Problems)
 			}
-			check := r.run(nil, func(p *enroll.Params) { p.Check = true })
+			check := r.run(nil, func(p *options.Params) { p.Check = true })
 			if check.Failed || !check.Changed || r.mode(listFile) != mode {
 				t.Errorf("check mode: got changed %v, %s", check.Changed, check.Msg)
 			}
@@ -160,7 +160,7 @@ func TestField2_18_OpenWhitelistIsClosed(t *testing.T) {
 				t.Errorf("again: got %q: %s", again.Actions, again.Msg)
 			}
 			// The entry that enrollment added is still known as its own.
-			if res := r.run(nil, func(p *enroll.Params) { p.State = "absent" }); res.Failed || strings.Contains(r.read(listFile), "192.0.2.1\n") {
+			if res := r.run(nil, func(p *options.Params) { p.State = "absent" }); res.Failed || strings.Contains(r.read(listFile), "192.0.2.1\n") {
 				t.Errorf("got %q: %s", r.read(listFile), res.Msg)
 			}
 		}
@@ -175,7 +175,7 @@ func TestField3_9_HeldLockIsFoundBeforeAnyRequest(t *testing.T) {
 	must(t, err)
 	defer f.Close()
 	must(t, unix.Flock(int(f.Fd()), unix.LOCK_SH))
-	res := r.run(nil, func(p *enroll.Params) { p.LockTimeout = 0 })
+	res := r.run(nil, func(p *options.Params) { p.LockTimeout = 0 })
 	if !res.Failed || res.Error.Code != contract.CodeLocked || !strings.Contains(res.Error.Hint, "lslocks") || r.manager.posts > 0 {
 		t.Errorf("got %d registrations, %+v: %s", r.manager.posts, res.Error, res.Msg)
 	}
@@ -194,7 +194,7 @@ func TestField3_9_HeldLockOfTheConfig(t *testing.T) {
 	must(t, err)
 	defer f.Close()
 	must(t, unix.Flock(int(f.Fd()), unix.LOCK_SH))
-	res := r.run(nil, func(p *enroll.Params) { p.LockTimeout = 0 })
+	res := r.run(nil, func(p *options.Params) { p.LockTimeout = 0 })
 	if res.Failed || res.State != contract.StateEnrolled || !strings.Contains(strings.Join(res.Warnings, "\n"), configFile) {
 		t.Errorf("got %s, %q: %s", res.State, res.Warnings, res.Msg)
 	}
@@ -206,7 +206,7 @@ func TestField3_9_HeldLockOfTheConfig(t *testing.T) {
 	must(t, err)
 	defer g.Close()
 	must(t, unix.Flock(int(g.Fd()), unix.LOCK_SH))
-	res = r.run(nil, func(p *enroll.Params) { p.LockTimeout = 0 })
+	res = r.run(nil, func(p *options.Params) { p.LockTimeout = 0 })
 	if !res.Failed || res.Error.Code != contract.CodeLocked || r.manager.polls > 0 {
 		t.Errorf("got %d polls: %s", r.manager.polls, res.Msg)
 	}
@@ -221,7 +221,7 @@ func TestField2_17_LinksOfRootAreFollowed(t *testing.T) {
 	must(t, os.MkdirAll(r.path("/srv"), 0o700))
 	must(t, os.MkdirAll(r.path("/var"), 0o755))
 	must(t, os.Symlink("../srv", r.path("/var/lib")))
-	more := func(p *enroll.Params) {
+	more := func(p *options.Params) {
 		p.ConfigPath = "/etc//linux_patch_api/./config.yaml"
 		p.CACertPath, p.StateDir = "/etc/linux_patch_api/certs//ca.pem", "/var/lib/linux_patch_enroll/"
 	}
@@ -237,7 +237,7 @@ func TestField2_17_LinksOfRootAreFollowed(t *testing.T) {
 	if again := r.run(nil, more); again.Failed || again.Changed {
 		t.Errorf("again: got %q: %s", again.Actions, again.Msg)
 	}
-	if res := r.run(nil, func(p *enroll.Params) { more(p); p.State = "absent" }); res.Failed || !res.Changed || r.read("/opt/lpa/certs/server.pem") != "" {
+	if res := r.run(nil, func(p *options.Params) { more(p); p.State = "absent" }); res.Failed || !res.Changed || r.read("/opt/lpa/certs/server.pem") != "" {
 		t.Errorf("removal: got %q, %s", res.Actions, res.Msg)
 	}
 }
@@ -253,7 +253,7 @@ func TestField2_17_DirectoryThatBecameALink(t *testing.T) {
 	if res := r.run(nil, nil); res.Failed || res.Changed {
 		t.Errorf("got %q: %s", res.Actions, res.Msg)
 	}
-	res := r.run(nil, func(p *enroll.Params) { p.State = "absent" })
+	res := r.run(nil, func(p *options.Params) { p.State = "absent" })
 	if res.Failed || r.read("/opt/certs/server.pem") != "" || strings.Contains(strings.Join(res.Warnings, "\n"), "stays") {
 		t.Errorf("removal: got %q, %q: %s", res.Actions, res.Warnings, res.Msg)
 	}
@@ -292,7 +292,7 @@ func TestField2_1_CRLThatCannotBeJudged(t *testing.T) {
 			r.write(crlFile, list, 0o644)
 			posts, cert := r.manager.posts, r.read(certFile)
 			for _, check := range []bool{true, false} {
-				res := r.run(nil, func(p *enroll.Params) { p.Check = check })
+				res := r.run(nil, func(p *options.Params) { p.Check = check })
 				if res.Failed || res.Changed || res.State != contract.StateEnrolled || !strings.Contains(strings.Join(res.Warnings, "\n"), crlFile+" cannot be used") {
 					t.Errorf("check %v: got %s, changed %v, %q: %s", check, res.State, res.Changed, res.Warnings, res.Msg)
 				}
@@ -300,7 +300,7 @@ func TestField2_1_CRLThatCannotBeJudged(t *testing.T) {
 			if r.manager.posts != posts || r.read(certFile) != cert || r.read(crlFile) != list {
 				t.Errorf("got %d requests, want none and the files as they were", r.manager.posts-posts)
 			}
-			info := r.enroller(nil).Info(context.Background(), enroll.DefaultInfoParams())
+			info := r.enroller(nil).Info(context.Background(), options.DefaultInfoParams())
 			if info.Failed || info.State != contract.StateEnrolled || !strings.Contains(strings.Join(info.Problems, "\n"), crlFile+" cannot be used") {
 				t.Errorf("enrollment_info: got %s, %q: %s", info.State, info.Problems, info.Msg)
 			}

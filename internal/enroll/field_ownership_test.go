@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -55,13 +55,13 @@ func TestField1_13_TakeOwnership(t *testing.T) {
 	held, err := os.OpenFile(r.path(listFile), os.O_WRONLY|os.O_APPEND, 0)
 	must(t, err)
 	defer held.Close()
-	take := func(p *enroll.Params) { p.TakeOwnership = true }
+	take := func(p *options.Params) { p.TakeOwnership = true }
 	res := r.run(nil, nil)
 	if !res.Failed || !strings.Contains(res.Msg, "take_ownership") {
 		t.Fatalf("without the option: got %s", res.Msg)
 	}
 	before := len(owners(r))
-	check := r.run(nil, func(p *enroll.Params) { take(p); p.Check = true })
+	check := r.run(nil, func(p *options.Params) { take(p); p.Check = true })
 	if check.Failed || !check.Changed || len(check.Diff) != before || len(owners(r)) != before {
 		t.Fatalf("check mode: got %d diffs, want %d; %q: %s", len(check.Diff), before, check.Actions, check.Msg)
 	}
@@ -118,7 +118,7 @@ func TestField1_13_WhatIsNotTaken(t *testing.T) {
 			c.prepare(r)
 			r.giveAway()
 			for _, check := range []bool{true, false} {
-				res := r.run(nil, func(p *enroll.Params) { p.TakeOwnership, p.Check = true, check })
+				res := r.run(nil, func(p *options.Params) { p.TakeOwnership, p.Check = true, check })
 				if !res.Failed || !strings.Contains(res.Msg, c.want) {
 					t.Errorf("check %v: got %s, want it refused: %s", check, res.Msg, c.want)
 				}
@@ -133,7 +133,7 @@ func TestField1_13_WhatIsNotTaken(t *testing.T) {
 	r := deployed(t)
 	r.write(configFile, configText+"tls:\n  ca_cert: /srv/pki/ca.pem\n", 0o640)
 	r.giveAway()
-	res := r.run(nil, func(p *enroll.Params) { p.TakeOwnership, p.CACertPath = true, "/srv/pki/ca.pem" })
+	res := r.run(nil, func(p *options.Params) { p.TakeOwnership, p.CACertPath = true, "/srv/pki/ca.pem" })
 	if res.Failed {
 		t.Errorf("with the option: %s", res.Msg)
 	}
@@ -142,13 +142,13 @@ func TestField1_13_WhatIsNotTaken(t *testing.T) {
 func TestField1_13_SharedDirectoriesAndStateAreNotTaken(t *testing.T) {
 	r := deployed(t)
 	must(t, os.Chown(r.path("/var/lib/linux_patch_enroll"), 65534, 65534))
-	res := r.run(nil, func(p *enroll.Params) { p.TakeOwnership = true })
+	res := r.run(nil, func(p *options.Params) { p.TakeOwnership = true })
 	if !res.Failed || !strings.Contains(res.Msg, "state_dir") || len(owners(r)) == 0 {
 		t.Errorf("got %s", res.Msg)
 	}
 	must(t, os.Chown(r.path("/var/lib/linux_patch_enroll"), 0, 0))
 	must(t, os.Chmod(r.path("/etc"), 0o777))
-	if res := r.run(nil, func(p *enroll.Params) { p.TakeOwnership = true }); !res.Failed || !strings.Contains(res.Msg, "/etc is writable") {
+	if res := r.run(nil, func(p *options.Params) { p.TakeOwnership = true }); !res.Failed || !strings.Contains(res.Msg, "/etc is writable") {
 		t.Errorf("got %s", res.Msg)
 	}
 }
@@ -157,7 +157,7 @@ func TestField1_13_SharedDirectoriesAndStateAreNotTaken(t *testing.T) {
 // in the audit log.
 func TestField1_13_TakenUnderTheRunLockAndAudited(t *testing.T) {
 	r := deployed(t)
-	take := func(p *enroll.Params) { p.TakeOwnership, p.LockTimeout = true, 0 }
+	take := func(p *options.Params) { p.TakeOwnership, p.LockTimeout = true, 0 }
 	f, err := os.Open(r.path("/var/lib/linux_patch_enroll/lock"))
 	must(t, err)
 	defer f.Close()

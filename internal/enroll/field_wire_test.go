@@ -14,6 +14,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
@@ -38,9 +39,9 @@ func (m *seenAs) Poll(ctx context.Context, token string) (managerclient.Answer, 
 	return a, err
 }
 
-func (r *rig) runSeen(m *seenAs, change func(*enroll.Params)) (*enroll.Result, managerclient.Options) {
+func (r *rig) runSeen(m *seenAs, change func(*options.Params)) (*enroll.Result, managerclient.Options) {
 	r.t.Helper()
-	p := enroll.DefaultParams()
+	p := options.DefaultParams()
 	p.ManagerURL, p.Wait = "https://manager.example.com", false
 	if change != nil {
 		change(&p)
@@ -115,13 +116,13 @@ func TestField1_9_FetchedByAnotherAgent(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		age     time.Duration // of the certificate when the manager is asked
-		change  func(*enroll.Params)
+		change  func(*options.Params)
 		adopted bool
 	}{
 		{"issued now", 0, nil, true},
 		{"a clock that is four minutes behind", 4 * time.Minute, nil, true},
 		{"older than the request", 10 * time.Minute, nil, false},
-		{"another CA is expected", 0, func(p *enroll.Params) { p.BundleCAFingerprint = strings.Repeat("ab", 32) }, false},
+		{"another CA is expected", 0, func(p *options.Params) { p.BundleCAFingerprint = strings.Repeat("ab", 32) }, false},
 	} {
 		r := newRig(t)
 		r.manager.approved = false
@@ -182,7 +183,7 @@ func TestField3_11_HTTPOnLoopbackIsWarnedAbout(t *testing.T) {
 		"http://localhost:8080": true, "http://127.0.0.1:8080/api/v1/enroll": true, "http://[::1]:8080": true, "https://localhost:8443": false,
 	} {
 		r := newRig(t)
-		res := r.run(nil, func(p *enroll.Params) { p.ManagerURL = url })
+		res := r.run(nil, func(p *options.Params) { p.ManagerURL = url })
 		warned := strings.Contains(strings.Join(res.Warnings, " "), "manager_url is http")
 		if res.Failed || warned != want || slices.Contains(r.audit, contract.EventInsecure) != want {
 			t.Errorf("%s: got the warnings %q and events %v: %s", url, res.Warnings, r.audit, res.Msg)
@@ -219,7 +220,7 @@ func TestField2_16_LargeBundle(t *testing.T) {
 	e := r.enroller(nil)
 	asked := 0
 	e.Dial = func(managerclient.Options) (enroll.ManagerClient, error) { asked++; return large{r.manager, crl}, nil }
-	p := enroll.DefaultParams()
+	p := options.DefaultParams()
 	p.ManagerURL, p.Wait, p.BundleCAFingerprint = "https://manager.example.com", false, strings.Repeat("0", 64)
 	if res := e.Run(context.Background(), p); res.Error == nil || res.Error.Code != contract.CodeBundleInvalid || asked != 1 {
 		t.Fatalf("got %s, asked %d times", res.Msg, asked)

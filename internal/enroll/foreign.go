@@ -46,7 +46,7 @@ func (r *run) letsIn(ip netip.Addr) bool {
 	if !ip.IsValid() {
 		return false
 	}
-	file, err := r.Files.Read(r.whitelist)
+	file, err := r.Files.Read(r.Whitelist)
 	if err != nil {
 		return false
 	}
@@ -77,7 +77,7 @@ func (r *run) takeOverHint() string {
 // host, by what enrollment recorded. What is on disk now says nothing of it.
 func (r *run) managerKnows() bool {
 	p := r.o.Provenance()
-	return p.CAFingerprint != "" && !r.o.ClonedSet() && (p.ManagerURL == "" || p.ManagerURL == r.url.String())
+	return p.CAFingerprint != "" && !r.o.ClonedSet() && (p.ManagerURL == "" || p.ManagerURL == r.URL.String())
 }
 
 // warnRenewBefore says so where renew_before is not what is gone by.
@@ -86,11 +86,11 @@ func (r *run) warnRenewBefore() []string {
 		return nil
 	}
 	life := r.o.set.Server.NotAfter.Sub(r.o.set.Server.NotBefore)
-	if r.renewBefore < life {
+	if r.RenewWithin < life {
 		return nil
 	}
 	return []string{fmt.Sprintf("renew_before (%s) is not shorter than the certificate's whole life (%s): it is renewed in the last third, %s before its end",
-		days(r.renewBefore), days(life), days(life/3))}
+		days(r.RenewWithin), days(life), days(life/3))}
 }
 
 // days shows a long time span so that it can be compared with an option.

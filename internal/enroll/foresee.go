@@ -19,13 +19,13 @@ func (r *run) foreseeApproval(ctx context.Context) error {
 	copied := r.tokenComes() && r.foreseeMirror()
 	if r.State == string(contract.StateRegistered) {
 		r.res.State = contract.StateRegistered
-		r.res.Msg = fmt.Sprintf("would be registered at %s", r.url)
+		r.res.Msg = fmt.Sprintf("would be registered at %s", r.URL)
 		return nil
 	}
-	r.res.Msg = fmt.Sprintf("would ask %s and put its certificates in place once it is approved", r.url)
+	r.res.Msg = fmt.Sprintf("would ask %s and put its certificates in place once it is approved", r.URL)
 	r.res.warn("check mode asks no manager: what it would answer, and the certificates that it would issue, are not known")
 	for _, d := range r.desired(nil) {
-		if d.after.Path == r.crl {
+		if d.after.Path == r.CRL {
 			continue
 		}
 		c := r.toBeIssued(d)
@@ -54,8 +54,8 @@ func (r *run) foreseeWhitelist() error {
 	}
 	ip := r.knownManagerIP()
 	if !ip.IsValid() {
-		r.res.act("let the manager in: " + r.whitelist)
-		r.res.warn(fmt.Sprintf("the line that would be added to %s is not known before the manager is connected to; set manager_ip to see it", r.whitelist))
+		r.res.act("let the manager in: " + r.Whitelist)
+		r.res.warn(fmt.Sprintf("the line that would be added to %s is not known before the manager is connected to; set manager_ip to see it", r.Whitelist))
 		return nil
 	}
 	admit, needed, err := r.planWhitelist(ip)
@@ -70,7 +70,7 @@ func (r *run) toBeIssued(d desire) plan.Change {
 	after := d.after
 	after.Exists = true
 	after.Content = nil
-	after.Text = func() string { return fmt.Sprintf("to be issued by %s\n", r.url) }
+	after.Text = func() string { return fmt.Sprintf("to be issued by %s\n", r.URL) }
 	c := plan.Change{Op: plan.Create, Before: d.before, After: after}
 	if d.before.Exists {
 		c.Op = plan.Replace

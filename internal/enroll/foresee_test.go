@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // config.yaml is edited twice: it takes a copy of the token, and gives it back.
@@ -18,13 +18,13 @@ func TestCheckModeTellsTheEditsOfTheConfig(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		before func(*rig)
-		change func(*enroll.Params)
+		change func(*options.Params)
 		// copies and clears say what has to be told.
 		copies, clears bool
 	}{
 		{"first enrollment", nil, nil, true, true},
-		{"registration", nil, func(p *enroll.Params) { p.State = "registered" }, true, false},
-		{"token in state_dir", nil, func(p *enroll.Params) { p.TokenStorage = enroll.TokenInStateDir }, false, false},
+		{"registration", nil, func(p *options.Params) { p.State = "registered" }, true, false},
+		{"token in state_dir", nil, func(p *options.Params) { p.TokenStorage = options.TokenInStateDir }, false, false},
 		{"a config that everybody reads", func(r *rig) { r.write(path, configText, 0o644) }, nil, false, false},
 		{"a config that cannot be edited", func(r *rig) { r.write(path, "enrollment: {} # here\n", 0o640) }, nil, false, false},
 		{"a token to take over", func(r *rig) {
@@ -32,15 +32,15 @@ func TestCheckModeTellsTheEditsOfTheConfig(t *testing.T) {
 			r.write(path, configText+"enrollment:\n  polling_token: "+canary+"\n", 0o640)
 		}, nil, false, true},
 		{"a saved token", (*rig).pending, nil, false, true},
-		{"a saved token, registered", (*rig).pending, func(p *enroll.Params) { p.State = "registered" }, false, false},
+		{"a saved token, registered", (*rig).pending, func(p *options.Params) { p.State = "registered" }, false, false},
 		{"an answer that is no token yet", (*rig).answered, nil, true, true},
-		{"an answer that is no token yet, registered", (*rig).answered, func(p *enroll.Params) { p.State = "registered" }, true, false},
+		{"an answer that is no token yet, registered", (*rig).answered, func(p *options.Params) { p.State = "registered" }, true, false},
 		{"a spooled bundle", func(r *rig) {
 			r.run(&faultfs.Fs{At: 1, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
 				return r.manager.taken && strings.Contains(o.Path, "/certs/.")
 			}}, nil)
 		}, nil, false, true},
-		{"removal", (*rig).pending, func(p *enroll.Params) { p.State = "absent" }, false, true},
+		{"removal", (*rig).pending, func(p *options.Params) { p.State = "absent" }, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
@@ -49,7 +49,7 @@ func TestCheckModeTellsTheEditsOfTheConfig(t *testing.T) {
 			}
 			r.manager.approved = true
 			edits := func(check bool) []string {
-				res := r.run(nil, func(p *enroll.Params) {
+				res := r.run(nil, func(p *options.Params) {
 					if p.Check = check; c.change != nil {
 						c.change(p)
 					}

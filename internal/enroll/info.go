@@ -10,6 +10,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // Info is what enrollment_info reports. It changes nothing and asks nobody.
@@ -84,8 +85,8 @@ func (e *Enroller) rightsHint(err error) string {
 }
 
 // Info reports how this host's enrollment stands.
-func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
-	full := DefaultParams()
+func (e *Enroller) Info(ctx context.Context, p options.InfoParams) *Info {
+	full := options.DefaultParams()
 	full.Check, full.Report, full.ConfigManagerURL = true, true, false
 	full.ConfigPath, full.StateDir = p.ConfigPath, p.StateDir
 	full.CACertPath, full.ServerCertPath, full.ServerKeyPath = p.CACertPath, p.ServerCertPath, p.ServerKeyPath
@@ -103,13 +104,13 @@ func (e *Enroller) Info(ctx context.Context, p InfoParams) *Info {
 	return info
 }
 
-func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *Info) error {
-	s, err := e.settle(full)
+func (e *Enroller) inform(ctx context.Context, full options.Params, p options.InfoParams, info *Info) error {
+	s, err := e.Host().Settle(full)
 	if err != nil {
 		return err
 	}
-	info.Warnings = append(info.Warnings, s.warnings...)
-	r := &run{Enroller: e, settings: s, res: newResult()}
+	info.Warnings = append(info.Warnings, s.Warnings...)
+	r := &run{Enroller: e, Settings: s, res: newResult()}
 	if r.o, err = r.observe(s); err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func (e *Enroller) inform(ctx context.Context, full Params, p InfoParams, info *
 		if crl := o.set.CRL; crl != nil && !crl.NextUpdate.IsZero() {
 			info.CRLNextUpdate = crl.NextUpdate.UTC().Format(time.RFC3339)
 		}
-		info.RenewalDue = r.foreign() == "" && !o.usable(e.Now(), s.renewBefore)
+		info.RenewalDue = r.foreign() == "" && !o.usable(e.Now(), s.RenewWithin)
 	}
 	info.Certificates, info.Key, info.Manager = o.certificates(), o.keyFacts(), r.managerFacts()
 	info.MachineID, info.FQDN = o.Provenance().MachineID, o.Provenance().FQDN
@@ -157,10 +158,10 @@ func (r *run) inspect(info *Info) {
 		problem("%v", err)
 	}
 	if r.o.Journal() != nil {
-		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.settings.state.Journal)
+		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.statePaths().Journal)
 	}
 	if r.o.Spool() != nil {
-		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.settings.state.Spool)
+		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.statePaths().Spool)
 	}
 	if r.o.unusable != nil && r.o.begun() {
 		problem("the certificates cannot serve: %v", r.o.unusable)
@@ -172,14 +173,14 @@ func (r *run) inspect(info *Info) {
 	info.Warnings = append(info.Warnings, r.warnRenewBefore()...)
 	if why := r.foreign(); why != "" {
 		problem("%s; %s", why, r.takeOverHint())
-		if !r.o.usable(r.Now(), r.renewBefore) {
+		if !r.o.usable(r.Now(), r.RenewWithin) {
 			problem("the certificate is valid until %s only, and enrollment does not renew it", r.o.set.Server.NotAfter.UTC().Format(time.DateOnly))
 		}
-		info.Whitelist = &Whitelist{Path: r.whitelist}
+		info.Whitelist = &Whitelist{Path: r.Whitelist}
 		return
 	}
 	if !r.o.begun() {
-		info.Whitelist = &Whitelist{Path: r.whitelist}
+		info.Whitelist = &Whitelist{Path: r.Whitelist}
 		return
 	}
 	repairs, _, err := r.planRepairs()

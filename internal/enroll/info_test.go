@@ -6,13 +6,13 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // account is who runs the program.
 type account struct {
-	enroll.HostAccounts
+	options.HostAccounts
 	uid int
 }
 
@@ -26,7 +26,7 @@ func TestField4_3_WithoutRightsRunAsRoot(t *testing.T) {
 			return strings.Contains(o.Path, "linux_patch_enroll") || strings.HasSuffix(o.Path, "/server.key.pem")
 		}})
 		e.Accounts = account{uid: uid}
-		info := e.Info(context.Background(), enroll.DefaultInfoParams())
+		info := e.Info(context.Background(), options.DefaultInfoParams())
 		if !info.Failed || (info.Error.Hint == "run as root") != want {
 			t.Errorf("uid %d: got failed %t, %+v, want the hint: %t", uid, info.Failed, info.Error, want)
 		}

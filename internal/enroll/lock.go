@@ -25,13 +25,13 @@ const (
 // stays as it is. Check mode takes it shared, and never makes it.
 func (r *run) lock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
 	if mode == lockCreate {
-		if err := r.Files.EnsureDir(r.settings.state.Dir, 0o700); err != nil {
+		if err := r.Files.EnsureDir(r.statePaths().Dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	wait, cancel := r.lockContext(ctx)
 	defer cancel()
-	lock, err := r.Files.Lock(wait, r.settings.state.Lock, r.Check, bool(mode))
+	lock, err := r.Files.Lock(wait, r.statePaths().Lock, r.Check, bool(mode))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -64,7 +64,7 @@ func (r *run) busy(err error) error {
 		return err
 	}
 	if r.State == string(contract.StateAbsent) || r.Wait && !r.Check && r.State == string(contract.StateEnrolled) {
-		return contract.Errorf(contract.CodeLocked, "another run on this host still holds %s", r.settings.state.Lock)
+		return contract.Errorf(contract.CodeLocked, "another run on this host still holds %s", r.statePaths().Lock)
 	}
 	r.res.State = contract.StatePending
 	r.res.Msg = "another run on this host is enrolling it; run again to see how that went"
@@ -78,7 +78,7 @@ func (r *run) busy(err error) error {
 func (r *run) alone(ctx context.Context, dirs ...string) (*hostfs.Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.LockTimeout))
 	defer cancel()
-	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl} {
+	for _, path := range []string{r.CACert, r.ServerCert, r.ServerKey, r.CRL} {
 		dirs = append(dirs, filepath.Dir(path))
 	}
 	lock, err := r.Files.LockDirs(ctx, dirs)

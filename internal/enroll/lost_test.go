@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // A manager that approved a request whose answer never reached this host takes
@@ -64,7 +64,7 @@ func TestAnsweredRegistrationAndThenAnotherManager(t *testing.T) {
 		t.Fatalf("the fault was not met: %s", res.Msg)
 	}
 	r.manager.forget() // the other one has no request of this host
-	res = r.run(nil, func(p *enroll.Params) { p.ManagerURL = "https://other.example.com" })
+	res = r.run(nil, func(p *options.Params) { p.ManagerURL = "https://other.example.com" })
 	if res.Failed || res.State != contract.StateEnrolled {
 		t.Errorf("%+v %s", res.Error, res.Msg)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
@@ -40,8 +41,8 @@ type observed struct {
 var errMissing = errors.New("certificate, key or CA is missing")
 
 // observe reads everything that a decision hangs on. It changes nothing.
-func (e *Enroller) observe(s *settings) (*observed, error) {
-	o := &observed{crlRefreshed: s.config.Enrollment.ManagerURL != "", configToken: s.config.Enrollment.PollingToken}
+func (e *Enroller) observe(s *options.Settings) (*observed, error) {
+	o := &observed{crlRefreshed: s.Config.Enrollment.ManagerURL != "", configToken: s.Config.Enrollment.PollingToken}
 	if o.configToken != "" {
 		e.Secret(o.configToken)
 	}
@@ -55,24 +56,27 @@ func (e *Enroller) observe(s *settings) (*observed, error) {
 	if err := e.observeSet(s, o); err != nil {
 		return nil, err
 	}
-	o.stale, err = e.Files.StaleTemps(s.directories())
+	o.stale, err = e.Files.StaleTemps(directories(s))
 	return o, err
 }
 
+// statePaths are the files of the run's state directory.
+func statePaths(s *options.Settings) statedir.Paths { return statedir.PathsIn(string(s.StateDir)) }
+
 // load reads the state directory.
-func (e *Enroller) load(s *settings) (*statedir.Store, error) {
+func (e *Enroller) load(s *options.Settings) (*statedir.Store, error) {
 	uid, gid := e.Accounts.Self()
 	// A request fails by a machine-id that cannot be read, with a message.
 	id, _ := e.Identity.MachineID()
 	return statedir.Load(statedir.Options{
-		Files: e.Files, Paths: s.state, UID: uid, GID: gid, MachineID: id, Now: e.Now, Secret: e.Secret, Check: s.Check,
+		Files: e.Files, Paths: statePaths(s), UID: uid, GID: gid, MachineID: id, Now: e.Now, Secret: e.Secret, Check: s.Check,
 	})
 }
 
 // directories are where this run may leave files.
-func (s *settings) directories() []string {
+func directories(s *options.Settings) []string {
 	var dirs []string
-	for _, p := range []string{s.caCert, s.serverCert, s.serverKey, s.crl, s.whitelist, string(s.ConfigPath), s.state.Lock} {
+	for _, p := range []string{s.CACert, s.ServerCert, s.ServerKey, s.CRL, s.Whitelist, string(s.ConfigPath), statePaths(s).Lock} {
 		if dir := filepath.Dir(p); !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
@@ -80,11 +84,11 @@ func (s *settings) directories() []string {
 	return dirs
 }
 
-func (e *Enroller) observeSet(s *settings, o *observed) error {
+func (e *Enroller) observeSet(s *options.Settings, o *observed) error {
 	for _, f := range []struct {
 		path string
 		to   *hostfs.File
-	}{{s.caCert, &o.ca}, {s.serverCert, &o.cert}, {s.serverKey, &o.key}, {s.crl, &o.crl}} {
+	}{{s.CACert, &o.ca}, {s.ServerCert, &o.cert}, {s.ServerKey, &o.key}, {s.CRL, &o.crl}} {
 		file, err := e.Files.Read(f.path)
 		if err != nil {
 			return err

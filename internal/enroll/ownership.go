@@ -14,6 +14,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -26,7 +27,7 @@ import (
 // it.
 type taking struct {
 	*Enroller
-	p     Params
+	p     options.Params
 	res   *Result
 	check bool
 	// dirs are taken, files are to be; both end in taken.
@@ -38,7 +39,7 @@ type taking struct {
 // takeOwnership takes what it must, and returns the Enroller to go on with: in
 // check mode one for which it is done. What can be refused is refused before
 // anything is taken, and a host that has nothing to take gets no lock file.
-func (e *Enroller) takeOwnership(ctx context.Context, p Params, res *Result) (*Enroller, error) {
+func (e *Enroller) takeOwnership(ctx context.Context, p options.Params, res *Result) (*Enroller, error) {
 	foreseen := &taking{Enroller: e, p: p, res: newResult(), check: true}
 	if err := foreseen.take(); err != nil || len(foreseen.taken) == 0 {
 		return e, err
@@ -60,8 +61,8 @@ func (e *Enroller) takeOwnership(ctx context.Context, p Params, res *Result) (*E
 
 // lockTaking takes the run lock: no other run may replace a file after this one
 // has read it, and before its copy is in place.
-func (e *Enroller) lockTaking(ctx context.Context, p Params) (*hostfs.Lock, error) {
-	dir, _, err := e.LocateDir(string(p.StateDir))
+func (e *Enroller) lockTaking(ctx context.Context, p options.Params) (*hostfs.Lock, error) {
+	dir, _, err := e.Host().LocateDir(string(p.StateDir))
 	if err == nil {
 		err = e.Files.EnsureDir(dir, 0o700)
 	}
@@ -86,14 +87,14 @@ func (res *Result) take(other *Result) {
 }
 
 func (t *taking) take() error {
-	path, _, err := t.Locate(string(t.p.ConfigPath))
+	path, _, err := t.Host().Locate(string(t.p.ConfigPath))
 	if err != nil {
 		return err
 	}
 	if err := t.refuseState(); err != nil {
 		return err
 	}
-	foreign := t.TrustConfig(hostfs.File{Path: path}) != nil
+	foreign := t.Host().TrustConfig(hostfs.File{Path: path}) != nil
 	if err := t.dir(filepath.Dir(path)); err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (t *taking) take() error {
 // refuseState leaves the state directory alone: its journal says what to write
 // where, and nothing of somebody else's may say that.
 func (t *taking) refuseState() error {
-	dir, _, err := t.LocateDir(string(t.p.StateDir))
+	dir, _, err := t.Host().LocateDir(string(t.p.StateDir))
 	if err == nil {
 		err = t.Files.CheckAbove(filepath.Join(dir, "token"))
 	}
@@ -147,7 +148,7 @@ func (t *taking) refuseState() error {
 // located are the paths that a run would use: an option that differs is refused
 // by the run itself.
 func (t *taking) located(paths config.Paths) (config.Paths, error) {
-	paths, _, err := t.LocateAll(paths)
+	paths, _, err := t.Host().LocateAll(paths)
 	return paths, err
 }
 
@@ -158,7 +159,7 @@ func (t *taking) inScope(configPath string, paths config.Paths) error {
 	certs, root := home+"/certs", strings.TrimSuffix(home, "/etc/linux_patch_api")
 	for _, c := range []struct {
 		key, path string
-		option    Path
+		option    options.Path
 		deployed  bool
 	}{
 		{"tls.ca_cert (option ca_cert_path)", paths.CACert, t.p.CACertPath, filepath.Dir(paths.CACert) == certs},
@@ -174,7 +175,7 @@ func (t *taking) inScope(configPath string, paths config.Paths) error {
 		}, c.path) {
 			continue
 		}
-		if named, _, err := t.Locate(string(c.option)); err == nil && named == c.path {
+		if named, _, err := t.Host().Locate(string(c.option)); err == nil && named == c.path {
 			continue
 		}
 		return contract.Errorf(contract.CodeConfig, "take_ownership: %s, which somebody else may have written, sets %s to %s", configPath, c.key, c.path).

@@ -46,7 +46,7 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *statedir.Token)
 		return nil, noAnswer(err), r.unanswered(err, unanswered)
 	}
 	a := &spooledAnswer{retryAfter: raw.RetryAfter, Answer: statedir.Answer{
-		HTTPStatus: raw.HTTPStatus, URL: r.url.String(), At: r.Now().UTC(), Body: raw.Body, Encoding: raw.Encoding, LostPoll: unanswered,
+		HTTPStatus: raw.HTTPStatus, URL: r.URL.String(), At: r.Now().UTC(), Body: raw.Body, Encoding: raw.Encoding, LostPoll: unanswered,
 	}}
 	if raw.PeerIP.IsValid() {
 		a.PeerIP = raw.PeerIP.String()
@@ -135,7 +135,7 @@ func (r *run) givenUp(since time.Time, why error) error {
 	}
 	r.res.State = contract.StateExpired
 	return contract.Errorf(contract.CodeTokenUnknown, "since %s %s did not answer itself, and managers forget a request after 24 h: %w",
-		since.UTC().Format(time.RFC3339), r.url, why)
+		since.UTC().Format(time.RFC3339), r.URL, why)
 }
 
 // turnedDown ends a request that the manager no longer honours.
@@ -167,14 +167,14 @@ func (r *run) turnedDown(t *statedir.Token, verdict managerclient.Verdict, statu
 	r.audit(contract.EventDenied, map[string]string{"state": string(state)})
 	switch {
 	case state == contract.StateDenied:
-		return contract.Errorf(contract.CodeDenied, "%s denied the enrollment of %s", r.url, r.res.FQDN)
+		return contract.Errorf(contract.CodeDenied, "%s denied the enrollment of %s", r.URL, r.res.FQDN)
 	case unanswered != nil:
 		return contract.Errorf(contract.CodeBundleLost,
 			"%s no longer knows the request, and a poll of %s was sent whose answer was lost: it may have been the bundle, which is handed out once",
-			r.url, unanswered.UTC().Format(time.RFC3339)).
+			r.URL, unanswered.UTC().Format(time.RFC3339)).
 			WithHint("if the manager lists the host with machine_id %s, %s, then run again", r.res.MachineID, contract.KnownHost)
 	default:
-		return contract.Errorf(contract.CodeTokenUnknown, "%s no longer knows the request of %s: expired, denied, purged, or approved and not fetched in time", r.url, r.res.PendingSince)
+		return contract.Errorf(contract.CodeTokenUnknown, "%s no longer knows the request of %s: expired, denied, purged, or approved and not fetched in time", r.URL, r.res.PendingSince)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
@@ -28,7 +29,7 @@ func (r *run) preflight(ctx context.Context, client ManagerClient) error {
 		return contract.Errorf(contract.CodeIdentity, "this host's clock says %s", now.UTC().Format(time.RFC3339)).
 			WithHint("set the clock (chronyc makestep, timedatectl set-time) and run again")
 	}
-	if r.WhitelistManager && !r.managerIP.IsValid() && client.UsesProxy() {
+	if r.WhitelistManager && !r.ManagerAddr.IsValid() && client.UsesProxy() {
 		return contract.Errorf(contract.CodeInvalidArgument, "missing required arguments: manager_ip").
 			WithHint("requests go through a proxy, so the connection does not show the manager's address; set manager_ip (of the daemon --enroll-manager-ip), or whitelist_manager to false")
 	}
@@ -49,7 +50,7 @@ func (r *run) preflightFiles() error {
 			return err
 		}
 	}
-	for _, path := range r.settings.state.Files() {
+	for _, path := range r.statePaths().Files() {
 		if err := r.Files.CheckPath(path); err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ func (r *run) preflightFiles() error {
 	if err := r.rehearseRepo(); err != nil || r.Check {
 		return err
 	}
-	return r.Files.Space(r.settings.state.Dir, 2*statedir.SpoolSpace)
+	return r.Files.Space(r.statePaths().Dir, 2*statedir.SpoolSpace)
 }
 
 // rehearse finds out whether a file can be put at path as after describes it:
@@ -130,14 +131,14 @@ func (r *run) tryLock(ctx context.Context, path string) error {
 // not be made, or not be removed again. A token that stands there already has to
 // be removed at the end: then it is an error.
 func (r *run) preflightMirror(ctx context.Context) error {
-	if r.TokenStorage != TokenInConfig || !r.configFile.Exists || r.configFile.Mode.Perm()&0o007 != 0 && r.o.configToken == "" {
+	if r.TokenStorage != options.TokenInConfig || !r.ConfigFile.Exists || r.ConfigFile.Mode.Perm()&0o007 != 0 && r.o.configToken == "" {
 		return nil
 	}
-	err := r.preflightConfig(ctx, r.configFile)
+	err := r.preflightConfig(ctx, r.ConfigFile)
 	if err == nil || r.o.configToken != "" {
 		return err
 	}
-	r.TokenStorage = TokenInStateDir
+	r.TokenStorage = options.TokenInStateDir
 	r.res.warn(fmt.Sprintf("the polling token is not copied to %s: %v", r.ConfigPath, err))
 	return nil
 }

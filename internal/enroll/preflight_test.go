@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // A file of the state directory that can't be replaced was found only after
@@ -48,7 +48,7 @@ func TestTheRouteIsLookedUpByANumber(t *testing.T) {
 		var asked string
 		e := newRig(t).enroller(nil)
 		e.Identity = gatherer(func(o identity.Options) { asked = o.Manager })
-		p := enroll.DefaultParams()
+		p := options.DefaultParams()
 		p.ManagerURL, p.Wait = url, false
 		if res := e.Run(t.Context(), p); res.Failed {
 			t.Fatal(res.Msg)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 const proofFile = "/var/lib/linux_patch_enroll/proof"
@@ -46,7 +46,7 @@ func TestProofLivesFromTheRequestToTheCommit(t *testing.T) {
 	if res.Request.IPAddress != "192.0.2.77" || res.Request.SentAt == "" || res.Manager.VerifiedBy != "system" {
 		t.Errorf("got %+v verified by %q, want address, time and system", res.Request, res.Manager.VerifiedBy)
 	}
-	again, info := r.run(nil, nil), r.enroller(nil).Info(context.Background(), enroll.DefaultInfoParams())
+	again, info := r.run(nil, nil), r.enroller(nil).Info(context.Background(), options.DefaultInfoParams())
 	if *again.Request != *res.Request || info.Request == nil || *info.Request != *res.Request {
 		t.Errorf("got %+v from the next run and %+v from info, want %+v", again.Request, info.Request, res.Request)
 	}
@@ -104,7 +104,7 @@ func TestProofAfterADenialIsNew(t *testing.T) {
 func TestProofOfADeployedAgentsToken(t *testing.T) {
 	r := newRig(t)
 	r.write("/etc/linux_patch_api/config.yaml", configText+"enrollment:\n  polling_token: "+canary+"\n", 0o640)
-	info := r.enroller(nil).Info(context.Background(), enroll.DefaultInfoParams())
+	info := r.enroller(nil).Info(context.Background(), options.DefaultInfoParams())
 	if info.Request == nil || info.Request.TokenSHA256 != approval.TokenSHA256(canary) || info.Manager.VerifiedBy != "unknown" {
 		t.Errorf("got %+v verified by %q, want the hash of the token in config.yaml and unknown", info.Request, info.Manager.VerifiedBy)
 	}
@@ -119,7 +119,7 @@ func TestProofIsRemovedWithTheEnrollment(t *testing.T) {
 	r := newRig(t)
 	r.manager.approved = false
 	r.run(nil, nil)
-	r.run(nil, func(p *enroll.Params) { p.State = "absent" })
+	r.run(nil, func(p *options.Params) { p.State = "absent" })
 	if left := r.read(proofFile); left != "" {
 		t.Errorf("got %q left behind, want nothing", left)
 	}

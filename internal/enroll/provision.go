@@ -24,7 +24,7 @@ type source struct {
 }
 
 // errKeep marks a bundle that cannot be used now, but may be later or with
-// other options. It is kept.
+// other  It is kept.
 var errKeep = errors.New("kept")
 
 // approved puts an answer in place that this run received.
@@ -43,11 +43,11 @@ func (r *run) approved(ctx context.Context, a *spooledAnswer) error {
 // underWay tells whether the next run can do without the manager: a bundle is
 // in place, or staged with its journal.
 func (r *run) underWay(bundle *contract.PkiBundle) bool {
-	journal, err := r.Files.LoadJournal(r.settings.state.Journal)
+	journal, err := r.Files.LoadJournal(r.statePaths().Journal)
 	if err != nil || journal != nil {
 		return journal != nil
 	}
-	cert, err := r.Files.Read(r.serverCert)
+	cert, err := r.Files.Read(r.ServerCert)
 	return err == nil && cert.Exists && strings.HasPrefix(string(cert.Content), strings.TrimSpace(bundle.ServerCrt))
 }
 
@@ -58,7 +58,7 @@ func (r *run) provisionSpool(ctx context.Context) error {
 	switch {
 	case verdict == managerclient.Approved:
 	case verdict == managerclient.Bad && r.Check:
-		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.settings.state.Spool, err)
+		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.statePaths().Spool, err)
 	case verdict == managerclient.Bad:
 		return r.nonsense(&spooledAnswer{Answer: *r.o.Spool(), stored: true}, r.o.Spool().LostPoll, err)
 	default:
@@ -77,7 +77,7 @@ func (r *run) provisionSpool(ctx context.Context) error {
 	first := len(r.res.Actions)
 	err = r.settleBundle(r.provision(ctx, bundle, sourceOf(*r.o.Spool())))
 	if r.Check || err == nil || len(r.res.Actions) > first {
-		r.res.Actions = slices.Insert(r.res.Actions, first, "put the bundle in place that an earlier run received ("+r.settings.state.Spool+")")
+		r.res.Actions = slices.Insert(r.res.Actions, first, "put the bundle in place that an earlier run received ("+r.statePaths().Spool+")")
 	}
 	return err
 }
@@ -93,7 +93,7 @@ func (r *run) settleBundle(err error) error {
 	case err == nil || r.Check:
 		return err
 	case errors.Is(err, errKeep):
-		return contract.Errorf(contract.CodeOf(err), "%w; the bundle is kept in %s", err, r.settings.state.Spool).WithHint("%s", contract.HintOf(err))
+		return contract.Errorf(contract.CodeOf(err), "%w; the bundle is kept in %s", err, r.statePaths().Spool).WithHint("%s", contract.HintOf(err))
 	case contract.CodeOf(err) != contract.CodeBundleInvalid:
 		return err
 	default:
@@ -127,8 +127,8 @@ func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from so
 	}
 	changes := r.changes(set)
 	ip := from.ip
-	if r.managerIP.IsValid() {
-		ip = r.managerIP
+	if r.ManagerAddr.IsValid() {
+		ip = r.ManagerAddr
 	}
 	change, needed, err := r.planWhitelist(ip)
 	if err != nil {
@@ -182,7 +182,7 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again")
 	case errors.Is(err, pki.ErrExpired) && r.expiredOnArrival(set):
 		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again; if it is right, remove %s, and %s, then run again",
-			r.settings.state.Spool, contract.KnownHost)
+			r.statePaths().Spool, contract.KnownHost)
 	case errors.Is(err, pki.ErrCAMismatch):
 		return nil, keep(contract.CodeBundleInvalid, err, "if the bundle's CA is the right one, correct bundle_ca_fingerprint and run again")
 	case errors.Is(err, pki.ErrIdentity):

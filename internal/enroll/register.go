@@ -32,7 +32,7 @@ func (r *run) register(ctx context.Context) error {
 	}
 	if r.Check {
 		if old != nil {
-			r.res.act(fmt.Sprintf("ask %s once more for the state of the request of %s; where it is not known any more:", r.url, old.Since.Format(time.RFC3339)))
+			r.res.act(fmt.Sprintf("ask %s once more for the state of the request of %s; where it is not known any more:", r.URL, old.Since.Format(time.RFC3339)))
 		}
 		r.actRegister()
 		return r.foreseeApproval(ctx)
@@ -56,8 +56,8 @@ func (r *run) register(ctx context.Context) error {
 
 func (r *run) actRegister() {
 	r.res.Changed = true
-	r.res.act("register at " + r.url.String())
-	r.res.act("keep the polling token in " + r.settings.state.Token)
+	r.res.act("register at " + r.URL.String())
+	r.res.act("keep the polling token in " + r.statePaths().Token)
 }
 
 // prepare does all that can fail before the manager is asked.
@@ -69,7 +69,7 @@ func (r *run) prepare(ctx context.Context) (ManagerClient, error) {
 	if err := r.preflight(ctx, client); err != nil {
 		return nil, err
 	}
-	if r.Insecure || r.url.Scheme == "http" {
+	if r.Insecure || r.URL.Scheme == "http" {
 		r.audit(contract.EventInsecure, nil)
 	}
 	return client, nil
@@ -77,10 +77,10 @@ func (r *run) prepare(ctx context.Context) (ManagerClient, error) {
 
 // whoAmI finds out what the manager is told of this host.
 func (r *run) whoAmI(ctx context.Context) (identity.Host, error) {
-	o := identity.Options{FQDN: r.settings.FQDN, ReportIP: r.ReportIP, ReportInterface: r.ReportInterface}
-	if r.url != nil {
+	o := identity.Options{FQDN: r.Settings.FQDN, ReportIP: r.ReportIP, ReportInterface: r.ReportInterface}
+	if r.URL != nil {
 		// Check mode says the address of the route, a request that of its connection.
-		o.Manager = hostPort(r.url)
+		o.Manager = hostPort(r.URL)
 	}
 	host, warnings, err := r.Identity.Gather(ctx, o)
 	if err != nil {
@@ -142,7 +142,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	host = host.SeenFrom(got.Local)
 	r.addresses = append(r.addresses, host.IP)
 	t := statedir.Token{
-		Token: got.Token, ManagerURL: r.url.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(),
+		Token: got.Token, ManagerURL: r.URL.String(), MachineID: host.MachineID, FQDN: host.FQDN, Since: r.Now().UTC(),
 		LostRequest: unanswered, Replaces: r.forgotten(), Request: r.sent,
 	}
 	if err := slot.Store(t); err != nil {
@@ -161,7 +161,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 func (r *run) forgotten() *time.Time {
 	old := r.o.Token()
 	switch {
-	case old == nil || old.ManagerURL != r.url.String():
+	case old == nil || old.ManagerURL != r.URL.String():
 		return nil
 	case old.Dead == contract.StateExpired && managerclient.ValidToken(old.Token):
 		return &old.Since
@@ -219,7 +219,7 @@ func (r *run) refused(err error, unanswered *time.Time) (*statedir.Token, error)
 // forgetRequest takes back the mark of a registration that reached no one.
 func (r *run) forgetRequest() {
 	if err := r.o.ForgetRequest(); err != nil {
-		r.res.warn(fmt.Sprintf("%s was left behind: %v", r.settings.state.Request, err))
+		r.res.warn(fmt.Sprintf("%s was left behind: %v", r.statePaths().Request, err))
 	}
 }
 
@@ -233,7 +233,7 @@ func (r *run) adopt(ctx context.Context) error {
 	if err := r.o.Adopt(); err != nil {
 		return err
 	}
-	if t.Dead != "" || t.ManagerURL != r.url.String() {
+	if t.Dead != "" || t.ManagerURL != r.URL.String() {
 		return nil // not for a daemon that asks the manager of this run
 	}
 	return r.mirrorToken(ctx, t.Token)
@@ -242,7 +242,7 @@ func (r *run) adopt(ctx context.Context) error {
 // dial makes the client for the manager.
 func (r *run) dial() (ManagerClient, error) {
 	o := managerclient.Options{
-		URL: r.url, Insecure: r.Insecure, ProxyURL: r.ProxyURL, UserAgent: r.Program, Now: r.Now,
+		URL: r.URL, Insecure: r.Insecure, ProxyURL: r.ProxyURL, UserAgent: r.Program, Now: r.Now,
 		Seen: func(sha256 string) { r.certificate.Store(sha256) },
 		Warn: func(warning string) { r.res.warn(warning) },
 		Retry: managerclient.Retry{

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
@@ -31,11 +31,11 @@ func TestReissuedSetReplacesTheOldOne(t *testing.T) {
 	}
 	before, polls := r.read("/etc/linux_patch_api/certs/server.pem"), r.manager.polls
 	set := r.reissue(r.manager.ca)
-	res := r.run(nil, func(p *enroll.Params) { p.Bundle, p.Check = set, true })
+	res := r.run(nil, func(p *options.Params) { p.Bundle, p.Check = set, true })
 	if !res.Changed || r.read("/etc/linux_patch_api/certs/server.pem") != before {
 		t.Errorf("got changed %t, want check mode to foresee it and write nothing", res.Changed)
 	}
-	res = r.run(nil, func(p *enroll.Params) { p.Bundle = set })
+	res = r.run(nil, func(p *options.Params) { p.Bundle = set })
 	if res.Failed || res.State != contract.StateEnrolled || r.manager.polls != polls || r.manager.posts != 1 {
 		t.Errorf("got %s after %d polls: %s, want enrolled and no question", res.State, r.manager.polls-polls, res.Msg)
 	}
@@ -55,7 +55,7 @@ func TestReissuedSetOfAnotherCAIsRefused(t *testing.T) {
 	r.run(nil, nil)
 	before := r.read("/etc/linux_patch_api/certs/server.pem")
 	set := r.reissue(pkitest.NewCA(t))
-	if res := r.run(nil, func(p *enroll.Params) { p.Bundle = set }); !res.Failed || res.Error.Code != contract.CodeBundleInvalid || r.read("/etc/linux_patch_api/certs/server.pem") != before {
+	if res := r.run(nil, func(p *options.Params) { p.Bundle = set }); !res.Failed || res.Error.Code != contract.CodeBundleInvalid || r.read("/etc/linux_patch_api/certs/server.pem") != before {
 		t.Errorf("got %s (%+v), want the other CA refused and the old set left", res.Msg, res.Error)
 	}
 }

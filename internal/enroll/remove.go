@@ -196,7 +196,7 @@ func (r *run) unlist(content []byte) ([]byte, error) {
 // finds no certificate is worse than one that is locked out.
 func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string, listed, told bool) error {
 	now := r.Now().UTC()
-	if err := r.Files.EnsureDir(r.settings.state.Dir, 0o700); err != nil {
+	if err := r.Files.EnsureDir(r.statePaths().Dir, 0o700); err != nil {
 		return err
 	}
 	claimed, err := r.withKeyBackups(r.o.Provenance())
@@ -272,6 +272,6 @@ func (r *run) removeFiles(ctx context.Context, ours []desire) error {
 
 func (r *run) observeRemoved() error {
 	var err error
-	r.o, err = r.observe(r.settings)
+	r.o, err = r.observe(r.Settings)
 	return err
 }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // A removal that was killed at its very end left the record of what was ours,
@@ -19,7 +19,7 @@ func TestRemovalKilledAtItsEndForgetsWhatWasOurs(t *testing.T) {
 	if res := r.run(nil, nil); res.Failed {
 		t.Fatal(res.Msg)
 	}
-	absent := func(p *enroll.Params) { p.State = "absent" }
+	absent := func(p *options.Params) { p.State = "absent" }
 	res := r.run(&faultfs.Fs{At: 2, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
 		return o.Name == "rename" && strings.HasSuffix(o.Path, "/provenance.json")
 	}}, absent)
@@ -56,14 +56,14 @@ func TestRemovalBrokenOffWhereCertificatesWere(t *testing.T) {
 	r.moveConfig()
 	const staged = "/etc/linux_patch_api/certs/.server.pem.0123456789abcdef.enroll~tmp"
 	r.write(staged, "of a killed run", 0o600)
-	absent := func(p *enroll.Params) { p.State = "absent" }
+	absent := func(p *options.Params) { p.State = "absent" }
 	res := r.run(&faultfs.Fs{At: 1, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
 		return o.Name == "remove" && strings.HasSuffix(o.Path, "/server.key.pem")
 	}}, absent)
 	if !res.Failed || r.read(certFile) != "" || r.read(keyFile) == "" || r.read("/var/lib/linux_patch_enroll/journal") == "" {
 		t.Fatalf("the fault was not met: %s", res.Msg)
 	}
-	foreseen := r.run(nil, func(p *enroll.Params) { absent(p); p.Check = true })
+	foreseen := r.run(nil, func(p *options.Params) { absent(p); p.Check = true })
 	if res := r.run(nil, absent); res.Failed || !slices.Equal(res.Actions, foreseen.Actions) {
 		t.Errorf("did %q, foresaw %q: %s", res.Actions, foreseen.Actions, res.Msg)
 	}
@@ -78,13 +78,13 @@ func TestRemovalBrokenOffWhereCertificatesWere(t *testing.T) {
 // ends before it notes so does not leave that key for ever: the next run finds
 // it, or the removal does.
 func TestKeyBackupOfABrokenOffRenewalIsOurs(t *testing.T) {
-	absent := func(p *enroll.Params) { p.State = "absent" }
+	absent := func(p *options.Params) { p.State = "absent" }
 	for _, c := range []struct {
 		name string
-		then []func(*enroll.Params)
+		then []func(*options.Params)
 	}{
-		{"the next run converges", []func(*enroll.Params){nil, absent}},
-		{"it is taken back at once", []func(*enroll.Params){absent}},
+		{"the next run converges", []func(*options.Params){nil, absent}},
+		{"it is taken back at once", []func(*options.Params){absent}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)

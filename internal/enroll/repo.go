@@ -9,6 +9,7 @@ import (
 	"github.com/linux-patch/enroll/internal/aptrepo"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
@@ -48,7 +49,7 @@ func (r *run) rehearseRepo() error {
 	keyring, sources := r.repoPaths()
 	for _, path := range []string{keyring, sources} {
 		uid, gid := r.Accounts.Self()
-		if err := r.rehearse(path, hostfs.File{Path: path, Mode: DefaultCertMode, UID: uid, GID: gid}); err != nil {
+		if err := r.rehearse(path, hostfs.File{Path: path, Mode: options.DefaultCertMode, UID: uid, GID: gid}); err != nil {
 			return err
 		}
 	}
@@ -98,7 +99,7 @@ func (r *run) repoChanges(content map[string][]byte, paths ...string) ([]desire,
 			return nil, err
 		}
 		uid, gid := r.Accounts.Self()
-		after := hostfs.File{Path: path, Exists: true, Content: content[path], Mode: DefaultCertMode, UID: uid, GID: gid}
+		after := hostfs.File{Path: path, Exists: true, Content: content[path], Mode: options.DefaultCertMode, UID: uid, GID: gid}
 		changes = append(changes, desire{before: shown(before, describeRepo), after: shown(after, describeRepo)})
 	}
 	return slices.DeleteFunc(changes, func(d desire) bool {

@@ -19,6 +19,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
@@ -94,9 +95,9 @@ func (r *rig) read(name string) string {
 }
 
 // run is one run of the use case, whose operations on files go through faults.
-func (r *rig) run(faults *faultfs.Fs, change func(*enroll.Params)) *enroll.Result {
+func (r *rig) run(faults *faultfs.Fs, change func(*options.Params)) *enroll.Result {
 	r.t.Helper()
-	p := enroll.DefaultParams()
+	p := options.DefaultParams()
 	p.ManagerURL, p.Wait, p.ConfigManagerURL = "https://manager.example.com", false, false
 	if change != nil {
 		change(&p)
@@ -111,7 +112,7 @@ func (r *rig) enroller(faults *faultfs.Fs) *enroll.Enroller {
 	faults.Inner, faults.NoSync = r.root, true
 	return &enroll.Enroller{
 		Files: hostfs.New(faults, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: r.now, Random: rand.Reader}),
-		Given: r.root, Identity: fixedIdentity{}, Accounts: enroll.HostAccounts{},
+		Given: r.root, Identity: fixedIdentity{}, Accounts: options.HostAccounts{},
 		Dial:     func(managerclient.Options) (enroll.ManagerClient, error) { return r.manager, nil },
 		Audit:    func(string) enroll.Auditor { return recorder{r} },
 		Now:      r.now,

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // TestSecretsAreNamedAsSoonAsTheyAreKnown: what shows results and logs can
@@ -16,7 +16,7 @@ func TestSecretsAreNamedAsSoonAsTheyAreKnown(t *testing.T) {
 	var told []string
 	e := r.enroller(nil)
 	e.Secret = func(s string) { told = append(told, s) }
-	p := enroll.DefaultParams()
+	p := options.DefaultParams()
 	p.ManagerURL, p.Wait = "https://manager.example.com", false
 	p.ProxyURL, p.ManagerIP = "http://user:PASSW0RD@proxy.example.com:3128", "192.0.2.9"
 	if res := e.Run(context.Background(), p); res.Failed {

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // A run that is killed between storing a pending answer and dropping it leaves
@@ -23,7 +23,7 @@ func TestCheckModePassesOverASpooledPendingAnswer(t *testing.T) {
 	}
 	r.spool(`{"status":"pending"}`, nil)
 	polls := r.manager.polls
-	res := r.run(nil, func(p *enroll.Params) { p.Check = true })
+	res := r.run(nil, func(p *options.Params) { p.Check = true })
 	if res.Failed || !res.Changed || r.manager.polls != polls || r.read("/var/lib/linux_patch_enroll/spool") == "" {
 		t.Errorf("check mode: %s, %d polls", res.Msg, r.manager.polls-polls)
 	}

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // TakenOut tells since when this host's enrollment is taken back with nobody
 // having begun another one; nil where it is not. A daemon does not enroll such
 // a host by itself.
-func (e *Enroller) TakenOut(p Params) (*time.Time, error) {
-	s, err := e.settle(p)
+func (e *Enroller) TakenOut(p options.Params) (*time.Time, error) {
+	s, err := e.Host().Settle(p)
 	if err != nil {
 		return nil, err
 	}
@@ -26,13 +27,13 @@ func (e *Enroller) TakenOut(p Params) (*time.Time, error) {
 // Recover finishes what a killed run began, as the next run would do first,
 // and says what it did. Where another run holds the lock there is nothing to
 // do: that run has done it.
-func (e *Enroller) Recover(ctx context.Context, p Params) (actions []string, err error) {
-	s, err := e.settle(p)
+func (e *Enroller) Recover(ctx context.Context, p options.Params) (actions []string, err error) {
+	s, err := e.Host().Settle(p)
 	if err != nil {
 		return nil, err
 	}
 	s.Wait = false
-	r := &run{Enroller: e, settings: s, res: newResult()}
+	r := &run{Enroller: e, Settings: s, res: newResult()}
 	lock, err := r.lock(ctx, lockExisting)
 	if errors.Is(err, hostfs.ErrBusy) || err == nil && lock == nil {
 		return nil, nil

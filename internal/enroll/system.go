@@ -14,6 +14,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // OnThisHost makes an Enroller over the real host. program is what managers
@@ -31,7 +32,7 @@ func OnThisHost(program string, secret func(string)) (*Enroller, error) {
 		Files:    files,
 		Given:    plain,
 		Identity: identity.System(plain),
-		Accounts: HostAccounts{},
+		Accounts: options.HostAccounts{},
 		Dial: func(o managerclient.Options) (ManagerClient, error) {
 			return managerclient.New(o)
 		},

@@ -10,6 +10,7 @@ import (
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -33,17 +34,17 @@ func (r *run) foreseeMirror() bool {
 	}
 	err := r.Files.CheckPath(string(r.ConfigPath))
 	if err == nil {
-		_, err = config.SetPollingToken(r.configFile.Content, "a token that only the manager knows")
+		_, err = config.SetPollingToken(r.ConfigFile.Content, "a token that only the manager knows")
 	}
 	return r.actMirror(err)
 }
 
 // mirrors tells whether config.yaml may hold a copy of the token.
 func (r *run) mirrors() bool {
-	if r.TokenStorage != TokenInConfig || !r.configFile.Exists {
+	if r.TokenStorage != options.TokenInConfig || !r.ConfigFile.Exists {
 		return false
 	}
-	if mode := r.configFile.Mode.Perm(); mode&0o007 != 0 {
+	if mode := r.ConfigFile.Mode.Perm(); mode&0o007 != 0 {
 		r.res.warn(fmt.Sprintf("the polling token was not copied to %s: everybody may reach that file (mode %04o); chmod it to 0640 or set token_storage to state_dir",
 			r.ConfigPath, mode))
 		return false
@@ -63,7 +64,7 @@ func (r *run) actMirror(err error) bool {
 // clearMirror takes the token out of config.yaml again.
 func (r *run) clearMirror(ctx context.Context) error {
 	path := string(r.ConfigPath)
-	file, cfg, err := r.readConfig(path)
+	file, cfg, err := r.Host().ReadConfig(path)
 	if err != nil || !file.Exists || cfg.Enrollment.PollingToken == "" {
 		return err
 	}
@@ -79,7 +80,7 @@ func (r *run) foreseeClear(copied bool) error {
 	}
 	var err error
 	if !copied {
-		_, err = config.ClearPollingToken(r.configFile.Content)
+		_, err = config.ClearPollingToken(r.ConfigFile.Content)
 	}
 	return r.actClear(err)
 }
@@ -99,7 +100,7 @@ func (r *run) actClear(err error) error {
 
 // takeOver makes a token that only config.yaml holds the token of this host.
 func (r *run) takeOver() (*statedir.Token, error) {
-	t := statedir.Token{Token: r.o.configToken, ManagerURL: r.url.String(), MachineID: r.res.MachineID, FQDN: r.res.FQDN, Since: r.Now().UTC(), TakenOver: true}
+	t := statedir.Token{Token: r.o.configToken, ManagerURL: r.URL.String(), MachineID: r.res.MachineID, FQDN: r.res.FQDN, Since: r.Now().UTC(), TakenOver: true}
 	if err := r.o.SaveToken(t); err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (r *run) warnNoTokens() {
 		r.res.warn(fmt.Sprintf("enrollment.polling_token in %s is no polling token and is not used; remove that line", r.ConfigPath))
 	}
 	if t := r.o.Token(); t != nil && !managerclient.ValidToken(t.Token) {
-		r.res.warn(fmt.Sprintf("what %s holds is no polling token; a new request replaces it", r.settings.state.Token))
+		r.res.warn(fmt.Sprintf("what %s holds is no polling token; a new request replaces it", r.statePaths().Token))
 	}
 }
 
@@ -138,7 +139,7 @@ func isPlaceholder(s string) bool {
 // is while it lives; nil where there is none.
 func (r *run) doubtful() *statedir.Token {
 	old := r.o.Token()
-	if old == nil || old.Dead == "" || old.Final || old.ManagerURL != r.url.String() {
+	if old == nil || old.Dead == "" || old.Final || old.ManagerURL != r.URL.String() {
 		return nil
 	}
 	alive := *old

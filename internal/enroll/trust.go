@@ -15,9 +15,9 @@ import (
 // the directories of its files, and files of another user than the owner that
 // was asked for.
 func (r *run) refuseForeign() error {
-	paths := []string{r.caCert, r.serverCert, r.serverKey, r.crl}
+	paths := []string{r.CACert, r.ServerCert, r.ServerKey, r.CRL}
 	if r.WhitelistManager {
-		paths = append(paths, r.whitelist)
+		paths = append(paths, r.Whitelist)
 	}
 	for _, path := range onePerDirectory(paths) {
 		if err := r.Files.CheckAbove(path); err != nil {
@@ -32,7 +32,7 @@ func (r *run) refuseForeign() error {
 	if !r.WhitelistManager {
 		return nil
 	}
-	file, err := r.Files.Stat(r.whitelist)
+	file, err := r.Files.Stat(r.Whitelist)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func onePerDirectory(paths []string) []string {
 // belongs refuses a file of another user. One that root owns and others may
 // write is repaired instead.
 func (r *run) belongs(f hostfs.File) error {
-	if r.KeepOwners || f.UID == r.uid || r.Files.Access(f).Owner == "" {
+	if r.KeepOwners || f.UID == r.UID || r.Files.Access(f).Owner == "" {
 		return nil
 	}
 	return r.Files.Foreign(f)
@@ -72,14 +72,14 @@ func (r *run) distrusted() []error {
 			all = append(all, err)
 		}
 	}
-	add(r.distrust)
-	for _, path := range []string{r.caCert, r.serverCert, r.serverKey, r.crl, r.whitelist} {
+	add(r.Distrust)
+	for _, path := range []string{r.CACert, r.ServerCert, r.ServerKey, r.CRL, r.Whitelist} {
 		add(r.Files.CheckAbove(path))
 	}
 	for _, f := range r.o.files() {
 		add(r.belongs(*f))
 	}
-	if file, err := r.Files.Stat(r.whitelist); err == nil && file.UID != r.uid {
+	if file, err := r.Files.Stat(r.Whitelist); err == nil && file.UID != r.UID {
 		add(r.Files.Foreign(file))
 	}
 	return all

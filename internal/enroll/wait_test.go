@@ -7,20 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/linux-patch/enroll/internal/config"
+	"github.com/linux-patch/enroll/internal/options"
 )
-
-func TestIntervalIsBounded(t *testing.T) {
-	for given, want := range map[int]time.Duration{
-		-5: MinInterval, 0: MinInterval, 1: MinInterval, 45: 45 * time.Second, 270: MaxInterval, 271: MaxInterval, 1 << 62: MaxInterval,
-	} {
-		s := &settings{Params: Params{PollingIntervalSeconds: &given}, config: &config.Config{}}
-		s.settleWaiting()
-		if told := len(s.warnings) > 0; s.interval != want || told != (time.Duration(given) != want/time.Second) {
-			t.Errorf("%d: %s, want %s; warnings %q", given, s.interval, want, s.warnings)
-		}
-	}
-}
 
 func TestPauseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -58,7 +46,7 @@ func TestLingerOutlivesItsContextBriefly(t *testing.T) {
 // A wait ends with wait_timeout, however long it is to be.
 func TestWaitEndsWithTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &run{Enroller: &Enroller{Now: time.Now, Progress: func(Progress) {}}, settings: &settings{}, res: newResult()}
+		r := &run{Enroller: &Enroller{Now: time.Now, Progress: func(Progress) {}}, Settings: &options.Settings{}, res: newResult()}
 		start := time.Now()
 		r.deadline = start.Add(5 * time.Second)
 		if err := r.waitFor(t.Context(), time.Minute); err != nil || time.Since(start) != 5*time.Second {

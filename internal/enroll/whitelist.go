@@ -25,19 +25,19 @@ const lookupTimeout = 5 * time.Second
 // planWhitelist says how the whitelist has to change so that ip is let in, and
 // notes in the result what lets it in already.
 func (r *run) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
-	r.res.Whitelist = &Whitelist{Path: r.whitelist}
+	r.res.Whitelist = &Whitelist{Path: r.Whitelist}
 	if !r.WhitelistManager {
 		return plan.Change{}, false, nil
 	}
 	if !ip.IsValid() {
-		r.res.warn(fmt.Sprintf("the manager's address is not known, so %s was not checked; set manager_ip", r.whitelist))
+		r.res.warn(fmt.Sprintf("the manager's address is not known, so %s was not checked; set manager_ip", r.Whitelist))
 		return plan.Change{}, false, nil
 	}
 	r.res.Whitelist.Entry = ip.String()
 	if ip.Unmap().Is6() {
-		r.res.warn(fmt.Sprintf("%s stands for the manager in %s: deployed agents take IPv4 only, an IPv6 address counts as nothing there, and an IPv6 network makes them refuse the whole file; set manager_ip to the manager's IPv4 address if this host runs one", ip, r.whitelist))
+		r.res.warn(fmt.Sprintf("%s stands for the manager in %s: deployed agents take IPv4 only, an IPv6 address counts as nothing there, and an IPv6 network makes them refuse the whole file; set manager_ip to the manager's IPv4 address if this host runs one", ip, r.Whitelist))
 	}
-	file, err := r.Files.Read(r.whitelist)
+	file, err := r.Files.Read(r.Whitelist)
 	if err != nil {
 		return plan.Change{}, false, err
 	}
@@ -76,7 +76,7 @@ func (r *run) admit(content []byte, ip netip.Addr) (after []byte, covered string
 		after, err = whitelist.Add(content, ip)
 	}
 	if err != nil {
-		return nil, "", contract.Errorf(contract.CodeWhitelist, "%s: %w", r.whitelist, err)
+		return nil, "", contract.Errorf(contract.CodeWhitelist, "%s: %w", r.Whitelist, err)
 	}
 	return after, "", nil
 }
@@ -85,10 +85,10 @@ func (r *run) admit(content []byte, ip netip.Addr) (after []byte, covered string
 // lock, since others write the file too.
 func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
 	had := slices.Contains(r.o.Provenance().WhitelistEntries, ip.String())
-	if err := r.o.Remember(func(p *statedir.Provenance) { p.AddWhitelistEntry(r.whitelist, ip.String()) }); err != nil {
+	if err := r.o.Remember(func(p *statedir.Provenance) { p.AddWhitelistEntry(r.Whitelist, ip.String()) }); err != nil {
 		return err
 	}
-	edited, err := r.edit(ctx, r.whitelist, r.Backup, func(old []byte) ([]byte, error) {
+	edited, err := r.edit(ctx, r.Whitelist, r.Backup, func(old []byte) ([]byte, error) {
 		after, _, err := r.admit(old, ip)
 		return after, err
 	})
@@ -103,7 +103,7 @@ func (r *run) applyWhitelist(ctx context.Context, ip netip.Addr) error {
 		// Somebody else let the manager in meanwhile: the entry is theirs.
 		return r.o.Remember(func(p *statedir.Provenance) { p.DropWhitelistEntry(ip.String()) })
 	}
-	r.audit(contract.EventWhitelistChanged, map[string]string{"path": r.whitelist, "added": ip.String()})
+	r.audit(contract.EventWhitelistChanged, map[string]string{"path": r.Whitelist, "added": ip.String()})
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (r *run) preflightWhitelist(ctx context.Context) error {
 	if !r.WhitelistManager {
 		return nil
 	}
-	file, err := r.Files.Read(r.whitelist)
+	file, err := r.Files.Read(r.Whitelist)
 	if err != nil {
 		return err
 	}
@@ -154,17 +154,17 @@ func (r *run) preflightWhitelist(ctx context.Context) error {
 
 // preflightEdit finds out whether the file can be locked and replaced.
 func (r *run) preflightEdit(ctx context.Context, file hostfs.File) error {
-	if err := r.rehearse(r.whitelist, r.whitelistAfter(file, nil)); err != nil {
+	if err := r.rehearse(r.Whitelist, r.whitelistAfter(file, nil)); err != nil {
 		return err
 	}
-	return r.tryLock(ctx, r.whitelist)
+	return r.tryLock(ctx, r.Whitelist)
 }
 
 // preflightUneditable finds out whether a whitelist that can't be edited lets
 // the manager in already, by the addresses of its name.
 func (r *run) preflightUneditable(ctx context.Context, content []byte) error {
 	if r.Check {
-		r.res.warn(fmt.Sprintf("whether %s lets the manager in already is not known in check mode, and it is written in a form that cannot be edited; set manager_ip to find out", r.whitelist))
+		r.res.warn(fmt.Sprintf("whether %s lets the manager in already is not known in check mode, and it is written in a form that cannot be edited; set manager_ip to find out", r.Whitelist))
 		return nil
 	}
 	for _, ip := range r.managerAddresses(ctx) {
@@ -178,12 +178,12 @@ func (r *run) preflightUneditable(ctx context.Context, content []byte) error {
 // managerAddresses are those of the manager's name; where there are none, the
 // request fails by that.
 func (r *run) managerAddresses(ctx context.Context) []netip.Addr {
-	if r.url == nil || r.LookupIP == nil {
+	if r.URL == nil || r.LookupIP == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	ips, err := r.LookupIP(ctx, "ip", r.url.Hostname())
+	ips, err := r.LookupIP(ctx, "ip", r.URL.Hostname())
 	if err != nil {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // simulated is the identity of one host among many.
@@ -56,13 +57,13 @@ func newFleet(t *testing.T, dir, url, ca string, interval int) *fleet {
 }
 
 // host makes the directory of one host and returns what enrolls it.
-func (f *fleet) host(n simulated) (*enroll.Enroller, enroll.Params, error) {
+func (f *fleet) host(n simulated) (*enroll.Enroller, options.Params, error) {
 	e := *f.whole
 	e.Identity = n
 	dir := filepath.Join(f.dir, n.fqdn())
-	at := func(name string) enroll.Path { return enroll.Path(filepath.Join(dir, name)) }
-	p := enroll.DefaultParams()
-	p.ManagerURL, p.ManagerCAPath = f.url, enroll.Path(f.ca)
+	at := func(name string) options.Path { return options.Path(filepath.Join(dir, name)) }
+	p := options.DefaultParams()
+	p.ManagerURL, p.ManagerCAPath = f.url, options.Path(f.ca)
 	p.ConfigPath, p.StateDir = at("config.yaml"), at("state")
 	p.PollingIntervalSeconds = &f.interval
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
@@ -84,7 +85,7 @@ logging:
 `
 
 // enroll takes one host as far as it goes.
-func (f *fleet) enroll(ctx context.Context, n simulated, options ...func(*enroll.Params)) *enroll.Result {
+func (f *fleet) enroll(ctx context.Context, n simulated, options ...func(*options.Params)) *enroll.Result {
 	e, p, err := f.host(n)
 	if err != nil {
 		return enroll.Failed(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/manager"
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // clocked is a manager with the rate limit of deployed ones (one request per
@@ -203,7 +204,7 @@ func TestPollsSpread(t *testing.T) {
 		defer done()
 		f := newFleet(t, dir, c.url, "", interval)
 		results := make(chan *enroll.Result, hosts)
-		limit := func(p *enroll.Params) { p.WaitTimeout = enroll.Span(5 * interval * time.Second) }
+		limit := func(p *options.Params) { p.WaitTimeout = options.Span(5 * interval * time.Second) }
 		start := time.Now()
 		for n := range hosts {
 			go func() { results <- f.enroll(ctx, simulated(n), limit) }()

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
@@ -140,7 +140,7 @@ func TestManyHosts(t *testing.T) {
 	// A controller's forks register, one host after the other.
 	start := time.Now()
 	crowd(hosts, 50, func(n simulated) {
-		if res := f.enroll(t.Context(), n, func(p *enroll.Params) { p.State = string(contract.StateRegistered) }); res.State != contract.StateRegistered {
+		if res := f.enroll(t.Context(), n, func(p *options.Params) { p.State = string(contract.StateRegistered) }); res.State != contract.StateRegistered {
 			t.Errorf("%s: %s: %s", n.fqdn(), res.State, res.Msg)
 		}
 	})
@@ -157,7 +157,7 @@ func TestManyHosts(t *testing.T) {
 	for n := range hosts {
 		all.Go(func() {
 			time.Sleep(rand.N(spread + 1))
-			res := f.enroll(t.Context(), simulated(n), func(p *enroll.Params) {
+			res := f.enroll(t.Context(), simulated(n), func(p *options.Params) {
 				waiting <- struct{}{}
 			})
 			mu.Lock()

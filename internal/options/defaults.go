@@ -1,4 +1,4 @@
-package enroll
+package options
 
 import (
 	"time"
@@ -23,10 +23,6 @@ const (
 	DefaultRenewBefore = 7 * 24 * time.Hour
 	DefaultLockTimeout = 30 * time.Second
 )
-
-// forgetWarning is when a pending request is about to be forgotten: deployed
-// managers drop it after 24 h.
-const forgetWarning = 20 * time.Hour
 
 // DefaultParams are the options of a run that names none.
 func DefaultParams() Params {

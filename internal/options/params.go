@@ -1,4 +1,12 @@
-package enroll
+// Package options turns what was asked for into what a run goes by: decoded
+// options, with config.yaml's values and all defaults filled in, every path
+// located and every owner resolved.
+//
+// What it promises: what Settle refuses is refused before anything is written
+// or asked for; settings do not change once they are made. What it does not:
+// it decodes no arguments and checks no relation between options, which is the
+// work of the package ansible.
+package options
 
 import (
 	"io/fs"

@@ -1,4 +1,4 @@
-package enroll
+package options
 
 import (
 	"errors"
@@ -8,16 +8,21 @@ import (
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
-	"github.com/linux-patch/enroll/internal/statedir"
 )
+
+// Host is where options are settled: its files and its accounts.
+type Host struct {
+	Files    *hostfs.Host
+	Accounts Accounts
+}
 
 // TrustConfig refuses a config.yaml that somebody else may write, or could
 // replace: its paths say which files this process changes, and its URL whom it
 // believes.
-func (e *Enroller) TrustConfig(file hostfs.File) error {
-	err := e.Files.CheckAbove(file.Path)
+func (h Host) TrustConfig(file hostfs.File) error {
+	err := h.Files.CheckAbove(file.Path)
 	if err == nil {
-		err = e.Files.Foreign(file)
+		err = h.Files.Foreign(file)
 	}
 	if err == nil || diskTrouble(err) {
 		return err
@@ -34,14 +39,14 @@ func diskTrouble(err error) bool {
 
 // Locate finds the real place of a file, and says in warnings through which
 // links of root's it leads.
-func (e *Enroller) Locate(path string) (string, []string, error) {
-	place, links, err := e.Files.Resolve(path)
+func (h Host) Locate(path string) (string, []string, error) {
+	place, links, err := h.Files.Resolve(path)
 	return place, told(links), err
 }
 
 // LocateDir is Locate for a directory.
-func (e *Enroller) LocateDir(path string) (string, []string, error) {
-	place, links, err := e.Files.ResolveDir(path)
+func (h Host) LocateDir(path string) (string, []string, error) {
+	place, links, err := h.Files.ResolveDir(path)
 	return place, told(links), err
 }
 
@@ -55,10 +60,10 @@ func told(links []hostfs.Link) []string {
 }
 
 // LocateAll finds the real places of the agent's files.
-func (e *Enroller) LocateAll(p config.Paths) (config.Paths, []string, error) {
+func (h Host) LocateAll(p config.Paths) (config.Paths, []string, error) {
 	var warnings []string
 	for _, path := range []*string{&p.CACert, &p.ServerCert, &p.ServerKey, &p.CRL, &p.Whitelist} {
-		place, more, err := e.Locate(*path)
+		place, more, err := h.Locate(*path)
 		if err != nil {
 			return p, nil, err
 		}
@@ -66,65 +71,79 @@ func (e *Enroller) LocateAll(p config.Paths) (config.Paths, []string, error) {
 	}
 	// The log is not needed for a run: whatever is wrong with it, a warning says
 	// when it is written.
-	if place, more, err := e.Locate(p.AuditLog); err == nil {
+	if place, more, err := h.Locate(p.AuditLog); err == nil {
 		p.AuditLog, warnings = place, append(warnings, more...)
 	}
 	return p, warnings, nil
 }
 
 // settlePlaces finds config.yaml and the state directory.
-func (e *Enroller) settlePlaces(s *settings) error {
-	place, warnings, err := e.Locate(string(s.ConfigPath))
+func (h Host) settlePlaces(s *Settings) error {
+	place, warnings, err := h.Locate(string(s.ConfigPath))
 	if err != nil {
 		return err
 	}
 	s.ConfigPath = Path(place)
-	dir, more, err := e.LocateDir(string(s.StateDir))
+	dir, more, err := h.LocateDir(string(s.StateDir))
 	if err != nil {
 		return err
 	}
-	s.StateDir, s.state = Path(dir), statedir.PathsIn(dir)
-	s.warnings = append(append(s.warnings, warnings...), more...)
+	s.StateDir = Path(dir)
+	s.Warnings = append(append(s.Warnings, warnings...), more...)
 	return nil
 }
 
 // settlePaths refuses a path that differs from what an existing config.yaml
 // tells the agent: the agent would not find the file there.
-func (e *Enroller) settlePaths(s *settings) error {
-	paths, warnings, err := e.LocateAll(s.config.Paths())
+func (h Host) settlePaths(s *Settings) error {
+	paths, warnings, err := h.LocateAll(s.Config.Paths())
 	if err != nil {
 		return err
 	}
-	s.auditLog = paths.AuditLog
+	s.AuditLog = paths.AuditLog
 	for _, p := range []struct {
 		option string
 		given  Path
 		config string
 		to     *string
 	}{
-		{"ca_cert_path", s.CACertPath, paths.CACert, &s.caCert},
-		{"server_cert_path", s.ServerCertPath, paths.ServerCert, &s.serverCert},
-		{"server_key_path", s.ServerKeyPath, paths.ServerKey, &s.serverKey},
-		{"crl_path", s.CRLPath, paths.CRL, &s.crl},
-		{"whitelist_path", s.WhitelistPath, paths.Whitelist, &s.whitelist},
+		{"ca_cert_path", s.CACertPath, paths.CACert, &s.CACert},
+		{"server_cert_path", s.ServerCertPath, paths.ServerCert, &s.ServerCert},
+		{"server_key_path", s.ServerKeyPath, paths.ServerKey, &s.ServerKey},
+		{"crl_path", s.CRLPath, paths.CRL, &s.CRL},
+		{"whitelist_path", s.WhitelistPath, paths.Whitelist, &s.Whitelist},
 	} {
 		*p.to = p.config
 		if p.given == "" {
 			continue
 		}
-		place, more, err := e.Locate(string(p.given))
+		place, more, err := h.Locate(string(p.given))
 		switch {
 		case err != nil:
 			return err
 		case place == p.config:
 			continue
-		case s.configFile.Exists:
+		case s.ConfigFile.Exists:
 			return contract.Errorf(contract.CodeConfig,
 				"%s is %s, but %s tells the daemon %s: the daemon would not find the file",
 				p.option, p.given, s.ConfigPath, p.config)
 		}
 		*p.to, warnings = place, append(warnings, more...)
 	}
-	s.warnings = append(s.warnings, warnings...)
+	s.Warnings = append(s.Warnings, warnings...)
 	return s.distinctPaths()
+}
+
+func (s *Settings) distinctPaths() error {
+	seen := map[string]string{string(s.ConfigPath): "config_path"}
+	for _, p := range []struct{ option, path string }{
+		{"ca_cert_path", s.CACert}, {"server_cert_path", s.ServerCert}, {"server_key_path", s.ServerKey},
+		{"crl_path", s.CRL}, {"whitelist_path", s.Whitelist},
+	} {
+		if other, taken := seen[p.path]; taken {
+			return contract.Errorf(contract.CodeInvalidArgument, "%s and %s are the same file: %s", other, p.option, p.path)
+		}
+		seen[p.path] = p.option
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package enroll
+package options
 
 import (
 	"fmt"
@@ -7,6 +7,17 @@ import (
 	"slices"
 	"strconv"
 )
+
+// Accounts resolves owners. HostAccounts is the real one.
+type Accounts interface {
+	UID(name string) (int, error)
+	GID(name string) (int, error)
+	// MayGive fails where this process cannot give a file to uid and gid; -1
+	// stands for "leave it".
+	MayGive(uid, gid int) error
+	// Self is who runs this process.
+	Self() (uid, gid int)
+}
 
 // HostAccounts resolves owners with this host's own accounts.
 type HostAccounts struct{}
