@@ -28,6 +28,17 @@ func evidenceOf(raw json.RawMessage) approval.Evidence {
 	return e
 }
 
+// evidence is what the host's result says. Whether it came over a verified
+// connection is believed only where the action plugin has written it: on the
+// command line nothing stands between a host's own words and this program.
+func (h HostEntry) evidence() approval.Evidence {
+	e := evidenceOf(h.Evidence)
+	if !h.marked {
+		e.Connection = ""
+	}
+	return e
+}
+
 // hostCertificate is the SHA-256 of the manager's certificate as the host saw it.
 func hostCertificate(raw json.RawMessage) string {
 	return text(object(object(raw)["manager"])["certificate_sha256"])
@@ -66,6 +77,6 @@ func hostOf(h HostEntry) approval.Host {
 	networks, anyAddress, _ := addresses(h.Addresses)
 	return approval.Host{
 		Name: h.Name, FQDN: h.FQDN, Addresses: networks, AnyAddress: anyAddress,
-		Evidence: evidenceOf(h.Evidence), Repairs: h.Repairs,
+		Evidence: h.evidence(), Repairs: h.Repairs,
 	}
 }

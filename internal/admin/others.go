@@ -121,7 +121,7 @@ func (a *approving) closeRun(ctx context.Context) error {
 	for _, h := range a.p.Hosts {
 		res := &HostResult{Suspects: []approval.Suspect{}, Compared: []approval.Comparison{}, RequestID: h.RequestID, Decision: decisionFailed, Refused: true,
 			Reason: "the host is not enrolled"}
-		if evidenceOf(h.Evidence).Enrolled {
+		if h.evidence().Enrolled {
 			res.Decision, res.Refused, res.Reason = string(approval.Enrolled), false, "the host is enrolled"
 		}
 		a.report.Results[h.Name] = res
@@ -174,7 +174,7 @@ func (a *approving) reissue(ctx context.Context) error {
 		return contract.Errorf(contract.CodeInvalidArgument, "reissue takes exactly one host")
 	}
 	entry := a.p.Hosts[0]
-	e := evidenceOf(entry.Evidence)
+	e := entry.evidence()
 	if e.InventoryHostname != entry.Name || e.Connection != approval.ConnectionVerified {
 		return contract.Errorf(contract.CodeInvalidArgument, "a set is re-issued over a verified connection only, and the evidence of %s is not from one", clip(entry.Name))
 	}

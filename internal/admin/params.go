@@ -51,6 +51,9 @@ type HostEntry struct {
 	RequestID string `json:"request_id"`
 	// Repairs counts what was denied in the host's place in this run.
 	Repairs int `json:"repairs"`
+	// marked says that the action plugin has written name and connection over
+	// whatever the host said of them.
+	marked bool
 }
 
 // ApproveParams are the options of approve.
@@ -104,11 +107,14 @@ func decode(raw []byte, p any) (check bool, err error) {
 	if err := objectOf(raw, values); err != nil {
 		return false, contract.Errorf(contract.CodeInvalidArgument, "the arguments are not one JSON object: %w", err)
 	}
+	marked := false
 	known := names(reflect.TypeOf(p).Elem())
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
 		case name == "_ansible_check_mode":
 			check = string(values[name]) == "true"
+		case name == "_ansible_evidence_marked":
+			marked = string(values[name]) == "true"
 		case strings.HasPrefix(name, "_ansible_"):
 		case !slices.Contains(known, name):
 			return false, contract.Errorf(contract.CodeInvalidArgument, "unsupported arguments: %s; supported are: %s", clip(name), strings.Join(known, ", "))
@@ -126,6 +132,11 @@ func decode(raw []byte, p any) (check bool, err error) {
 	}
 	if err != nil {
 		return false, contract.Errorf(contract.CodeInvalidArgument, "the arguments cannot be read")
+	}
+	if a, ok := p.(*ApproveParams); ok {
+		for i := range a.Hosts {
+			a.Hosts[i].marked = marked
+		}
 	}
 	return check, nil
 }

@@ -271,3 +271,13 @@ func TestAttackTerminalCodes(t *testing.T) {
 		t.Errorf("got %q, want it plain", r.raw)
 	}
 }
+
+// On the command line a host's own words about its connection count for nothing.
+func TestAttackEvidenceThatCallsItselfVerified(t *testing.T) {
+	l := newLab(t, "--rate-limit", "off")
+	h := l.registered("liar")
+	unmarked := map[string]any{"_ansible_evidence_marked": nil}
+	l.approve(unmarked, h).want(t, h, "unverified_connection")
+	unmarked["allow_unverified_connection"] = true
+	l.approve(unmarked, h).want(t, h, "approved")
+}
