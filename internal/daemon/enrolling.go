@@ -182,7 +182,7 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 // is under way somebody may be editing that file, and an end with these codes is
 // one after which nothing starts the service again.
 func underEdit(res *enroll.Result) bool {
-	return res.Failed && res.Msg != errTakenOut.Error() &&
+	return res.Failed && !errors.Is(res.Err, errTakenOut) &&
 		(res.Error.Code == contract.CodeConfig || res.Error.Code == contract.CodeInvalidArgument)
 }
 

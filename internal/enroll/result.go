@@ -39,6 +39,8 @@ type Result struct {
 	// RetryAfter is how long the manager's rate limit asks to wait, for a
 	// caller that runs again; 0 where it was not reached.
 	RetryAfter time.Duration `json:"-"`
+	// Err is why a run failed, for errors.Is; nil where it did not.
+	Err error `json:"-"`
 }
 
 // Manager names the manager of a result.
@@ -113,7 +115,7 @@ func (r *Result) Exit() int {
 
 func (r *Result) fail(err error) {
 	code := contract.CodeOf(err)
-	r.Failed = true
+	r.Failed, r.Err = true, err
 	r.Msg = err.Error()
 	r.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: contract.HintOf(err)}
 }
