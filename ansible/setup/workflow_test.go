@@ -101,7 +101,7 @@ func releaseRunner(t *testing.T) (dir string, env []string) {
 
 func write(t *testing.T, path, content string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o755); err != nil { //nolint:gosec // scripts are to be run
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -193,9 +193,8 @@ func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *appro
 		}
 		switch {
 		case failed.HTTPStatus == http.StatusConflict:
-			again, err := a.conflict(ctx, h, failed.Existing, res, try)
-			if err != nil || !again {
-				return err
+			if !a.conflict(ctx, h, failed.Existing, res, try) {
+				return nil
 			}
 			continue
 		case failed.HTTPStatus == http.StatusNotFound:
@@ -262,7 +261,7 @@ func (a *approving) group(ctx context.Context, id string, h *approval.Host) {
 
 // conflict deals with a host that the manager has already in the request's
 // place. again says that it was removed.
-func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *managerclient.ExistingHost, res *HostResult, try int) (again bool, err error) {
+func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *managerclient.ExistingHost, res *HostResult, try int) (again bool) {
 	if existing == nil {
 		existing = &managerclient.ExistingHost{}
 	}
@@ -274,19 +273,19 @@ func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *ma
 	res.Reason = fmt.Sprintf("the manager has a host %s (%s, %s, since %s) in its place; set on_existing to reissue, which keeps that host's groups and history",
 		approval.Plain(existing.FQDN), approval.Plain(existing.ID), approval.Plain(existing.IPAddress), orUnknown(existing.Since))
 	if a.p.OnExisting != doReplace || try >= maxApprovalTries {
-		return false, nil
+		return false
 	}
 	if existing.ID == "" || !approval.SameName(h.FQDN, existing.FQDN) {
 		res.Reason += "; it was not replaced, since its name is not this host's"
-		return false, nil
+		return false
 	}
 	a.report.Requests["remove"]++
 	if err := a.api.RemoveHost(ctx, existing.ID); err != nil {
 		res.Reason += "; it could not be removed: " + err.Error()
-		return false, nil
+		return false
 	}
 	a.audit(contract.EventAdminRemoved, map[string]string{"host_id": existing.ID, "fqdn": existing.FQDN, "ip_address": existing.IPAddress, "inventory_host": h.Name})
-	return true, nil
+	return true
 }
 
 func orUnknown(s string) string {

@@ -152,8 +152,9 @@ func kindOf(t reflect.Type) string {
 		return "list"
 	case reflect.Struct:
 		return "dict"
+	default:
+		return t.Kind().String()
 	}
-	return t.Kind().String()
 }
 
 // objectOf reads one JSON object with distinct names, and nothing after it.

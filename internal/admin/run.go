@@ -123,7 +123,7 @@ func (r *run) resume(ctx context.Context) (bool, error) {
 	}
 	var s savedSession
 	if json.Unmarshal(raw, &s) != nil || s.AccessToken == "" {
-		return false, nil
+		return false, nil //nolint:nilerr // a file that a killed run cut off holds no session
 	}
 	if s.ManagerURL != r.url.String() || r.c.Username != "" && s.Username != r.c.Username {
 		return false, contract.Errorf(contract.CodeInvalidArgument, "%s is the session of another account or manager", r.c.SessionPath).

@@ -131,7 +131,7 @@ type savedSession struct {
 }
 
 func (s savedSession) encode() []byte {
-	raw, _ := json.Marshal(s)
+	raw, _ := json.Marshal(s) //nolint:gosec // the session file is the one place of the tokens: 0600, gone with the run
 	return raw
 }
 

@@ -1,4 +1,4 @@
-// Package docs_test holds the documents to the code: a name, code, flag, key or
+// Package docscheck_test holds the documents to the code: a name, code, flag, key or
 // link that differs in one place fails here. `make docs-check` prints the list
 // of checks.
 package docscheck_test

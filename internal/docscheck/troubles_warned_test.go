@@ -10,7 +10,6 @@ import (
 
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/manager"
-	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
@@ -71,8 +70,3 @@ var warned = []trouble{
 		return h.run(context.Background(), map[string]any{"state": "absent"})
 	}},
 }
-
-// rootAccounts are those of a run as root.
-type rootAccounts struct{ options.HostAccounts }
-
-func (rootAccounts) Self() (uid, gid int) { return 0, 0 }

@@ -41,7 +41,7 @@ func (r *run) fetched(t *statedir.Token) (bool, error) {
 	}
 	set := r.o.set
 	if set == nil || r.o.unusable != nil || !set.Server.NotBefore.After(t.Since.Add(-pki.ClockTolerance)) {
-		return false, nil
+		return false, nil //nolint:nilerr // a set that cannot serve was not fetched
 	}
 	if r.o.Provenance().Owns(r.ServerCert, digest(r.o.cert.Content)) {
 		return false, nil // that of an earlier request

@@ -79,11 +79,11 @@ func (e *Enroller) lockTaking(ctx context.Context, p options.Params) (*hostfs.Lo
 }
 
 // take adds what another result has.
-func (res *Result) take(other *Result) {
-	res.Changed = res.Changed || other.Changed
-	res.Actions = append(res.Actions, other.Actions...)
-	res.warn(other.Warnings...)
-	res.Diff = append(res.Diff, other.Diff...)
+func (r *Result) take(other *Result) {
+	r.Changed = r.Changed || other.Changed
+	r.Actions = append(r.Actions, other.Actions...)
+	r.warn(other.Warnings...)
+	r.Diff = append(r.Diff, other.Diff...)
 }
 
 func (t *taking) take() error {

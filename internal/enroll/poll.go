@@ -38,7 +38,7 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *statedir.Token)
 	if err != nil {
 		return nil, managerclient.Bad, err
 	}
-	defer slot.Close()
+	defer func() { _ = slot.Close() }()
 	lingering, cancel := linger(ctx)
 	defer cancel()
 	raw, err := client.Poll(lingering, t.Token)
@@ -106,9 +106,9 @@ func (r *run) mayBeLost(a *spooledAnswer, why error) error {
 	return why
 }
 
-// manyHours is how long something on the way may answer in the manager's place
+// forgottenAfter is how long something on the way may answer in the manager's place
 // before the request must be over: managers forget one after 24 h.
-const manyHours = 24 * time.Hour
+const forgottenAfter = 24 * time.Hour
 
 // onTheWay deals with an answer that is not the manager's: it says nothing of
 // the request, until it has stood for so long that the manager has forgotten it.
@@ -122,7 +122,7 @@ func (r *run) onTheWay(a *spooledAnswer, why error) error {
 		silent := *t
 		silent.NoAnswerSince = &a.At
 		return errors.Join(why, r.o.SaveToken(silent))
-	case r.Now().Sub(*t.NoAnswerSince) >= manyHours:
+	case r.Now().Sub(*t.NoAnswerSince) >= forgottenAfter:
 		return r.givenUp(*t.NoAnswerSince, why)
 	}
 	return why

@@ -123,7 +123,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 	if err != nil {
 		return nil, err
 	}
-	defer slot.Close()
+	defer func() { _ = slot.Close() }()
 	asking, cancel := linger(ctx)
 	defer cancel()
 	r.sent = r.sending(host, proof, *r.o.RequestAt())

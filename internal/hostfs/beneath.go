@@ -13,7 +13,7 @@ import (
 //
 // ok is false where that cannot be had (Linux before 5.6, some containers), and
 // for every answer but success and "is not there": os.Root finds out then.
-func (r *RootFs) beneath(name, path string, flag int, more uint64) (file *os.File, err error, ok bool) {
+func (r *RootFs) beneath(name, path string, flag int, more uint64) (file *os.File, ok bool, err error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flag | unix.O_CLOEXEC),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | more,
@@ -21,27 +21,27 @@ func (r *RootFs) beneath(name, path string, flag int, more uint64) (file *os.Fil
 	fd, err := unix.Openat2(r.top, name, &how)
 	switch err {
 	case nil:
-		return os.NewFile(uintptr(fd), path), nil, true
+		return os.NewFile(uintptr(fd), path), true, nil
 	case unix.ENOENT:
-		return nil, err, true
+		return nil, true, err
 	}
-	return nil, nil, false
+	return nil, false, nil
 }
 
 // looks says that a file is opened for what is in it already.
 func looks(flag int) bool { return flag&(os.O_CREATE|os.O_TRUNC) == 0 }
 
 // lstatBeneath is Lstat by way of beneath.
-func (r *RootFs) lstatBeneath(name string) (info os.FileInfo, err error, ok bool) {
+func (r *RootFs) lstatBeneath(name string) (info os.FileInfo, ok bool, err error) {
 	// The name of what Stat returns is the file's.
-	f, err, ok := r.beneath(name, filepath.Base(name), unix.O_PATH|unix.O_NOFOLLOW, 0)
+	f, ok, err := r.beneath(name, filepath.Base(name), unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if !ok || err != nil {
-		return nil, err, ok
+		return nil, ok, err
 	}
 	// A descriptor for paths alone; an error of closing says nothing.
 	defer func() { _ = f.Close() }()
 	info, err = f.Stat()
-	return info, err, err == nil
+	return info, err == nil, err
 }
 
 // Straight reports whether no part of the path to an existing directory is a
@@ -51,7 +51,7 @@ func (r *RootFs) Straight(path string) bool {
 	if err != nil {
 		return false
 	}
-	f, err, ok := r.beneath(name, path, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
+	f, ok, err := r.beneath(name, path, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
 	if !ok || err != nil {
 		return false
 	}

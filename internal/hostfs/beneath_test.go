@@ -38,7 +38,7 @@ func TestLstatBeneathIsLstat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _, ok := root.lstatBeneath(path[1:])
+		got, ok, _ := root.lstatBeneath(path[1:])
 		if !ok {
 			t.Skip("this kernel has no openat2: os.Root is used")
 		}

@@ -84,7 +84,7 @@ func (h *Host) lockFile(f afero.File, path string, how int) error {
 	if err != nil {
 		return err
 	}
-	if err := h.closeLock(f, file, how); err != nil {
+	if err := h.closeLock(file, how); err != nil {
 		return err
 	}
 	if err := flock(f, how|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
@@ -106,7 +106,7 @@ func (h *Host) lockFile(f afero.File, path string, how int) error {
 // closeLock refuses a lock file of somebody else, and closes one of ours that
 // others can open: a lock can be held for ever by anyone who can. A shared lock
 // is check mode's, which changes nothing.
-func (h *Host) closeLock(f afero.File, file File, how int) error {
+func (h *Host) closeLock(file File, how int) error {
 	if !h.ours(file.UID) {
 		return h.Foreign(file)
 	}

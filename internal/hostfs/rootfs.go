@@ -98,7 +98,7 @@ func (r *RootFs) OpenFile(path string, flag int, perm os.FileMode) (afero.File, 
 	var file *os.File
 	err := run("open", path, func(name string) (err error) {
 		if looks(flag) {
-			if found, err, ok := r.beneath(name, path, flag, 0); ok {
+			if found, ok, err := r.beneath(name, path, flag, 0); ok {
 				file = found
 				return err
 			}
@@ -175,7 +175,7 @@ func (r *RootFs) Stat(path string) (info os.FileInfo, err error) {
 // LstatIfPossible follows no link in the last element of path.
 func (r *RootFs) LstatIfPossible(path string) (info os.FileInfo, lstat bool, err error) {
 	err = run("lstat", path, func(name string) (err error) {
-		if found, err, ok := r.lstatBeneath(name); ok {
+		if found, ok, err := r.lstatBeneath(name); ok {
 			info = found
 			return err
 		}

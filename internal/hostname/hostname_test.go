@@ -25,7 +25,7 @@ func TestField2_14_OneRuleForNames(t *testing.T) {
 		"db1.example.com..":              "",
 		".":                              "",
 		"":                               "",
-		" db1":                           "",
+		"\u0020db1":                      "",
 		"db1\n":                          "",
 		"-db1.example.com":               "",
 		"db1-.example.com":               "",

@@ -78,10 +78,10 @@ type AccountChange struct {
 	Unlock        bool    `json:"unlock,omitempty"`
 }
 
-// badAccount refuses a change, in words for the one who asked for it.
-type badAccount struct{ text string }
+// accountError refuses a change, in words for the one who asked for it.
+type accountError struct{ text string }
 
-func (e badAccount) Error() string { return e.text }
+func (e accountError) Error() string { return e.text }
 
 // PutAccount makes or changes an account.
 func (s *Server) PutAccount(name string, c AccountChange, create bool) (Account, error) {
@@ -94,7 +94,7 @@ func (s *Server) PutAccount(name string, c AccountChange, create bool) (Account,
 		case err != nil:
 			return err
 		case create && known:
-			return badAccount{"an account of this name exists"}
+			return accountError{"an account of this name exists"}
 		case !create && !known:
 			return ErrNotFound
 		case create:
@@ -106,7 +106,7 @@ func (s *Server) PutAccount(name string, c AccountChange, create bool) (Account,
 			return err
 		}
 		if create && a.PasswordHash == "" {
-			return badAccount{"a new account needs a password"}
+			return accountError{"a new account needs a password"}
 		}
 		return put(tx, bAccounts, name, a)
 	})
@@ -119,7 +119,7 @@ func (s *Server) PutAccount(name string, c AccountChange, create bool) (Account,
 
 func (s *Server) newAccount(name string) (storedAccount, error) {
 	if err := checkCN(name); err != nil {
-		return storedAccount{}, badAccount{"the name of an account is 1 to 64 printable characters"}
+		return storedAccount{}, accountError{"the name of an account is 1 to 64 printable characters"}
 	}
 	id, err := newID(s.opt.Rand)
 	return storedAccount{Account: Account{ID: id, Username: name, Role: RoleAdmin}}, err
@@ -128,7 +128,7 @@ func (s *Server) newAccount(name string) (storedAccount, error) {
 func (a *storedAccount) change(c AccountChange) error {
 	if c.Role != nil {
 		if !slices.Contains([]string{RoleAdmin, RoleOperator, RoleViewer}, *c.Role) {
-			return badAccount{"the role must be admin, operator or viewer"}
+			return accountError{"the role must be admin, operator or viewer"}
 		}
 		a.Role = *c.Role
 	}
@@ -139,7 +139,7 @@ func (a *storedAccount) change(c AccountChange) error {
 	}
 	if c.TOTPSecret != nil {
 		if _, err := totp.GenerateCode(*c.TOTPSecret, time.Unix(0, 0)); err != nil {
-			return badAccount{"the TOTP seed is not base32"}
+			return accountError{"the TOTP seed is not base32"}
 		}
 		a.TOTPSecret, a.UsedSteps, a.MFAEnabled = *c.TOTPSecret, nil, *c.TOTPSecret != ""
 	}
@@ -157,7 +157,7 @@ func (a *storedAccount) change(c AccountChange) error {
 
 func (a *storedAccount) setPassword(password string) error {
 	if len(password) < 8 || len(password) > maxPassword {
-		return badAccount{fmt.Sprintf("the password must have 8 to %d bytes", maxPassword)}
+		return accountError{fmt.Sprintf("the password must have 8 to %d bytes", maxPassword)}
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 	a.PasswordHash = string(hash)

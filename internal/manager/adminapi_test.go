@@ -108,13 +108,13 @@ func TestTOTP(t *testing.T) {
 	login := func(code string) reply { return l.logInAs("two", "correct horse", code) }
 	now := l.clock.Now()
 	wantCode(t, "no code", login(""), "401 mfa_required")
-	for what, at := range map[string]time.Duration{"two steps early": -60, "two steps late": 60} {
-		wantCode(t, what, login(l.totp(now.Add(at*time.Second))), "401 invalid_credentials")
+	for what, at := range map[string]time.Duration{"two steps early": -60 * time.Second, "two steps late": 60 * time.Second} {
+		wantCode(t, what, login(l.totp(now.Add(at))), "401 invalid_credentials")
 	}
 	wantCode(t, "not a code", login("12345"), "401 invalid_credentials")
-	for what, at := range map[string]time.Duration{"this step": 0, "a step early": -30, "a step late": 30} {
-		wantCode(t, what, login(l.totp(now.Add(at*time.Second))), "200")
-		wantCode(t, what+", again", login(l.totp(now.Add(at*time.Second))), "401 invalid_credentials")
+	for what, at := range map[string]time.Duration{"this step": 0, "a step early": -30 * time.Second, "a step late": 30 * time.Second} {
+		wantCode(t, what, login(l.totp(now.Add(at))), "200")
+		wantCode(t, what+", again", login(l.totp(now.Add(at))), "401 invalid_credentials")
 	}
 	l.clock.advance(time.Minute)
 	wantCode(t, "the next one", login(l.totp(l.clock.Now())), "200")

@@ -118,8 +118,8 @@ func (s *Server) postGroup(w http.ResponseWriter, r *http.Request) {
 	s.answerHost(w, err, map[string]string{"message": "Host added to group"})
 }
 
-// reissued is the answer of a re-issue: both certificates with their keys.
-type reissued struct {
+// Reissued is the answer of a re-issue: both certificates with their keys.
+type Reissued struct {
 	CertPEM      string    `json:"cert_pem"`
 	KeyPEM       string    `json:"key_pem"`
 	Serial       string    `json:"serial_number"`

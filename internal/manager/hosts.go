@@ -153,7 +153,7 @@ func (s *Server) record(tx *bbolt.Tx, rec *Certificate) (err error) {
 // Reissue gives a host new certificates and revokes those that it has. Host,
 // groups and history stay. A bundle that was not fetched yet is of the revoked
 // ones, so it is taken back.
-func (s *Server) Reissue(id string) (reissued, error) {
+func (s *Server) Reissue(id string) (Reissued, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var h Host
@@ -175,11 +175,11 @@ func (s *Server) Reissue(id string) (reissued, error) {
 		return put(tx, bHosts, h.ID, h)
 	})
 	if err != nil {
-		return reissued{}, fmt.Errorf("re-issue %s: %w", id, err)
+		return Reissued{}, fmt.Errorf("re-issue %s: %w", id, err)
 	}
 	s.takeBack(id)
 	s.log.WithField("id", id).WithField("fqdn", h.FQDN).WithField("serial", h.Serial).Info("certificates re-issued")
-	return reissued{
+	return Reissued{
 		CertPEM: string(set.clientCrt), KeyPEM: string(set.clientKey), Serial: h.ClientSerial, ExpiresAt: h.NotAfter,
 		ServerCert: string(set.serverCrt), ServerKey: string(set.serverKey), ServerSerial: h.Serial, CARoot: string(s.ca.pem),
 	}, s.publishCRL()

@@ -170,7 +170,7 @@ func checkCN(cn string) error {
 
 // answerOr sends v, or what err means.
 func (s *Server) answerOr(w http.ResponseWriter, code int, v any, err error) {
-	var bad badAccount
+	var bad accountError
 	switch {
 	case err == nil:
 		answer(w, code, v)

@@ -130,7 +130,7 @@ func listError(err, otherwise error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
-	case err == nil && otherwise == errNotAList:
+	case err == nil && errors.Is(otherwise, errNotAList):
 		return errNotAList
 	case err == nil:
 		return nil

@@ -3,6 +3,7 @@ package managerclient
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -36,11 +37,11 @@ const (
 	maxDelay = 250 * time.Millisecond
 )
 
-// tooSlow says that a request took longer than it may.
-type tooSlow struct{}
+// tooSlowError says that a request took longer than it may.
+type tooSlowError struct{}
 
-func (tooSlow) Error() string { return "no answer in time" }
-func (tooSlow) Timeout() bool { return true }
+func (tooSlowError) Error() string { return "no answer in time" }
+func (tooSlowError) Timeout() bool { return true }
 
 func withPatience(ctx context.Context, d time.Duration) (context.Context, *patience) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -62,7 +63,7 @@ func (p *patience) pass() {
 	}
 	if !late && p.left.Add(-1) <= 0 {
 		p.over.Store(true)
-		p.cancel(tooSlow{})
+		p.cancel(tooSlowError{})
 		return
 	}
 	p.timer.Reset(p.tick)
@@ -76,7 +77,7 @@ func (p *patience) stop() {
 // explain is err, or that time is over.
 func (p *patience) explain(err error) error {
 	if err != nil && p.over.Load() {
-		return tooSlow{}
+		return tooSlowError{}
 	}
 	return err
 }
@@ -93,7 +94,7 @@ func (b *patientBody) Read(into []byte) (int, error) {
 	before := b.received / bytesOfTick
 	b.received += int64(n)
 	b.patience.left.Add(b.received/bytesOfTick - before)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.patience.explain(err)
 	}
 	return n, err

@@ -23,7 +23,7 @@ func ask(caller Caller, u float64, told time.Duration, heard ...Heard) (wait tim
 func TestTable(t *testing.T) {
 	const s, m, h = time.Second, time.Minute, time.Hour
 	four := []Heard{Trouble, Trouble, Trouble, Trouble}
-	five := append(four, Trouble)
+	five := []Heard{Trouble, Trouble, Trouble, Trouble, Trouble}
 	for _, c := range []struct {
 		name        string
 		caller      Caller

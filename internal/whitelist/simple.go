@@ -107,7 +107,7 @@ func findRun(text string, do func(itemLine)) (r run) {
 	for at < len(text) && !isKeyLine(withoutEnd(text[at:nextLine(text, at)]), key) {
 		at, number = nextLine(text, at), number+1
 	}
-	next := 0
+	var next int
 	for at = nextLine(text, at); at < len(text); at = next {
 		number, next = number+1, nextLine(text, at)
 		line := withoutEnd(text[at:next])

@@ -43,7 +43,7 @@ func record(path string, event contract.Event, fields map[string]string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	actor := audit.Actor{Program: "enrollment_admin/" + version, UID: os.Geteuid(), User: os.Getenv("SUDO_USER"), PID: os.Getpid()}
 	files := hostfs.New(root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
 	return audit.New(files.OpenLog, path, actor, time.Now).Record(event, fields)
