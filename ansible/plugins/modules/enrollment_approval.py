@@ -229,12 +229,16 @@ EXAMPLES = r"""
       throttle: 1
 
 - name: Deny a host's own request
-  linux_patch.api.enrollment_approval:
-    state: denied
-    hosts:
-      - name: web1.example.com
-        fqdn: web1.example.com
-        evidence: "{{ hostvars['web1.example.com'].registration }}"
+  hosts: web1.example.com
+  gather_facts: false
+  tasks:
+    - name: Deny it
+      linux_patch.api.enrollment_approval:
+        state: denied
+        hosts:
+          - name: "{{ inventory_hostname }}"
+            fqdn: web1.example.com
+            evidence: "{{ registration }}"
 """
 
 RETURN = r"""

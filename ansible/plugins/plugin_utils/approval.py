@@ -27,7 +27,7 @@ def expected_addresses(variables):
     return [address] if _is_address(address) else []
 
 
-def approval_hosts(hosts, hostvars, repairs=None):
+def approval_hosts(hosts, hostvars):
     """One entry for each host that is to be decided on; one of which no name is known is left out."""
     entries = []
     for host in hosts:
@@ -119,18 +119,3 @@ def _is_address(text):
     except ValueError:
         return False
     return True
-
-
-class FilterModule:
-    """The filters."""
-
-    def filters(self):
-        return {
-            "approval_hosts": approval_hosts,
-            "expected_addresses": expected_addresses,
-            "expected_fqdn": expected_fqdn,
-            "run_lines": run_lines,
-            "run_report": run_report,
-            "run_succeeded": run_succeeded,
-            "undecided": undecided,
-        }

@@ -20,10 +20,3 @@ def wave_that_fits(wave, forks, shared):
     """Whether so many hosts are approved and have fetched while the manager keeps their certificates."""
     fetching = FROM_ONE_ADDRESS * wave if shared else FETCH * wave / max(int(forks), 1)
     return APPROVAL * wave + fetching < KEPT
-
-
-class TestModule:
-    """The tests."""
-
-    def tests(self):
-        return {"wave_that_fits": wave_that_fits}

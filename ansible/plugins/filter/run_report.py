@@ -1,0 +1,51 @@
+# Copyright: (c) 2026, The linux_patch enroll authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: run_report
+author: The linux_patch enroll authors (@linux-patch)
+version_added: 0.2.0
+short_description: Report what a run of the fleet's playbook did
+description:
+  - Collects decisions, suspects, blocked requests, and machine-ids that several hosts have.
+options:
+  _input:
+    description: The hosts' names.
+    type: list
+    elements: str
+    required: true
+  hostvars:
+    description: The variable C(hostvars).
+    type: dict
+    required: true
+  closed:
+    description: The result of M(linux_patch.api.enrollment_approval) with O(linux_patch.api.enrollment_approval#module:state=closed).
+    type: dict
+    required: true
+positional: hostvars, closed
+"""
+
+EXAMPLES = r"""
+- ansible.builtin.copy:
+    content: "{{ ansible_play_hosts_all | linux_patch.api.run_report(hostvars, enroll_closed) | to_nice_json }}"
+    dest: run.json
+    mode: "0600"
+"""
+
+RETURN = r"""
+_value:
+  description: The report, as it is written to a file.
+  type: dict
+"""
+
+from ansible_collections.linux_patch.api.plugins.plugin_utils import approval
+
+
+class FilterModule:
+    """The filter."""
+
+    def filters(self):
+        return {"run_report": approval.run_report}
