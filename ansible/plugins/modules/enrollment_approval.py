@@ -18,7 +18,7 @@ description:
   - Approves at the manager the enrollment requests that are proven to be those of the hosts of the inventory. No name is clicked on.
   - A request is approved only if it holds the hash of the polling token that the host itself holds, and if its name and address are
     those that the inventory expects for that host. What only looks like a host's request is listed under C(suspects) and left alone.
-  - It runs on the controller, once for many hosts. The playbook P(linux_patch.api.enroll_fleet#playbook) shows how.
+  - It runs on the controller, once for many hosts. The playbook C(linux_patch.api.enroll_fleet) shows how.
   - A host that is refused is a result, not a failure of the task. A fleet that is enrolled costs no login and no request.
 options:
   hosts:
@@ -78,7 +78,7 @@ options:
   on_existing:
     description:
       - What to do where the manager has a host of this name or address already.
-      - V(report) leaves it to a person. V(reissue) leaves it to P(linux_patch.api.renew_fleet#playbook), which keeps groups and history.
+      - V(report) leaves it to a person. V(reissue) leaves it to C(linux_patch.api.renew_fleet), which keeps groups and history.
         V(replace) removes that host, but only one of exactly this name, and then approves.
     type: str
     choices: [report, reissue, replace]

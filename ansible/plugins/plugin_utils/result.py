@@ -45,7 +45,7 @@ class _Cleaner:
         return value if isinstance(value, bool) else None
 
     def _int(self, name, value, spec):
-        return value if type(value) is int and abs(value) < LARGEST_INT else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_INT else None
 
     def _str(self, name, value, spec):
         if not isinstance(value, str):
