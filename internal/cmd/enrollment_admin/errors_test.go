@@ -293,7 +293,7 @@ func TestStoppedRunLogsOut(t *testing.T) {
 	}
 	l.stop()
 	l.start()
-	arguments := map[string]any{"hosts": entries, "session_path": session}
+	arguments := map[string]any{"hosts": entries, "session_path": session, "_ansible_evidence_marked": true}
 	for name, value := range l.arguments {
 		arguments[name] = value
 	}
@@ -305,12 +305,18 @@ func TestStoppedRunLogsOut(t *testing.T) {
 	var out strings.Builder
 	cmd.Stdout = &out
 	must(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
 	// Past the burst the limit holds it up.
 	for l.calls("/approve") < 28 {
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case err := <-ended:
+			t.Fatalf("got an end after %d approvals: %v\n%s", l.calls("/approve"), err, out.String())
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 	must(t, cmd.Process.Signal(syscall.SIGTERM))
-	_ = cmd.Wait()
+	<-ended
 	l.noSecrets(out.String())
 	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(out.String(), "ENROLL_INTERRUPTED") {
 		t.Errorf("got exit code %d and %s, want an interrupted run", cmd.ProcessState.ExitCode(), out.String())
