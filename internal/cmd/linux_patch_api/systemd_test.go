@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -142,14 +143,20 @@ func (m *machine) cloudInit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile("(?s)```yaml\n(#cloud-config\n.*?)```").FindSubmatch(guide)
+	// Of the recipes the one without a package makes a unit of its own.
+	var block []byte
+	for _, found := range regexp.MustCompile("(?s)```yaml\n(#cloud-config\n.*?)```").FindAllSubmatch(guide, -1) {
+		if bytes.Contains(found[1], []byte("systemd-run")) {
+			block = found[1]
+		}
+	}
 	if block == nil {
-		t.Fatal("docs/DEPLOYMENT_GUIDE.md has no cloud-config")
+		t.Fatal("docs/DEPLOYMENT_GUIDE.md has no cloud-config with systemd-run")
 	}
 	var recipe struct {
 		RunCmd [][]string `yaml:"runcmd"`
 	}
-	if err := yaml.Unmarshal(block[1], &recipe); err != nil || len(recipe.RunCmd) != 1 {
+	if err := yaml.Unmarshal(block, &recipe); err != nil || len(recipe.RunCmd) != 1 {
 		t.Fatalf("got %d commands, %v, want one", len(recipe.RunCmd), err)
 	}
 	m.sh("rm -rf /etc/linux_patch_api/certs /var/lib/linux_patch_enroll/*")
