@@ -45,4 +45,4 @@ class FilterModule:
     """The filter."""
 
     def filters(self):
-        return {"plain": text.plain}
+        return {"plain": text.untemplated(text.plain)}

@@ -37,11 +37,11 @@ _value:
   elements: dict
 """
 
-from ansible_collections.linux_patch.api.plugins.plugin_utils import fleet
+from ansible_collections.linux_patch.api.plugins.plugin_utils import fleet, text
 
 
 class FilterModule:
     """The filter."""
 
     def filters(self):
-        return {"report_rows": fleet.report_rows}
+        return {"report_rows": text.untemplated(fleet.report_rows)}

@@ -30,11 +30,11 @@ _value:
   type: dict
 """
 
-from ansible_collections.linux_patch.api.plugins.plugin_utils import report
+from ansible_collections.linux_patch.api.plugins.plugin_utils import report, text
 
 
 class FilterModule:
     """The filter."""
 
     def filters(self):
-        return {"report_summary": report.summary}
+        return {"report_summary": text.untemplated(report.summary)}

@@ -40,11 +40,11 @@ _value:
   elements: str
 """
 
-from ansible_collections.linux_patch.api.plugins.plugin_utils import approval
+from ansible_collections.linux_patch.api.plugins.plugin_utils import approval, text
 
 
 class FilterModule:
     """The filter."""
 
     def filters(self):
-        return {"run_lines": approval.run_lines}
+        return {"run_lines": text.untemplated(approval.run_lines)}

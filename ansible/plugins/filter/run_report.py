@@ -41,11 +41,11 @@ _value:
   type: dict
 """
 
-from ansible_collections.linux_patch.api.plugins.plugin_utils import approval
+from ansible_collections.linux_patch.api.plugins.plugin_utils import approval, text
 
 
 class FilterModule:
     """The filter."""
 
     def filters(self):
-        return {"run_report": approval.run_report}
+        return {"run_report": text.untemplated(approval.run_report)}

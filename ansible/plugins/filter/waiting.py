@@ -36,11 +36,11 @@ _value:
   elements: dict
 """
 
-from ansible_collections.linux_patch.api.plugins.plugin_utils import fleet
+from ansible_collections.linux_patch.api.plugins.plugin_utils import fleet, text
 
 
 class FilterModule:
     """The filter."""
 
     def filters(self):
-        return {"waiting": fleet.waiting}
+        return {"waiting": text.untemplated(fleet.waiting)}

@@ -10,6 +10,7 @@ cursor, breaks a line, turns the direction of writing or cannot be seen.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -24,6 +25,31 @@ INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 MACHINE_ID = re.compile(r"[0-9a-f]{32}\Z")
 LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
+
+
+# What begins a template: Ansible before 2.19 evaluates again what a filter returns
+# into a loop, and marks of untrusted text do not survive that.
+TEMPLATE = re.compile(r"\{(?=[{%#])")
+
+
+def untemplated(make):
+    """The filter make, in whose result no text can be taken for a template."""
+
+    @functools.wraps(make)
+    def made(*args, **kwargs):
+        return _untemplated(make(*args, **kwargs))
+
+    return made
+
+
+def _untemplated(value):
+    if isinstance(value, str):
+        return TEMPLATE.sub("{ ", value)
+    if isinstance(value, list):
+        return [_untemplated(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _untemplated(item) for key, item in value.items()}
+    return value
 
 
 def plain(value, limit=300, lines=False):
