@@ -37,6 +37,7 @@ var floors = map[string]int{
 	"internal/audit":         2,
 
 	"internal/options":  3,
+	"internal/report":   3,
 	"internal/statedir": 3,
 
 	"internal/enroll": 4,

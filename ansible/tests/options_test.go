@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // The documentation audit holds names, types and defaults of the options to the
@@ -61,12 +61,12 @@ func TestTheDocumentedPartsOfAResultAreThoseOfTheProgram(t *testing.T) {
 	for _, module := range []string{"enrollment", "enrollment_info"} {
 		doc := results(t, module)
 		for name, part := range map[string]any{
-			"manager": enroll.Manager{}, "key": enroll.Key{}, "whitelist": enroll.Whitelist{}, "error": enroll.Error{},
+			"manager": report.Manager{}, "key": report.Key{}, "whitelist": report.Whitelist{}, "error": report.Error{},
 		} {
 			same(t, module+"."+name, slices.Collect(maps.Keys(doc[name].Contains)), fieldsOf(reflect.TypeOf(part)))
 		}
 		same(t, module+".certificates.server", slices.Collect(maps.Keys(doc["certificates"].Contains["server"].Contains)),
-			fieldsOf(reflect.TypeFor[enroll.Certificate]()))
+			fieldsOf(reflect.TypeFor[report.Certificate]()))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // returnedType is what RETURN says of a value: what the action plugin lets pass.
@@ -27,7 +28,7 @@ var common = map[string]bool{"changed": true, "failed": true}
 // action plugin cleans a host's answer to what the program answers.
 func TestField3_5_DocumentedResultsAreThoseOfTheProgram(t *testing.T) {
 	for module, result := range map[string]reflect.Type{
-		"enrollment": reflect.TypeFor[enroll.Result](), "enrollment_info": reflect.TypeFor[enroll.Info](),
+		"enrollment": reflect.TypeFor[report.Result](), "enrollment_info": reflect.TypeFor[enroll.Info](),
 	} {
 		text := regexp.MustCompile(`(?s)\nRETURN = r"""\n(.*?)"""`).FindStringSubmatch(read(t, "../plugins/modules/"+module+".py"))
 		if text == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 func reported() *enroll.Info {
@@ -20,12 +21,12 @@ func reported() *enroll.Info {
 	return &enroll.Info{
 		State: contract.StateEnrolled, Valid: true, DaysLeft: &days, Problems: []string{"one"}, Warnings: []string{},
 		FQDN: "web1.example.com", MachineID: "3d1219c7c4c5404aaa1f6d2a48adfda4", PendingSince: "2026-11-28T12:00:00Z", CRLNextUpdate: "2026-11-29T12:00:00Z",
-		Manager: &enroll.Manager{URL: "https://manager.example.com", IP: "192.0.2.1"},
-		Certificates: &enroll.Certificates{
-			CA:     &enroll.Certificate{Facts: pki.Facts{NotAfter: at.AddDate(9, 0, 0)}},
-			Server: &enroll.Certificate{Facts: pki.Facts{NotBefore: at, NotAfter: at.AddDate(1, 0, 0)}},
+		Manager: &report.Manager{URL: "https://manager.example.com", IP: "192.0.2.1"},
+		Certificates: &report.Certificates{
+			CA:     &report.Certificate{Facts: pki.Facts{NotAfter: at.AddDate(9, 0, 0)}},
+			Server: &report.Certificate{Facts: pki.Facts{NotBefore: at, NotAfter: at.AddDate(1, 0, 0)}},
 		},
-		Whitelist: &enroll.Whitelist{Entry: "192.0.2.1", Present: true},
+		Whitelist: &report.Whitelist{Entry: "192.0.2.1", Present: true},
 	}
 }
 

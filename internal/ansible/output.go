@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // hidden stands where a secret stood, in Ansible's own spelling.
@@ -72,13 +72,13 @@ func encode(result any, secrets *Secrets) []byte {
 }
 
 // failure is the result of a run that never reached its use case.
-func failure(err error) *enroll.Result {
-	return enroll.Failed(err)
+func failure(err error) *report.Result {
+	return report.Failed(err)
 }
 
 // panicked is the result of a run that met a fault of this program. The
 // value of a panic may hold anything, so only its type is told.
-func panicked(value any) *enroll.Result {
+func panicked(value any) *report.Result {
 	kind := fmt.Sprintf("%T", value)
 	if e, ok := value.(interface{ RuntimeError() }); ok {
 		// Runtime errors are texts of Go itself, such as "index out of range".

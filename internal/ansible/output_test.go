@@ -13,6 +13,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 func dump(v any) string {
@@ -27,7 +28,7 @@ func TestEncodeScrubsSecretsHoweverTheyStand(t *testing.T) {
 	secrets := &Secrets{}
 	secrets.Add("line one\nline \"two\"")
 	secrets.Add("short")
-	r := enroll.Failed(errors.New("it said line one\nline \"two\" and a short word"))
+	r := report.Failed(errors.New("it said line one\nline \"two\" and a short word"))
 	out := string(encode(r, secrets))
 	if strings.Contains(out, "line one") {
 		t.Errorf("secret in %s", out)
@@ -41,7 +42,7 @@ func TestEncodeScrubsSecretsHoweverTheyStand(t *testing.T) {
 }
 
 func TestEncodeMakesValidUTF8(t *testing.T) {
-	out := encode(enroll.Failed(errors.New("caf\xe9 \xed\xa0\x80")), &Secrets{})
+	out := encode(report.Failed(errors.New("caf\xe9 \xed\xa0\x80")), &Secrets{})
 	if !json.Valid(out) || bytes.Contains(out, []byte{0xe9}) {
 		t.Errorf("%q", out)
 	}
@@ -59,7 +60,7 @@ func TestPanicBecomesAResult(t *testing.T) {
 		if exit := p.Main(context.Background()); exit != contract.CodeInternal.Info().Exit {
 			t.Errorf("exit code %d", exit)
 		}
-		var r enroll.Result
+		var r report.Result
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.Failed || r.Error.Code != contract.CodeInternal {
 			t.Errorf("%v: %s", err, out.String())
 		}

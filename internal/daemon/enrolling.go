@@ -16,6 +16,7 @@ import (
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // errTakenOut keeps a host from being enrolled by itself that was taken out.
@@ -97,9 +98,9 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 		}
 	}()
 	d.announce(ctx)
-	res := d.watched(ctx, func(report func(enroll.Progress)) *enroll.Result {
+	res := d.watched(ctx, func(show func(enroll.Progress)) *report.Result {
 		e := *d.enroller
-		e.Progress = report
+		e.Progress = show
 		return e.Run(ctx, d.params())
 	})
 	d.tell(res, map[string]bool{})
@@ -111,7 +112,7 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 }
 
 // watched shows the progress of what do reports, to whoever watches.
-func (d *daemon) watched(ctx context.Context, do func(report func(enroll.Progress)) *enroll.Result) *enroll.Result {
+func (d *daemon) watched(ctx context.Context, do func(show func(enroll.Progress)) *report.Result) *report.Result {
 	p := newProgress(d.con, d.log, d.notify, time.Now)
 	done := make(chan struct{})
 	go func() {
@@ -127,7 +128,7 @@ func (d *daemon) watched(ctx context.Context, do func(report func(enroll.Progres
 // enrollFirst enrolls a host that has nothing to serve with, in runs that do
 // not wait, as the renewer does: between them the run lock is free, so that the
 // host can be taken out, or enrolled with another manager, meanwhile.
-func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *enroll.Result {
+func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *report.Result {
 	e, p := a.enroller, a.params()
 	if a.opt.url == "" {
 		e = a.unasked()
@@ -140,7 +141,7 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 		run := *e
 		run.Progress = func(m enroll.Progress) {
 			m.Attempts += attempts
-			a.reportEnrolling(report, m)
+			a.reportEnrolling(show, m)
 		}
 		res := run.Run(ctx, p)
 		a.tell(res, told)
@@ -150,7 +151,7 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 		}
 		heard := heardOf(res, a.now(), registered)
 		if heard == pace.Pending && a.maxPolls() > 0 && attempts >= a.maxPolls() {
-			return enroll.Failed(contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)", res.Manager.URL, attempts))
+			return report.Failed(contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)", res.Manager.URL, attempts))
 		}
 		asker.Interval = pollingInterval(a.cfg.Enrollment.PollingIntervalSeconds)
 		wait, again := asker.Next(heard, res.RetryAfter)
@@ -167,13 +168,13 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 			// A removal from now on is newer than the request.
 			registered, e = true, a.unasked()
 		}
-		a.reportEnrolling(report, enroll.Progress{Phase: enroll.PhaseWait, Attempts: attempts, Next: a.now().Add(wait)})
+		a.reportEnrolling(show, enroll.Progress{Phase: enroll.PhaseWait, Attempts: attempts, Next: a.now().Add(wait)})
 		if !sleep(ctx, wait) {
 			kept := "no request was made yet"
 			if registered {
 				kept = "the request and its token are kept, the next start goes on with them"
 			}
-			return enroll.Failed(contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", context.Cause(ctx), kept))
+			return report.Failed(contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", context.Cause(ctx), kept))
 		}
 	}
 }
@@ -181,16 +182,16 @@ func (a *agent) enrollFirst(ctx context.Context, report func(enroll.Progress)) *
 // underEdit tells whether a run failed over what config.yaml says. While a request
 // is under way somebody may be editing that file, and an end with these codes is
 // one after which nothing starts the service again.
-func underEdit(res *enroll.Result) bool {
+func underEdit(res *report.Result) bool {
 	return res.Failed && !errors.Is(res.Err, errTakenOut) &&
 		(res.Error.Code == contract.CodeConfig || res.Error.Code == contract.CodeInvalidArgument)
 }
 
 // reportEnrolling says how enrollment goes, until a set is in service that
 // somebody has put in place meanwhile: the service's status is of that then.
-func (a *agent) reportEnrolling(report func(enroll.Progress), m enroll.Progress) {
+func (a *agent) reportEnrolling(show func(enroll.Progress), m enroll.Progress) {
 	if a.listener.set.Load() == nil {
-		report(m)
+		show(m)
 	}
 }
 
@@ -203,7 +204,7 @@ func (d *daemon) maxPolls() int {
 }
 
 // tell logs what a run did, and each warning once.
-func (d *daemon) tell(res *enroll.Result, told map[string]bool) {
+func (d *daemon) tell(res *report.Result, told map[string]bool) {
 	for _, w := range res.Warnings {
 		if !told[w] {
 			d.log.Warn(w)
@@ -216,13 +217,13 @@ func (d *daemon) tell(res *enroll.Result, told map[string]bool) {
 }
 
 // failed logs why a run failed, and returns the exit code.
-func (d *daemon) failed(res *enroll.Result) int {
+func (d *daemon) failed(res *report.Result) int {
 	d.log.WithFields(logrus.Fields{"code": res.Error.Code, "hint": res.Error.Hint}).Error(res.Msg)
 	return res.Exit()
 }
 
 // errFailed carries a failed run's exit code out of the daemon.
-func errFailed(res *enroll.Result) error {
+func errFailed(res *report.Result) error {
 	return (&contract.Error{Code: res.Error.Code, Err: errors.New(res.Msg)}).WithHint("%s", serviceHint(res.Error))
 }
 
@@ -235,7 +236,7 @@ var startAgain = strings.NewReplacer(
 
 // serviceHint is the hint of a failed run for the daemon. After these codes the
 // systemd unit does not start the service again (RestartPreventExitStatus).
-func serviceHint(e *enroll.Error) string {
+func serviceHint(e *report.Error) string {
 	switch e.Code {
 	case contract.CodeDenied, contract.CodeTokenUnknown, contract.CodeBundleInvalid:
 		return startAgain.Replace(e.Hint)

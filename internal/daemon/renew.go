@@ -7,10 +7,10 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 const (
@@ -30,7 +30,7 @@ type renewer struct {
 	// look tells whether there is anything to renew or to go on with.
 	look func(context.Context) need
 	// ask makes one run that does not wait.
-	ask      func(context.Context) *enroll.Result
+	ask      func(context.Context) *report.Result
 	interval time.Duration
 	log      *logrus.Logger
 	now      func() time.Time
@@ -90,7 +90,7 @@ func (d *daemon) look(ctx context.Context) need {
 func (d *daemon) renewer() *renewer {
 	return &renewer{
 		look: d.look,
-		ask: func(ctx context.Context) *enroll.Result {
+		ask: func(ctx context.Context) *report.Result {
 			p := d.params()
 			p.Wait = false
 			return d.unasked().Run(ctx, p)
@@ -162,7 +162,7 @@ func (r *renewer) renew(ctx context.Context) bool {
 
 // heardOf sorts what a run came to for the table of pace. underWay says that a
 // request was seen under way before.
-func heardOf(res *enroll.Result, now time.Time, underWay bool) pace.Heard {
+func heardOf(res *report.Result, now time.Time, underWay bool) pace.Heard {
 	switch {
 	case !res.Failed && res.RetryAfter == 0:
 		return pace.Pending
@@ -183,7 +183,7 @@ func heardOf(res *enroll.Result, now time.Time, underWay bool) pace.Heard {
 // retriedSoon tells whether a failure leaves a request under way that may be
 // approved at any moment: a manager holds the bundle for 600 s only, so the next
 // poll must not wait for longer than usual.
-func retriedSoon(res *enroll.Result) bool {
+func retriedSoon(res *report.Result) bool {
 	return res.Error.Retryable && res.State == contract.StatePending
 }
 
@@ -192,14 +192,14 @@ func retriedSoon(res *enroll.Result) bool {
 // one was denied: deployed managers delete it then.
 const forgottenAfter = 23 * time.Hour
 
-func forgotten(res *enroll.Result, now time.Time) bool {
+func forgotten(res *report.Result, now time.Time) bool {
 	since, err := time.Parse(time.RFC3339, res.PendingSince)
 	return err == nil && res.Error.Code == contract.CodeTokenUnknown && now.Sub(since) >= forgottenAfter
 }
 
 // deniedByNow tells whether an administrator denied the request, as far as the
 // manager lets that be known.
-func deniedByNow(res *enroll.Result, now time.Time) bool {
+func deniedByNow(res *report.Result, now time.Time) bool {
 	return res.Error.Code == contract.CodeDenied || res.Error.Code == contract.CodeTokenUnknown && !forgotten(res, now)
 }
 

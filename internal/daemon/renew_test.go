@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // script is a renewer whose host and manager say what a test wants.
 type script struct {
 	needs   func(since time.Duration) need
-	answers func(since time.Duration) *enroll.Result
+	answers func(since time.Duration) *report.Result
 	asked   []time.Duration
 }
 
@@ -31,7 +31,7 @@ func (s *script) run(t *testing.T, interval, span time.Duration, u float64) {
 	defer stop()
 	r := &renewer{
 		look: func(context.Context) need { return s.needs(time.Since(begun)) },
-		ask: func(context.Context) *enroll.Result {
+		ask: func(context.Context) *report.Result {
 			s.asked = append(s.asked, time.Since(begun))
 			return s.answers(time.Since(begun))
 		},
@@ -43,16 +43,16 @@ func (s *script) run(t *testing.T, interval, span time.Duration, u float64) {
 	}
 }
 
-func pending(time.Duration) *enroll.Result {
-	return &enroll.Result{State: contract.StatePending, Msg: "waiting"}
+func pending(time.Duration) *report.Result {
+	return &report.Result{State: contract.StatePending, Msg: "waiting"}
 }
 
-func enrolled(time.Duration) *enroll.Result {
-	return &enroll.Result{State: contract.StateEnrolled, Msg: "enrolled"}
+func enrolled(time.Duration) *report.Result {
+	return &report.Result{State: contract.StateEnrolled, Msg: "enrolled"}
 }
 
-func failure(code contract.Code) func(time.Duration) *enroll.Result {
-	return func(time.Duration) *enroll.Result { return enroll.Failed(contract.Errorf(code, "failed")) }
+func failure(code contract.Code) func(time.Duration) *report.Result {
+	return func(time.Duration) *report.Result { return report.Failed(contract.Errorf(code, "failed")) }
 }
 
 // From day 83 on a certificate of 90 days is due; an administrator approves
@@ -69,7 +69,7 @@ func TestRenewalOverMonths(t *testing.T) {
 				}
 				return needNothing
 			}
-			s.answers = func(since time.Duration) *enroll.Result {
+			s.answers = func(since time.Duration) *report.Result {
 				if since < 84*day {
 					return pending(since)
 				}
@@ -109,8 +109,8 @@ func TestRenewalPollsOftenEnough(t *testing.T) {
 }
 
 // A request of an hour ago, as a run names it.
-func asked(state contract.State, code contract.Code) func(time.Duration) *enroll.Result {
-	return func(time.Duration) *enroll.Result {
+func asked(state contract.State, code contract.Code) func(time.Duration) *report.Result {
+	return func(time.Duration) *report.Result {
 		res := failure(code)(0)
 		res.State, res.PendingSince = state, time.Now().Add(-time.Hour).Format(time.RFC3339)
 		return res
@@ -119,7 +119,7 @@ func asked(state contract.State, code contract.Code) func(time.Duration) *enroll
 
 func TestFailedRenewalsBecomeRare(t *testing.T) {
 	for name, test := range map[string]struct {
-		answer func(time.Duration) *enroll.Result
+		answer func(time.Duration) *report.Result
 		most   int
 	}{
 		"no request under way": {failure(contract.CodeUnreachable), 14},
@@ -143,7 +143,7 @@ func TestFailedRenewalsBecomeRare(t *testing.T) {
 func TestDeniedRenewalsAreRareThoughTheyWerePending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{needs: func(time.Duration) need { return needRenewal }}
-		s.answers = func(since time.Duration) *enroll.Result {
+		s.answers = func(since time.Duration) *report.Result {
 			if len(s.asked)%2 == 1 {
 				return pending(since)
 			}
@@ -163,7 +163,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 	for _, interval := range []time.Duration{options.DefaultInterval, options.MaxInterval} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &script{needs: func(time.Duration) need { return needEnd }}
-			s.answers = func(since time.Duration) *enroll.Result {
+			s.answers = func(since time.Duration) *report.Result {
 				if since%(12*time.Hour) < 3*time.Hour {
 					return pending(since)
 				}
@@ -186,7 +186,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 			}
 			return needEnd
 		}
-		s.answers = func(since time.Duration) *enroll.Result {
+		s.answers = func(since time.Duration) *report.Result {
 			if s.needs(since) == needUnknown {
 				return failure(contract.CodeConfig)(since)
 			}
@@ -202,7 +202,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 	// Two failures that need somebody, far apart, with pending answers between.
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{needs: func(time.Duration) need { return needEnd }}
-		s.answers = func(since time.Duration) *enroll.Result {
+		s.answers = func(since time.Duration) *report.Result {
 			if len(s.asked)%10 == 0 {
 				return asked(contract.StatePending, contract.CodeTLSUntrusted)(since)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // lostAfter is how long lost log lines are gathered before the status tells.
@@ -50,7 +51,7 @@ type agent struct {
 	// enrolling says that the first enrollment is under way, also while a set
 	// serves that somebody has put in place meanwhile; enrolled brings its end.
 	enrolling bool
-	enrolled  chan *enroll.Result
+	enrolled  chan *report.Result
 	// renewing begins renewal, which is for a host that listens.
 	renewing sync.Once
 	// noCRL says that the set on disk is fine but for its CRL.
@@ -70,7 +71,7 @@ func (d *daemon) newAgent() *agent {
 			host: sync.OnceValue(d.hostInfo),
 		},
 		status:   statusFile{files: d.enroller.Files, path: d.opt.statusFile},
-		enrolled: make(chan *enroll.Result, 1),
+		enrolled: make(chan *report.Result, 1),
 	}
 }
 
@@ -148,7 +149,7 @@ func (a *agent) enroll(ctx context.Context) {
 	}
 	a.enrolling = true
 	a.background.Go(func() {
-		a.enrolled <- a.watched(ctx, func(report func(enroll.Progress)) *enroll.Result { return a.enrollFirst(ctx, report) })
+		a.enrolled <- a.watched(ctx, func(report func(enroll.Progress)) *report.Result { return a.enrollFirst(ctx, report) })
 	})
 }
 
@@ -201,7 +202,7 @@ func (a *agent) loop(ctx context.Context, changed <-chan struct{}) error {
 	}
 }
 
-func (a *agent) afterEnrollment(ctx context.Context, res *enroll.Result) error {
+func (a *agent) afterEnrollment(ctx context.Context, res *report.Result) error {
 	a.enrolling = false
 	switch {
 	case !res.Failed:

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 func shipped(t *testing.T, name string) string {
@@ -99,7 +99,7 @@ func TestUnitsWaitForTheClock(t *testing.T) {
 func TestHintsOfAServiceThatIsNotStartedAgain(t *testing.T) {
 	prevented := setting(shipped(t, "linux-patch-api.service"), "RestartPreventExitStatus")
 	for _, info := range contract.Codes {
-		hint := serviceHint(&enroll.Error{Code: info.Code, Hint: info.Hint})
+		hint := serviceHint(&report.Error{Code: info.Code, Hint: info.Hint})
 		again := strings.Contains(hint, "run again") || strings.Contains(hint, "the next run")
 		if slices.Contains(prevented, strconv.Itoa(info.Exit)) && again {
 			t.Errorf("%s: %s", info.Code, hint)

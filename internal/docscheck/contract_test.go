@@ -12,6 +12,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 var codeWord = regexp.MustCompile(`\bENROLL_[A-Z][A-Z_]*\b`)
@@ -142,7 +143,7 @@ func checkWire(t *testing.T) {
 
 func checkResults(t *testing.T) {
 	spec := documents(t)["docs/SPEC.md"]
-	result, info := jsonNames(enroll.Result{}), jsonNames(enroll.Info{})
+	result, info := jsonNames(report.Result{}), jsonNames(enroll.Info{})
 	var more []string
 	for _, name := range info {
 		if !contains(result, name) {

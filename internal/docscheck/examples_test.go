@@ -16,6 +16,7 @@ import (
 	"github.com/linux-patch/enroll/internal/ansible"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 var errGood = errors.New("the arguments are good")
@@ -86,7 +87,7 @@ func exampleJSON(t *testing.T, where, body string) int {
 	}
 	if _, isResult := v["changed"]; isResult {
 		for name := range v {
-			if !contains(jsonNames(enroll.Result{}), name) {
+			if !contains(jsonNames(report.Result{}), name) {
 				t.Errorf("%s: a result has no field %s", where, name)
 			}
 		}

@@ -43,7 +43,7 @@ func (r *run) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from 
 		if err := r.applyWhitelist(ctx, from.ip); err != nil {
 			return err
 		}
-		r.show(*admit)
+		r.res.Show(*admit)
 	}
 	if err := r.tellAgent(ctx); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (r *run) ensureDirs() error {
 func (r *run) claim(p *statedir.Provenance, set *pki.Set, from source) {
 	for _, d := range r.desired(set) {
 		if d.after.Exists {
-			p.Place(d.after.Path, digest(d.after.Content))
+			p.Place(d.after.Path, statedir.Digest(d.after.Content))
 		}
 	}
 	if from.url != "" {
@@ -101,7 +101,7 @@ func (r *run) swap(ctx context.Context, set *pki.Set) (changed bool, err error) 
 		return false, err
 	}
 	defer lock.Unlock()
-	if err := r.observeSet(r.Settings, r.o); err != nil {
+	if err := r.observeSet(); err != nil {
 		return false, err
 	}
 	if err := r.acceptCA(set); err != nil {
@@ -139,7 +139,7 @@ func (r *run) replace(changes []hostfs.Change) error {
 	}
 	out, err := r.o.Commit(changes)
 	r.res.BackupFiles = append(r.res.BackupFiles, out.Backups...)
-	r.res.warn(out.Left...)
+	r.res.Warn(out.Left...)
 	if errors.Is(err, hostfs.ErrCommitUnfinished) {
 		r.res.Changed = true
 	}
@@ -148,7 +148,7 @@ func (r *run) replace(changes []hostfs.Change) error {
 
 // readBack verifies what is on disk now, as the daemon will read it.
 func (r *run) readBack(set *pki.Set) error {
-	if err := r.observeSet(r.Settings, r.o); err != nil {
+	if err := r.observeSet(); err != nil {
 		return err
 	}
 	if r.o.unusable != nil || !bytes.Equal(r.o.set.Server.Raw, set.Server.Raw) {
@@ -171,8 +171,8 @@ func (r *run) withKeyBackups(p statedir.Provenance) (statedir.Provenance, error)
 		if err != nil {
 			return p, err
 		}
-		if file.Exists && p.Owns(r.ServerKey, digest(file.Content)) {
-			p.Place(path, digest(file.Content))
+		if file.Exists && p.Owns(r.ServerKey, statedir.Digest(file.Content)) {
+			p.Place(path, statedir.Digest(file.Content))
 		}
 	}
 	return p, nil
@@ -183,7 +183,7 @@ func (r *run) installedDigests() map[string]string {
 	for _, f := range r.o.files() {
 		digests[f.Path] = ""
 		if f.Exists {
-			digests[f.Path] = digest(f.Content)
+			digests[f.Path] = statedir.Digest(f.Content)
 		}
 	}
 	return digests

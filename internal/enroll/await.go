@@ -33,9 +33,9 @@ func (r *run) resume(ctx context.Context) error {
 	r.identify(ctx)
 	if r.Check {
 		if token == nil {
-			r.res.act("take over the polling token from " + string(r.ConfigPath))
+			r.res.Act("take over the polling token from " + string(r.ConfigPath))
 		}
-		r.res.act("ask " + r.URL.String() + " for the state of the request")
+		r.res.Act("ask " + r.URL.String() + " for the state of the request")
 		return r.foreseeApproval(ctx)
 	}
 	if token == nil {
@@ -189,6 +189,6 @@ func (r *run) notePending(t *statedir.Token) {
 		r.res.MachineID, r.res.FQDN = t.MachineID, t.FQDN
 	}
 	if age := r.Now().Sub(t.Since); age >= forgetWarning {
-		r.res.warn(fmt.Sprintf("the request is pending since %s; managers forget a request after 24 h", t.Since.Format(time.RFC3339)))
+		r.res.Warn(fmt.Sprintf("the request is pending since %s; managers forget a request after 24 h", t.Since.Format(time.RFC3339)))
 	}
 }

@@ -34,7 +34,7 @@ func (r *run) provisionBundle(ctx context.Context) error {
 			WithHint("give the answer of an approved request as the manager sent it (ca_crt, server_crt and server_key in one JSON object), or that of a re-issue (ca_root_pem, server_cert_pem and server_key_pem)")
 	}
 	if r.olderThanInstalled(bundle) {
-		r.res.warn(fmt.Sprintf("%s was not used: the installed certificate is newer and valid; set force to use it all the same", path))
+		r.res.Warn(fmt.Sprintf("%s was not used: the installed certificate is newer and valid; set force to use it all the same", path))
 		return r.converge(ctx)
 	}
 	r.identify(ctx)
@@ -84,7 +84,7 @@ func (r *run) readBundle(path string) ([]byte, error) {
 	}
 	info, err := r.Given.Stat(path)
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
-		r.res.warn(fmt.Sprintf("%s holds a private key and others may reach it (mode %04o); chmod it to 0600, and remove it once this host is enrolled", path, info.Mode().Perm()))
+		r.res.Warn(fmt.Sprintf("%s holds a private key and others may reach it (mode %04o); chmod it to 0600, and remove it once this host is enrolled", path, info.Mode().Perm()))
 	}
 	return raw, nil
 }

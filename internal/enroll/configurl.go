@@ -9,6 +9,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -31,7 +32,7 @@ func (r *run) planConfigURL(ctx context.Context) (plan.Change, bool) {
 		err = r.preflightConfig(ctx, file)
 	}
 	if err != nil {
-		r.res.warn(fmt.Sprintf("enrollment.manager_url was not written to %s, so that an agent there may not refresh its CRL: %v", file.Path, err))
+		r.res.Warn(fmt.Sprintf("enrollment.manager_url was not written to %s, so that an agent there may not refresh its CRL: %v", file.Path, err))
 		return plan.Change{}, false
 	}
 	return plan.Compare(shownConfig(file), shownConfig(after))
@@ -48,7 +49,7 @@ func (r *run) agentsManager() string {
 
 // shownConfig shows a config.yaml without the token in it.
 func shownConfig(f hostfs.File) plan.File {
-	return shown(f, func(b []byte) string {
+	return report.Shown(f, func(b []byte) string {
 		cleared, err := config.ClearPollingToken(b)
 		if err != nil {
 			return "config.yaml, which is not shown: the polling token cannot be taken out of its text\n"
@@ -74,7 +75,7 @@ func (r *run) tellAgent(ctx context.Context) error {
 			return contract.Errorf(contract.CodeOf(err), "enrollment.manager_url was not written to %s: %w", r.ConfigPath, err).WithHint("%s", contract.HintOf(err))
 		}
 	}
-	r.show(change)
+	r.res.Show(change)
 	return nil
 }
 
@@ -90,7 +91,7 @@ func (r *run) planForgetURL() (plan.Change, bool) {
 	}
 	after := file
 	if after.Content, err = config.ClearManagerURL(file.Content, p.ConfigManagerURL); err != nil {
-		r.res.warn(fmt.Sprintf("enrollment.manager_url stays in %s: %v", p.ConfigPath, err))
+		r.res.Warn(fmt.Sprintf("enrollment.manager_url stays in %s: %v", p.ConfigPath, err))
 		return plan.Change{}, false
 	}
 	return plan.Compare(shownConfig(file), shownConfig(after))

@@ -71,11 +71,11 @@ func (r *run) planRepairs() (attributes []plan.Change, admit *plan.Change, err e
 // confirm says that a good set is installed, and what there is to say of it.
 func (r *run) confirm() error {
 	r.res.State = contract.StateEnrolled
-	r.res.warn(r.o.warnings...)
+	r.res.Warn(r.o.warnings...)
 	if r.o.crlProblem != nil {
-		r.res.warn(r.o.crlWarning())
+		r.res.Warn(r.o.crlWarning())
 	}
-	r.res.warn(r.warnRenewBefore()...)
+	r.res.Warn(r.warnRenewBefore()...)
 	r.warnOtherManager()
 	return r.compareFQDN()
 }
@@ -95,7 +95,7 @@ func (r *run) converge(ctx context.Context) error {
 				return err
 			}
 		}
-		r.show(c)
+		r.res.Show(c)
 	}
 	if admit != nil {
 		if !r.Check {
@@ -103,7 +103,7 @@ func (r *run) converge(ctx context.Context) error {
 				return err
 			}
 		}
-		r.show(*admit)
+		r.res.Show(*admit)
 	}
 	return r.conclude(ctx)
 }
@@ -127,9 +127,7 @@ func (r *run) observeAgain() error {
 	if r.Check || !r.res.Changed {
 		return nil
 	}
-	var err error
-	r.o, err = r.observe(r.Settings)
-	return err
+	return r.observe()
 }
 
 // knownManagerIP is the manager's address without asking anyone: the option,
@@ -153,7 +151,7 @@ func (r *run) knownManagerIP() netip.Addr {
 func (r *run) warnOtherManager() {
 	from := r.o.Provenance().ManagerURL
 	if from != "" && r.URL != nil && from != r.URL.String() && r.BundlePath == "" {
-		r.res.warn(fmt.Sprintf("this host is enrolled with %s; its certificates are valid, so %s was not asked; set force to enroll there", from, r.URL))
+		r.res.Warn(fmt.Sprintf("this host is enrolled with %s; its certificates are valid, so %s was not asked; set force to enroll there", from, r.URL))
 	}
 }
 
@@ -172,7 +170,7 @@ func (r *run) compareFQDN() error {
 		return contract.Errorf(contract.CodeIdentity, "%s", msg).
 			WithHint("set fqdn back, or set force to enroll by the new name")
 	}
-	r.res.warn(msg + "; set force to enroll by the new name")
+	r.res.Warn(msg + "; set force to enroll by the new name")
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -23,7 +24,7 @@ func (e *Enroller) RefreshCRL(ctx context.Context, p options.Params, inForce *pk
 	if err != nil {
 		return false, nil, err
 	}
-	r := &run{Enroller: e, Settings: s, res: newResult(), o: &observed{Store: &statedir.Store{}}}
+	r := &run{Enroller: e, Settings: s, res: report.New(), o: &observed{Store: &statedir.Store{}}}
 	if err := r.NeedURL(); err != nil {
 		return false, nil, err
 	}
@@ -40,10 +41,10 @@ func (r *run) fetchCRL(ctx context.Context) ([]byte, error) {
 	if err == nil || contract.CodeOf(err) != contract.CodeTLSUntrusted || r.Insecure {
 		return raw, err
 	}
-	r.res.warn(fmt.Sprintf("the CRL was fetched without verifying the manager's HTTPS (%v); its signature by the CA is what it is trusted by", err))
+	r.res.Warn(fmt.Sprintf("the CRL was fetched without verifying the manager's HTTPS (%v); its signature by the CA is what it is trusted by", err))
 	loose := *r.Settings
 	loose.Insecure, loose.ManagerCAPath, loose.ManagerCAPEM, loose.ManagerCAFingerprint = true, "", "", ""
-	again := &run{Enroller: r.Enroller, Settings: &loose, res: newResult(), o: r.o}
+	again := &run{Enroller: r.Enroller, Settings: &loose, res: report.New(), o: r.o}
 	return again.fetchCRLOnce(ctx)
 }
 
@@ -68,7 +69,7 @@ func (r *run) installCRL(ctx context.Context, raw []byte, inForce *pki.CRL) (cha
 		return false, err
 	}
 	defer lock.Unlock()
-	if r.o.Store, err = r.load(r.Settings); err != nil {
+	if r.o.Store, err = r.load(); err != nil {
 		return false, err
 	}
 	if r.o.Journal() != nil {
@@ -123,9 +124,9 @@ func (r *run) readForCRL() (set *pki.Set, crl hostfs.File, err error) {
 // writeCRL replaces the file. Where enrollment wrote it, the new content is ours
 // as well, before it is there.
 func (r *run) writeCRL(crl hostfs.File, content []byte) error {
-	ours := r.o.Provenance().Owns(crl.Path, digest(crl.Content))
+	ours := r.o.Provenance().Owns(crl.Path, statedir.Digest(crl.Content))
 	if ours {
-		if err := r.o.Remember(func(p *statedir.Provenance) { p.Place(crl.Path, digest(content)) }); err != nil {
+		if err := r.o.Remember(func(p *statedir.Provenance) { p.Place(crl.Path, statedir.Digest(content)) }); err != nil {
 			return err
 		}
 	}
@@ -136,5 +137,5 @@ func (r *run) writeCRL(crl hostfs.File, content []byte) error {
 	if err := r.Files.Replace(crl.Path, content, r.attributes(crl, mode)); err != nil || !ours {
 		return err
 	}
-	return r.o.Remember(func(p *statedir.Provenance) { p.ForgetOlder(crl.Path, digest(content)) })
+	return r.o.Remember(func(p *statedir.Provenance) { p.ForgetOlder(crl.Path, statedir.Digest(content)) })
 }

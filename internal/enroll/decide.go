@@ -111,7 +111,7 @@ func (r *run) take(ctx context.Context, next step) error {
 // finishKilledRun ends what a killed run began. In check mode it shows what the
 // end would be.
 func (r *run) finishKilledRun(ctx context.Context) error {
-	r.res.warn(r.o.CloneWarning()...)
+	r.res.Warn(r.o.CloneWarning()...)
 	if err := r.o.SetClonesAside(); err != nil {
 		return err
 	}
@@ -134,15 +134,14 @@ func (r *run) finishKilledRun(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := r.Files.SweepTemps(directories(r.Settings), nil); err != nil {
+	if _, err := r.Files.SweepTemps(r.directories(), nil); err != nil {
 		return err
 	}
-	r.o, err = r.observe(r.Settings)
-	return err
+	return r.observe()
 }
 
 func (r *run) actUnfinished() {
-	r.res.act(fmt.Sprintf("finish the change that an interrupted run began (%s)", r.statePaths().Journal))
+	r.res.Act(fmt.Sprintf("finish the change that an interrupted run began (%s)", r.statePaths().Journal))
 	r.res.Changed = true
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -24,7 +25,7 @@ func (r *run) describe() {
 	r.res.Request = r.evidence(r.res.Manager, r.res.MachineID)
 	r.res.Certificates, r.res.Key = o.certificates(), o.keyFacts()
 	if r.res.Whitelist == nil {
-		r.res.Whitelist = &Whitelist{Path: r.Whitelist}
+		r.res.Whitelist = &report.Whitelist{Path: r.Whitelist}
 	}
 	if t := r.liveToken(); t != nil && r.res.PendingSince == "" {
 		r.res.PendingSince = t.Since.Format(time.RFC3339)
@@ -34,8 +35,8 @@ func (r *run) describe() {
 	}
 }
 
-func (r *run) managerFacts() *Manager {
-	m := &Manager{}
+func (r *run) managerFacts() *report.Manager {
+	m := &report.Manager{}
 	if r.URL != nil {
 		m.URL = r.URL.String()
 	}
@@ -52,7 +53,7 @@ func (r *run) managerFacts() *Manager {
 }
 
 // evidence is what an approver compares, and how it came to the manager.
-func (r *run) evidence(m *Manager, machineID string) *Request {
+func (r *run) evidence(m *report.Manager, machineID string) *report.Request {
 	facts, sent := r.requestFacts(machineID)
 	if facts == nil {
 		return nil
@@ -78,21 +79,21 @@ func (r *run) state(live *statedir.Token) contract.State {
 	}
 }
 
-func (o *observed) certificates() *Certificates {
+func (o *observed) certificates() *report.Certificates {
 	if o.set == nil {
 		return nil
 	}
-	return &Certificates{
-		CA:     &Certificate{Path: o.ca.Path, Facts: pki.FactsOf(o.set.CA)},
-		Server: &Certificate{Path: o.cert.Path, Facts: pki.FactsOf(o.set.Server)},
+	return &report.Certificates{
+		CA:     &report.Certificate{Path: o.ca.Path, Facts: pki.FactsOf(o.set.CA)},
+		Server: &report.Certificate{Path: o.cert.Path, Facts: pki.FactsOf(o.set.Server)},
 	}
 }
 
-func (o *observed) keyFacts() *Key {
+func (o *observed) keyFacts() *report.Key {
 	if !o.key.Exists {
 		return nil
 	}
-	return &Key{Path: o.key.Path, Mode: octal(o.key)}
+	return &report.Key{Path: o.key.Path, Mode: octal(o.key)}
 }
 
 func octal(f hostfs.File) string { return fmt.Sprintf("%04o", f.Mode&fs.ModePerm) }

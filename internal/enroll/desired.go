@@ -4,6 +4,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // desire is one of the four files as it is and as it shall be.
@@ -38,7 +39,7 @@ func (r *run) desired(set *pki.Set) []desire {
 		}
 		a := r.attributes(f.file, r.ModeOf(f.file, f.isKey))
 		after.Mode, after.UID, after.GID = a.Mode, a.UID, a.GID
-		out = append(out, desire{before: shown(f.file, f.describe), after: shown(after, f.describe), isKey: f.isKey})
+		out = append(out, desire{before: report.Shown(f.file, f.describe), after: report.Shown(after, f.describe), isKey: f.isKey})
 	}
 	return out
 }
@@ -55,31 +56,10 @@ func (r *run) crlContent(set *pki.Set) []byte {
 	return nil
 }
 
-// shown makes a plan's file; describe turns its content into what a diff may
-// show.
-func shown(f hostfs.File, describe func([]byte) string) plan.File {
-	return plan.File{
-		Path: f.Path, Exists: f.Exists, Content: f.Content, Mode: f.Mode.Perm(), UID: f.UID, GID: f.GID,
-		Text: func() string { return describe(f.Content) },
-	}
-}
-
-// shownText shows a file that holds no secret as it is.
-func (r *run) shownText(f hostfs.File) plan.File {
-	return shown(f, func(b []byte) string { return string(b) })
-}
-
-// show puts a change into the result: as an action, as a diff, as `changed`.
-func (r *run) show(c plan.Change) {
-	r.res.Changed = true
-	r.res.act(c.Action())
-	r.res.Diff = append(r.res.Diff, c.Diff())
-}
-
 // showFiles shows the changes of files.
 func (r *run) showFiles(changes []desire) {
 	for _, d := range changes {
 		c, _ := plan.Compare(d.before, d.after)
-		r.show(c)
+		r.res.Show(c)
 	}
 }

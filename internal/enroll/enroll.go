@@ -31,6 +31,7 @@ import (
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pace"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -107,7 +108,7 @@ type run struct {
 	*Enroller
 	*options.Settings
 	o   *observed
-	res *Result
+	res *report.Result
 	// sent is what this run told the manager; nil before that.
 	sent *statedir.Request
 	// certificate is the SHA-256 of what the manager presented last, a string; a
@@ -123,36 +124,23 @@ type run struct {
 	deadline time.Time
 }
 
-func (r *run) statePaths() statedir.Paths { return statePaths(r.Settings) }
-
-// Failed is the result of a run that failed before it began.
-func Failed(err error) *Result {
-	r := newResult()
-	r.fail(err)
-	return r
-}
-
-func newResult() *Result {
-	return &Result{Actions: []string{}, BackupFiles: []string{}, Warnings: []string{}}
-}
-
 // Run brings the host to p.State as far as it can, and says what it did.
-func (e *Enroller) Run(ctx context.Context, p options.Params) *Result {
-	res := newResult()
+func (e *Enroller) Run(ctx context.Context, p options.Params) *report.Result {
+	res := report.New()
 	if p.TakeOwnership {
 		var err error
 		if e, err = e.takeOwnership(ctx, p, res); err != nil {
-			res.fail(err)
+			res.Fail(err)
 			return res
 		}
 	}
 	s, err := e.Host().Settle(p)
 	if err != nil {
-		res.fail(err)
+		res.Fail(err)
 		return res
 	}
 	r := &run{Enroller: e, Settings: s, res: res}
-	res.warn(s.Warnings...)
+	res.Warn(s.Warnings...)
 	if p.WaitTimeout > 0 {
 		r.deadline = e.Now().Add(time.Duration(p.WaitTimeout))
 	}
@@ -161,7 +149,7 @@ func (e *Enroller) Run(ctx context.Context, p options.Params) *Result {
 		if failed := (*managerclient.RequestError)(nil); errors.As(err, &failed) {
 			res.RetryAfter = askedToWait(failed)
 		}
-		res.fail(err)
+		res.Fail(err)
 		r.audit(contract.EventFailed, map[string]string{"code": string(contract.CodeOf(err)), "reason": err.Error()})
 	}
 	r.describe()
@@ -188,7 +176,7 @@ func (r *run) run(ctx context.Context) error {
 	}
 	// The lock is replaced below; the last one held is the one to give back.
 	defer func() { lock.Unlock() }()
-	if r.o, err = r.observe(r.Settings); err != nil {
+	if err = r.observe(); err != nil {
 		return err
 	}
 	if lock == nil && !r.Check {
@@ -198,7 +186,7 @@ func (r *run) run(ctx context.Context) error {
 		if lock, err = r.lock(ctx, lockCreate); err != nil {
 			return r.busy(err)
 		}
-		if r.o, err = r.observe(r.Settings); err != nil {
+		if err = r.observe(); err != nil {
 			return err
 		}
 	}
@@ -258,6 +246,6 @@ func (r *run) audit(event contract.Event, fields map[string]string) {
 		all[name] = value
 	}
 	if err := r.Audit(r.AuditLog).Record(event, all); err != nil {
-		r.res.warn(fmt.Sprintf("the audit log was not written: %v", err))
+		r.res.Warn(fmt.Sprintf("the audit log was not written: %v", err))
 	}
 }

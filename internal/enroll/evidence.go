@@ -7,6 +7,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -42,23 +43,9 @@ func (r *run) verifiedBy() string {
 	return verifiedBySystem
 }
 
-// Request is a result's evidence for who approves: it names this host's request
-// among others of the same name.
-type Request struct {
-	// TokenSHA256 is empty where this host holds no token.
-	TokenSHA256 string `json:"token_sha256"`
-	Proof       string `json:"proof"`
-	// EarlierProof is of a request whose answer was lost, while the manager
-	// refused a later one.
-	EarlierProof string              `json:"earlier_proof,omitempty"`
-	IPAddress    string              `json:"ip_address"`
-	OSDetails    *contract.OSDetails `json:"os_details,omitempty"`
-	SentAt       string              `json:"sent_at"`
-}
-
 // requestFacts are those of the request that waits at the manager, or of the
 // one whose answer is unknown; nil where there is neither.
-func (r *run) requestFacts(machineID string) (*Request, *statedir.Request) {
+func (r *run) requestFacts(machineID string) (*report.Request, *statedir.Request) {
 	if token, sent := r.shownToken(); token != "" {
 		return factsOf(sent, approval.TokenSHA256(token)), sent
 	}
@@ -98,8 +85,8 @@ func (r *run) shownToken() (string, *statedir.Request) {
 	return r.o.configToken, unknown
 }
 
-func factsOf(s *statedir.Request, tokenSHA256 string) *Request {
-	f := &Request{TokenSHA256: tokenSHA256, Proof: s.Proof, IPAddress: s.IPAddress}
+func factsOf(s *statedir.Request, tokenSHA256 string) *report.Request {
+	f := &report.Request{TokenSHA256: tokenSHA256, Proof: s.Proof, IPAddress: s.IPAddress}
 	if s.OSDetails != (contract.OSDetails{}) {
 		f.OSDetails = &s.OSDetails
 	}

@@ -25,7 +25,7 @@ func (r *run) turned(ctx context.Context, a *spooledAnswer, why error) error {
 	case errors.Is(why, errFetched) && contract.CodeOf(why) == contract.CodeInternal:
 		return r.adoptSet(ctx, sourceOf(a.Answer).ip)
 	case errors.Is(why, errNeverOurs) && contract.CodeOf(why) == contract.CodeInternal:
-		r.res.warn(fmt.Sprintf("the polling token that was found in %s is not known at %s and was never this host's: it is dropped, and a request is made", r.ConfigPath, r.URL))
+		r.res.Warn(fmt.Sprintf("the polling token that was found in %s is not known at %s and was never this host's: it is dropped, and a request is made", r.ConfigPath, r.URL))
 		r.res.PendingSince, r.res.State = "", contract.StateAbsent
 		return r.register(ctx)
 	}
@@ -36,14 +36,14 @@ func (r *run) turned(ctx context.Context, a *spooledAnswer, why error) error {
 // an agent of the deployed kind, which shares the token by config.yaml, may have
 // fetched them. A manager then no longer knows the token.
 func (r *run) fetched(t *statedir.Token) (bool, error) {
-	if err := r.observeSet(r.Settings, r.o); err != nil {
+	if err := r.observeSet(); err != nil {
 		return false, err
 	}
 	set := r.o.set
 	if set == nil || r.o.unusable != nil || !set.Server.NotBefore.After(t.Since.Add(-pki.ClockTolerance)) {
 		return false, nil //nolint:nilerr // a set that cannot serve was not fetched
 	}
-	if r.o.Provenance().Owns(r.ServerCert, digest(r.o.cert.Content)) {
+	if r.o.Provenance().Owns(r.ServerCert, statedir.Digest(r.o.cert.Content)) {
 		return false, nil // that of an earlier request
 	}
 	known := r.o.Provenance().CAFingerprint
@@ -73,7 +73,7 @@ func (r *run) adoptSet(ctx context.Context, ip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	r.res.act("take over the certificate set that another agent has fetched with the polling token")
+	r.res.Act("take over the certificate set that another agent has fetched with the polling token")
 	r.res.Changed, r.res.PendingSince = true, ""
 	r.audit(contract.EventProvisioned, map[string]string{"serial": set.Server.SerialNumber.Text(16), "ca_sha256": pki.Fingerprint(set.CA.Raw)})
 	if err := r.endRequest(ctx); err != nil {

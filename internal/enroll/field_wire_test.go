@@ -17,6 +17,7 @@ import (
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // seenAs is a manager that sees this host at an address of its own.
@@ -39,7 +40,7 @@ func (m *seenAs) Poll(ctx context.Context, token string) (managerclient.Answer, 
 	return a, err
 }
 
-func (r *rig) runSeen(m *seenAs, change func(*options.Params)) (*enroll.Result, managerclient.Options) {
+func (r *rig) runSeen(m *seenAs, change func(*options.Params)) (*report.Result, managerclient.Options) {
 	r.t.Helper()
 	p := options.DefaultParams()
 	p.ManagerURL, p.Wait = "https://manager.example.com", false

@@ -7,6 +7,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/statedir"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
@@ -20,7 +21,7 @@ func (r *run) foreign() string {
 		return ""
 	}
 	ca := pki.Fingerprint(o.set.CA.Raw)
-	known := o.Provenance().Knows(ca, o.cert.Path, digest(o.cert.Content))
+	known := o.Provenance().Knows(ca, o.cert.Path, statedir.Digest(o.cert.Content))
 	switch {
 	case o.ClonedSet() && known:
 		return fmt.Sprintf("machine-id changed: the certificate set was issued to machine-id %s, and this host is %s", o.Provenance().MachineID, o.MachineID)
@@ -58,7 +59,7 @@ func (r *run) letsIn(ip netip.Addr) bool {
 // expiry too it is theirs to renew.
 func (r *run) leaveForeign(why string) error {
 	r.res.State = contract.StateForeign
-	r.res.warn(r.o.warnings...)
+	r.res.Warn(r.o.warnings...)
 	r.res.Msg = fmt.Sprintf("%s; it is valid until %s, nothing was changed and no manager was asked; %s",
 		why, r.o.set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"), r.takeOverHint())
 	return nil

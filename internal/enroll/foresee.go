@@ -23,20 +23,20 @@ func (r *run) foreseeApproval(ctx context.Context) error {
 		return nil
 	}
 	r.res.Msg = fmt.Sprintf("would ask %s and put its certificates in place once it is approved", r.URL)
-	r.res.warn("check mode asks no manager: what it would answer, and the certificates that it would issue, are not known")
+	r.res.Warn("check mode asks no manager: what it would answer, and the certificates that it would issue, are not known")
 	for _, d := range r.desired(nil) {
 		if d.after.Path == r.CRL {
 			continue
 		}
 		c := r.toBeIssued(d)
-		r.res.act(c.Action())
+		r.res.Act(c.Action())
 		r.res.Diff = append(r.res.Diff, c.Diff())
 	}
 	if err := r.foreseeWhitelist(); err != nil {
 		return err
 	}
 	if change, needed := r.planConfigURL(ctx); needed {
-		r.show(change)
+		r.res.Show(change)
 	}
 	return r.foreseeClear(copied)
 }
@@ -54,13 +54,13 @@ func (r *run) foreseeWhitelist() error {
 	}
 	ip := r.knownManagerIP()
 	if !ip.IsValid() {
-		r.res.act("let the manager in: " + r.Whitelist)
-		r.res.warn(fmt.Sprintf("the line that would be added to %s is not known before the manager is connected to; set manager_ip to see it", r.Whitelist))
+		r.res.Act("let the manager in: " + r.Whitelist)
+		r.res.Warn(fmt.Sprintf("the line that would be added to %s is not known before the manager is connected to; set manager_ip to see it", r.Whitelist))
 		return nil
 	}
 	admit, needed, err := r.planWhitelist(ip)
 	if err == nil && needed {
-		r.show(admit)
+		r.res.Show(admit)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // Info is what enrollment_info reports. It changes nothing and asks nobody.
@@ -27,23 +28,23 @@ type Info struct {
 	// RenewalDue says that the next enrollment run would renew.
 	RenewalDue bool `json:"renewal_due"`
 	// Problems lists what is wrong, in sentences.
-	Problems []string `json:"problems"`
-	Manager  *Manager `json:"manager,omitempty"`
+	Problems []string        `json:"problems"`
+	Manager  *report.Manager `json:"manager,omitempty"`
 	// Request is the evidence for who approves this host.
-	Request      *Request      `json:"request,omitempty"`
-	MachineID    string        `json:"machine_id,omitempty"`
-	FQDN         string        `json:"fqdn,omitempty"`
-	PendingSince string        `json:"pending_since,omitempty"`
-	Certificates *Certificates `json:"certificates,omitempty"`
-	Key          *Key          `json:"key,omitempty"`
+	Request      *report.Request      `json:"request,omitempty"`
+	MachineID    string               `json:"machine_id,omitempty"`
+	FQDN         string               `json:"fqdn,omitempty"`
+	PendingSince string               `json:"pending_since,omitempty"`
+	Certificates *report.Certificates `json:"certificates,omitempty"`
+	Key          *report.Key          `json:"key,omitempty"`
 	// CRLNextUpdate is when the installed CRL becomes out of date, RFC 3339.
-	CRLNextUpdate string     `json:"crl_next_update,omitempty"`
-	Whitelist     *Whitelist `json:"whitelist,omitempty"`
+	CRLNextUpdate string            `json:"crl_next_update,omitempty"`
+	Whitelist     *report.Whitelist `json:"whitelist,omitempty"`
 	// Service is what the daemon's status file says that it serves; absent
 	// where there is none.
 	Service  json.RawMessage `json:"service,omitempty"`
 	Warnings []string        `json:"warnings"`
-	Error    *Error          `json:"error,omitempty"`
+	Error    *report.Error   `json:"error,omitempty"`
 }
 
 // Exit is the exit code that belongs to the report.
@@ -99,7 +100,7 @@ func (e *Enroller) Info(ctx context.Context, p options.InfoParams) *Info {
 	if err := e.inform(ctx, full, p, info); err != nil {
 		code := contract.CodeOf(err)
 		info.Failed, info.Msg = true, err.Error()
-		info.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: e.rightsHint(err)}
+		info.Error = &report.Error{Code: code, Retryable: code.Info().Retryable, Hint: e.rightsHint(err)}
 	}
 	return info
 }
@@ -110,8 +111,8 @@ func (e *Enroller) inform(ctx context.Context, full options.Params, p options.In
 		return err
 	}
 	info.Warnings = append(info.Warnings, s.Warnings...)
-	r := &run{Enroller: e, Settings: s, res: newResult()}
-	if r.o, err = r.observe(s); err != nil {
+	r := &run{Enroller: e, Settings: s, res: report.New()}
+	if err = r.observe(); err != nil {
 		return err
 	}
 	o := r.o
@@ -176,11 +177,11 @@ func (r *run) inspect(info *Info) {
 		if !r.o.usable(r.Now(), r.RenewWithin) {
 			problem("the certificate is valid until %s only, and enrollment does not renew it", r.o.set.Server.NotAfter.UTC().Format(time.DateOnly))
 		}
-		info.Whitelist = &Whitelist{Path: r.Whitelist}
+		info.Whitelist = &report.Whitelist{Path: r.Whitelist}
 		return
 	}
 	if !r.o.begun() {
-		info.Whitelist = &Whitelist{Path: r.Whitelist}
+		info.Whitelist = &report.Whitelist{Path: r.Whitelist}
 		return
 	}
 	repairs, _, err := r.planRepairs()

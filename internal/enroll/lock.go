@@ -36,7 +36,7 @@ func (r *run) lock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case r.Check && errors.Is(err, hostfs.ErrBusy):
-		r.res.warn("another run on this host is under way: what is shown may be outdated when it ends")
+		r.res.Warn("another run on this host is under way: what is shown may be outdated when it ends")
 		return nil, nil
 	}
 	return lock, err
@@ -83,7 +83,7 @@ func (r *run) alone(ctx context.Context, dirs ...string) (*hostfs.Lock, error) {
 	}
 	lock, err := r.Files.LockDirs(ctx, dirs)
 	if errors.Is(err, hostfs.ErrBusy) && errors.Is(err, context.DeadlineExceeded) {
-		r.res.warn(fmt.Sprintf("went on without the lock of a directory: %v; find out with lslocks who holds it", err))
+		r.res.Warn(fmt.Sprintf("went on without the lock of a directory: %v; find out with lslocks who holds it", err))
 		return nil, nil
 	}
 	return lock, err

@@ -1,8 +1,6 @@
 package enroll
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,7 +8,6 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/hostfs"
-	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
@@ -41,42 +38,45 @@ type observed struct {
 var errMissing = errors.New("certificate, key or CA is missing")
 
 // observe reads everything that a decision hangs on. It changes nothing.
-func (e *Enroller) observe(s *options.Settings) (*observed, error) {
-	o := &observed{crlRefreshed: s.Config.Enrollment.ManagerURL != "", configToken: s.Config.Enrollment.PollingToken}
+func (r *run) observe() error {
+	o := &observed{crlRefreshed: r.Config.Enrollment.ManagerURL != "", configToken: r.Config.Enrollment.PollingToken}
 	if o.configToken != "" {
-		e.Secret(o.configToken)
+		r.Secret(o.configToken)
 	}
 	var err error
-	if o.Store, err = e.load(s); err != nil {
-		return nil, err
+	if o.Store, err = r.load(); err != nil {
+		return err
 	}
 	if o.Theirs(o.configToken) {
 		o.configToken = ""
 	}
-	if err := e.observeSet(s, o); err != nil {
-		return nil, err
+	if err := r.readSet(o); err != nil {
+		return err
 	}
-	o.stale, err = e.Files.StaleTemps(directories(s))
-	return o, err
+	if o.stale, err = r.Files.StaleTemps(r.directories()); err != nil {
+		return err
+	}
+	r.o = o
+	return nil
 }
 
 // statePaths are the files of the run's state directory.
-func statePaths(s *options.Settings) statedir.Paths { return statedir.PathsIn(string(s.StateDir)) }
+func (r *run) statePaths() statedir.Paths { return statedir.PathsIn(string(r.StateDir)) }
 
 // load reads the state directory.
-func (e *Enroller) load(s *options.Settings) (*statedir.Store, error) {
-	uid, gid := e.Accounts.Self()
+func (r *run) load() (*statedir.Store, error) {
+	uid, gid := r.Accounts.Self()
 	// A request fails by a machine-id that cannot be read, with a message.
-	id, _ := e.Identity.MachineID()
+	id, _ := r.Identity.MachineID()
 	return statedir.Load(statedir.Options{
-		Files: e.Files, Paths: statePaths(s), UID: uid, GID: gid, MachineID: id, Now: e.Now, Secret: e.Secret, Check: s.Check,
+		Files: r.Files, Paths: r.statePaths(), UID: uid, GID: gid, MachineID: id, Now: r.Now, Secret: r.Secret, Check: r.Check,
 	})
 }
 
 // directories are where this run may leave files.
-func directories(s *options.Settings) []string {
+func (r *run) directories() []string {
 	var dirs []string
-	for _, p := range []string{s.CACert, s.ServerCert, s.ServerKey, s.CRL, s.Whitelist, string(s.ConfigPath), statePaths(s).Lock} {
+	for _, p := range []string{r.CACert, r.ServerCert, r.ServerKey, r.CRL, r.Whitelist, string(r.ConfigPath), r.statePaths().Lock} {
 		if dir := filepath.Dir(p); !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
@@ -84,18 +84,21 @@ func directories(s *options.Settings) []string {
 	return dirs
 }
 
-func (e *Enroller) observeSet(s *options.Settings, o *observed) error {
+// observeSet reads and judges the installed set again.
+func (r *run) observeSet() error { return r.readSet(r.o) }
+
+func (r *run) readSet(o *observed) error {
 	for _, f := range []struct {
 		path string
 		to   *hostfs.File
-	}{{s.CACert, &o.ca}, {s.ServerCert, &o.cert}, {s.ServerKey, &o.key}, {s.CRL, &o.crl}} {
-		file, err := e.Files.Read(f.path)
+	}{{r.CACert, &o.ca}, {r.ServerCert, &o.cert}, {r.ServerKey, &o.key}, {r.CRL, &o.crl}} {
+		file, err := r.Files.Read(f.path)
 		if err != nil {
 			return err
 		}
 		*f.to = file
 	}
-	o.judge(e.Now())
+	o.judge(r.Now())
 	return nil
 }
 
@@ -160,8 +163,3 @@ func (o *observed) usable(now time.Time, renewBefore time.Duration) bool {
 
 // enrolled tells whether a certificate set is installed, good or not.
 func (o *observed) enrolled() bool { return o.set != nil }
-
-func digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}

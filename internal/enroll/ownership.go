@@ -17,7 +17,9 @@ import (
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
+	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
 // taking makes root's what a config.yaml of somebody else leads to. The
@@ -28,7 +30,7 @@ import (
 type taking struct {
 	*Enroller
 	p     options.Params
-	res   *Result
+	res   *report.Result
 	check bool
 	// dirs are taken, files are to be; both end in taken.
 	dirs  []string
@@ -39,13 +41,13 @@ type taking struct {
 // takeOwnership takes what it must, and returns the Enroller to go on with: in
 // check mode one for which it is done. What can be refused is refused before
 // anything is taken, and a host that has nothing to take gets no lock file.
-func (e *Enroller) takeOwnership(ctx context.Context, p options.Params, res *Result) (*Enroller, error) {
-	foreseen := &taking{Enroller: e, p: p, res: newResult(), check: true}
+func (e *Enroller) takeOwnership(ctx context.Context, p options.Params, res *report.Result) (*Enroller, error) {
+	foreseen := &taking{Enroller: e, p: p, res: report.New(), check: true}
 	if err := foreseen.take(); err != nil || len(foreseen.taken) == 0 {
 		return e, err
 	}
 	if p.Check {
-		res.take(foreseen.res)
+		res.Add(foreseen.res)
 		assuming := *e
 		assuming.Files = e.Files.Assume(foreseen.taken)
 		return &assuming, nil
@@ -76,14 +78,6 @@ func (e *Enroller) lockTaking(ctx context.Context, p options.Params) (*hostfs.Lo
 		return nil, contract.Errorf(contract.CodeLocked, "take_ownership: another run on this host still holds %s", statedir.PathsIn(dir).Lock)
 	}
 	return lock, err
-}
-
-// take adds what another result has.
-func (r *Result) take(other *Result) {
-	r.Changed = r.Changed || other.Changed
-	r.Actions = append(r.Actions, other.Actions...)
-	r.warn(other.Warnings...)
-	r.Diff = append(r.Diff, other.Diff...)
 }
 
 func (t *taking) take() error {
@@ -126,7 +120,7 @@ func (t *taking) take() error {
 		return err
 	}
 	if err := t.Audit(paths.AuditLog).Record(contract.EventOwnershipTaken, trusted); err != nil {
-		t.res.warn(fmt.Sprintf("the audit log was not written: %v", err))
+		t.res.Warn(fmt.Sprintf("the audit log was not written: %v", err))
 	}
 	return nil
 }
@@ -319,9 +313,9 @@ func (t *taking) replace(configPath string) error {
 func (t *taking) show(f hostfs.File) {
 	after := f
 	after.UID, after.Mode = 0, f.Mode&^0o022
-	c, _ := plan.Compare(shown(f, nothing), shown(after, nothing))
+	c, _ := plan.Compare(report.Shown(f, nothing), report.Shown(after, nothing))
 	t.res.Changed = true
-	t.res.act(strings.Replace(c.Action(), string(plan.Attributes), "take ownership of", 1))
+	t.res.Act(strings.Replace(c.Action(), string(plan.Attributes), "take ownership of", 1))
 	t.res.Diff = append(t.res.Diff, c.Diff())
 }
 
@@ -338,13 +332,13 @@ func (t *taking) tell(cfg *config.Config, paths config.Paths) map[string]string 
 		case paths.CACert:
 			cas = fingerprints(f.Content)
 		case paths.Whitelist:
-			entries = append(entries, entriesOf(f.Content))
+			entries = append(entries, whitelist.Describe(f.Content))
 		}
 	}
 	say := func(field, what string, all []string) {
 		if len(all) > 0 {
 			listed[field] = strings.Join(all, ", ")
-			t.res.warn(fmt.Sprintf("take_ownership: trusted from now on: %s %s", what, listed[field]))
+			t.res.Warn(fmt.Sprintf("take_ownership: trusted from now on: %s %s", what, listed[field]))
 		}
 	}
 	say("paths", "the paths", trusted)

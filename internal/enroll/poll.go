@@ -55,7 +55,7 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *statedir.Token)
 		r.store(slot, a)
 	}
 	if raw.CRLSkipped {
-		r.res.warn("the list of revoked certificates in the manager's answer is larger than what is taken, and was left out; the agent fetches it from the manager")
+		r.res.Warn("the list of revoked certificates in the manager's answer is larger than what is taken, and was left out; the agent fetches it from the manager")
 	}
 	said := raw.Judge(t.Dialect)
 	a.bundle, a.dialect = said.Bundle, said.Dialect
@@ -66,11 +66,11 @@ func (r *run) poll(ctx context.Context, client ManagerClient, t *statedir.Token)
 func (r *run) store(slot *statedir.Poll, a *spooledAnswer) {
 	err := slot.Store(a.Answer)
 	if a.stored = err == nil; !a.stored {
-		r.res.warn(fmt.Sprintf("the manager's answer could not be stored, it is used from memory: %v", err))
+		r.res.Warn(fmt.Sprintf("the manager's answer could not be stored, it is used from memory: %v", err))
 		return
 	}
 	if err := slot.StoreRest(a.Answer); err != nil {
-		r.res.warn(fmt.Sprintf("the list of revoked certificates in the manager's answer could not be stored, it is used from memory: %v", err))
+		r.res.Warn(fmt.Sprintf("the list of revoked certificates in the manager's answer could not be stored, it is used from memory: %v", err))
 	}
 }
 

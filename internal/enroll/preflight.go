@@ -139,7 +139,7 @@ func (r *run) preflightMirror(ctx context.Context) error {
 		return err
 	}
 	r.TokenStorage = options.TokenInStateDir
-	r.res.warn(fmt.Sprintf("the polling token is not copied to %s: %v", r.ConfigPath, err))
+	r.res.Warn(fmt.Sprintf("the polling token is not copied to %s: %v", r.ConfigPath, err))
 	return nil
 }
 

@@ -109,7 +109,7 @@ func (r *run) reject(why error) error {
 		return errors.Join(why, err)
 	}
 	for _, err := range r.o.PruneRejected() {
-		r.res.warn(fmt.Sprintf("an old bundle was not removed: %v", err))
+		r.res.Warn(fmt.Sprintf("an old bundle was not removed: %v", err))
 	}
 	r.res.State = contract.StateExpired
 	if err := r.o.Bury(contract.StateExpired, true); err != nil {
@@ -141,7 +141,7 @@ func (r *run) provision(ctx context.Context, bundle *contract.PkiBundle, from so
 	if r.Check {
 		r.showFiles(changes)
 		if admit != nil {
-			r.show(*admit)
+			r.res.Show(*admit)
 		}
 		if err := r.tellAgent(ctx); err != nil {
 			return err
@@ -193,8 +193,8 @@ func (r *run) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	if err := r.acceptCA(set); err != nil {
 		return nil, err
 	}
-	r.res.warn(warnings...)
-	r.res.warn(set.KeepRoots(r.keepsRoot)...)
+	r.res.Warn(warnings...)
+	r.res.Warn(set.KeepRoots(r.keepsRoot)...)
 	r.noteRepo(bundle.Repo)
 	return set, nil
 }

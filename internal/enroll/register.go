@@ -32,7 +32,7 @@ func (r *run) register(ctx context.Context) error {
 	}
 	if r.Check {
 		if old != nil {
-			r.res.act(fmt.Sprintf("ask %s once more for the state of the request of %s; where it is not known any more:", r.URL, old.Since.Format(time.RFC3339)))
+			r.res.Act(fmt.Sprintf("ask %s once more for the state of the request of %s; where it is not known any more:", r.URL, old.Since.Format(time.RFC3339)))
 		}
 		r.actRegister()
 		return r.foreseeApproval(ctx)
@@ -56,8 +56,8 @@ func (r *run) register(ctx context.Context) error {
 
 func (r *run) actRegister() {
 	r.res.Changed = true
-	r.res.act("register at " + r.URL.String())
-	r.res.act("keep the polling token in " + r.statePaths().Token)
+	r.res.Act("register at " + r.URL.String())
+	r.res.Act("keep the polling token in " + r.statePaths().Token)
 }
 
 // prepare does all that can fail before the manager is asked.
@@ -86,7 +86,7 @@ func (r *run) whoAmI(ctx context.Context) (identity.Host, error) {
 	if err != nil {
 		return host, err
 	}
-	r.res.warn(warnings...)
+	r.res.Warn(warnings...)
 	r.res.MachineID, r.res.FQDN = host.MachineID, host.FQDN
 	r.addresses = host.IPs
 	if host.IP.IsValid() {
@@ -99,7 +99,7 @@ func (r *run) whoAmI(ctx context.Context) (identity.Host, error) {
 // left is to compare a certificate with it.
 func (r *run) identify(ctx context.Context) {
 	if _, err := r.whoAmI(ctx); err != nil {
-		r.res.warn(fmt.Sprintf("this host's identity could not be compared with the certificate: %v", err))
+		r.res.Warn(fmt.Sprintf("this host's identity could not be compared with the certificate: %v", err))
 	}
 }
 
@@ -177,7 +177,7 @@ func (r *run) keepElsewhere(slot *statedir.Registration, t statedir.Token, why e
 		return contract.Errorf(contract.CodeFilesystem, "the manager's polling token could not be stored and is lost: %w", errors.Join(why, err)).
 			WithHint("%s; "+atManager, contract.HintOf(why), r.res.MachineID)
 	}
-	r.res.warn(fmt.Sprintf("the polling token was stored at the second try: %v", why))
+	r.res.Warn(fmt.Sprintf("the polling token was stored at the second try: %v", why))
 	return nil
 }
 
@@ -192,13 +192,13 @@ func (r *run) refused(err error, unanswered *time.Time) (*statedir.Token, error)
 	known := code == contract.CodeConflict || (code == contract.CodeManagerError && failed != nil && failed.HTTPStatus == 500)
 	if known {
 		if err := r.o.NoteRefusal(); err != nil {
-			r.res.warn("the enrollment proof was not marked as refused: " + err.Error())
+			r.res.Warn("the enrollment proof was not marked as refused: " + err.Error())
 		}
 	}
 	switch old := r.doubtful(); {
 	case known && old != nil && r.State == string(contract.StateRegistered):
 		// This state did not ask with the old token before.
-		r.res.warn(fmt.Sprintf("%v; the request of %s is taken up again, and a run with state enrolled asks for it", err, old.Since.Format(time.RFC3339)))
+		r.res.Warn(fmt.Sprintf("%v; the request of %s is taken up again, and a run with state enrolled asks for it", err, old.Since.Format(time.RFC3339)))
 		return old, r.revive(old)
 	case known && unanswered != nil:
 		return nil, contract.Errorf(contract.CodeConflict,
@@ -219,7 +219,7 @@ func (r *run) refused(err error, unanswered *time.Time) (*statedir.Token, error)
 // forgetRequest takes back the mark of a registration that reached no one.
 func (r *run) forgetRequest() {
 	if err := r.o.ForgetRequest(); err != nil {
-		r.res.warn(fmt.Sprintf("%s was left behind: %v", r.statePaths().Request, err))
+		r.res.Warn(fmt.Sprintf("%s was left behind: %v", r.statePaths().Request, err))
 	}
 }
 
@@ -244,7 +244,7 @@ func (r *run) dial() (ManagerClient, error) {
 	o := managerclient.Options{
 		URL: r.URL, Insecure: r.Insecure, ProxyURL: r.ProxyURL, UserAgent: r.Program, Now: r.Now,
 		Seen: func(sha256 string) { r.certificate.Store(sha256) },
-		Warn: func(warning string) { r.res.warn(warning) },
+		Warn: func(warning string) { r.res.Warn(warning) },
 		Retry: managerclient.Retry{
 			Wait429: r.Wait && r.State == string(contract.StateEnrolled),
 			Until:   r.deadline,
@@ -282,7 +282,7 @@ func (r *run) reportsIPv6() bool {
 // warnIPv6 says what an IPv6 address does not work with.
 func (r *run) warnIPv6(ip netip.Addr) {
 	if ip.Is6() {
-		r.res.warn(fmt.Sprintf("the manager is told the IPv6 address %s: deployed managers write no brackets around it and never reach this host, and deployed agents listen on IPv4 only; give the manager an IPv4 address, or set report_ip to one of this host", ip))
+		r.res.Warn(fmt.Sprintf("the manager is told the IPv6 address %s: deployed managers write no brackets around it and never reach this host, and deployed agents listen on IPv4 only; give the manager an IPv4 address, or set report_ip to one of this host", ip))
 	}
 }
 

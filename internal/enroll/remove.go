@@ -13,6 +13,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
@@ -39,13 +40,13 @@ func (r *run) remove(ctx context.Context) error {
 	r.showFiles(ours)
 	for _, path := range secrets {
 		r.res.Changed = true
-		r.res.act("remove " + path)
+		r.res.Act("remove " + path)
 	}
 	if listed {
-		r.show(unlisted)
+		r.res.Show(unlisted)
 	}
 	if told {
-		r.show(forgotten)
+		r.res.Show(forgotten)
 	}
 	if r.Check && r.res.Changed {
 		r.res.Msg = "this host's enrollment would be removed" + held
@@ -96,11 +97,11 @@ func (r *run) removable() ([]desire, error) {
 	for _, d := range append(all, r.desired(nil)...) {
 		switch {
 		case !d.before.Exists:
-		case claimed.Owns(d.before.Path, digest(d.before.Content)):
+		case claimed.Owns(d.before.Path, statedir.Digest(d.before.Content)):
 			d.after = plan.File{Path: d.before.Path}
 			ours = append(ours, d)
 		default:
-			r.res.warn(fmt.Sprintf("%s stays: enrollment did not write what is in it", d.before.Path))
+			r.res.Warn(fmt.Sprintf("%s stays: enrollment did not write what is in it", d.before.Path))
 		}
 	}
 	return ours, nil
@@ -120,7 +121,7 @@ func (r *run) elsewhere(claimed statedir.Provenance) ([]desire, error) {
 				WithHint("mend that, or remove %s by hand, and run again; nothing was taken back yet", f.Path)
 		}
 		describe, isKey := kindOf(file.Content)
-		all = append(all, desire{before: shown(file, describe), isKey: isKey})
+		all = append(all, desire{before: report.Shown(file, describe), isKey: isKey})
 	}
 	return all, nil
 }
@@ -135,7 +136,7 @@ func (r *run) readElsewhere(claimed statedir.Provenance, path string) (hostfs.Fi
 		}
 	}
 	file, err := r.Files.Read(path)
-	if err == nil && file.Exists && claimed.Owns(path, digest(file.Content)) {
+	if err == nil && file.Exists && claimed.Owns(path, statedir.Digest(file.Content)) {
 		err = r.Files.CheckPath(path)
 	}
 	return file, err
@@ -178,7 +179,7 @@ func (r *run) planUnlist() (plan.Change, bool, error) {
 	}
 	after := file
 	after.Content = content
-	c, changed := plan.Compare(r.shownText(file), r.shownText(after))
+	c, changed := plan.Compare(report.ShownText(file), report.ShownText(after))
 	return c, changed, nil
 }
 
@@ -232,7 +233,7 @@ func (r *run) applyRemoval(ctx context.Context, ours []desire, secrets []string,
 		return err
 	}
 	r.audit(contract.EventRemoved, nil)
-	return r.observeRemoved()
+	return r.observe()
 }
 
 // removeFiles removes the installed files, but none that a run with another
@@ -268,10 +269,4 @@ func (r *run) removeFiles(ctx context.Context, ours []desire) error {
 	// From the end: without the certificate nobody takes the rest for a set.
 	slices.Reverse(changes)
 	return r.replace(changes)
-}
-
-func (r *run) observeRemoved() error {
-	var err error
-	r.o, err = r.observe(r.Settings)
-	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -18,9 +19,9 @@ import (
 func (r *run) noteRepo(repo *contract.RepoConfig) {
 	switch r.repo = nil; {
 	case repo != nil && !r.RepoConfigManage:
-		r.res.warn("the bundle names a package repository: it is not installed here, the agent fetches it from the manager")
+		r.res.Warn("the bundle names a package repository: it is not installed here, the agent fetches it from the manager")
 	case repo == nil && r.RepoConfigManage:
-		r.res.warn("repo_config_manage is set, and the bundle names no package repository: none was installed")
+		r.res.Warn("repo_config_manage is set, and the bundle names no package repository: none was installed")
 	case repo != nil:
 		r.repo = repo
 	}
@@ -63,7 +64,7 @@ func (r *run) planRepo() ([]desire, error) {
 		return nil, nil
 	}
 	refused := func(why error) ([]desire, error) {
-		r.res.warn(fmt.Sprintf("the package repository that the bundle names was not installed: %v", why))
+		r.res.Warn(fmt.Sprintf("the package repository that the bundle names was not installed: %v", why))
 		return nil, nil
 	}
 	keyring, sources := r.repoPaths()
@@ -86,7 +87,7 @@ func (r *run) planRepo() ([]desire, error) {
 		return refused(fmt.Errorf("sources_config: %w", err))
 	}
 	if len(dropped) > 0 {
-		r.res.warn("left out of the package repository that the bundle names: " + strings.Join(dropped, ", "))
+		r.res.Warn("left out of the package repository that the bundle names: " + strings.Join(dropped, ", "))
 	}
 	return r.repoChanges(map[string][]byte{keyring: key, sources: aptrepo.Render(list, keyring)}, keyring, sources)
 }
@@ -100,7 +101,7 @@ func (r *run) repoChanges(content map[string][]byte, paths ...string) ([]desire,
 		}
 		uid, gid := r.Accounts.Self()
 		after := hostfs.File{Path: path, Exists: true, Content: content[path], Mode: options.DefaultCertMode, UID: uid, GID: gid}
-		changes = append(changes, desire{before: shown(before, describeRepo), after: shown(after, describeRepo)})
+		changes = append(changes, desire{before: report.Shown(before, describeRepo), after: report.Shown(after, describeRepo)})
 	}
 	return slices.DeleteFunc(changes, func(d desire) bool {
 		_, changed := plan.Compare(d.before, d.after)
@@ -128,7 +129,7 @@ func (r *run) installRepo() error {
 	}
 	if err := r.o.Remember(func(p *statedir.Provenance) {
 		for _, d := range changes {
-			p.Place(d.after.Path, digest(d.after.Content))
+			p.Place(d.after.Path, statedir.Digest(d.after.Content))
 		}
 	}); err != nil {
 		return err
@@ -139,7 +140,7 @@ func (r *run) installRepo() error {
 	r.showFiles(changes)
 	return r.o.Remember(func(p *statedir.Provenance) {
 		for _, d := range changes {
-			p.ForgetOlder(d.after.Path, digest(d.after.Content))
+			p.ForgetOlder(d.after.Path, statedir.Digest(d.after.Content))
 		}
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 const (
@@ -95,7 +96,7 @@ func (r *rig) read(name string) string {
 }
 
 // run is one run of the use case, whose operations on files go through faults.
-func (r *rig) run(faults *faultfs.Fs, change func(*options.Params)) *enroll.Result {
+func (r *rig) run(faults *faultfs.Fs, change func(*options.Params)) *report.Result {
 	r.t.Helper()
 	p := options.DefaultParams()
 	p.ManagerURL, p.Wait, p.ConfigManagerURL = "https://manager.example.com", false, false

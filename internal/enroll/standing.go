@@ -7,6 +7,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // TakenOut tells since when this host's enrollment is taken back with nobody
@@ -17,7 +18,7 @@ func (e *Enroller) TakenOut(p options.Params) (*time.Time, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := e.load(s)
+	store, err := (&run{Enroller: e, Settings: s}).load()
 	if err != nil || store.Requested() {
 		return nil, err
 	}
@@ -33,7 +34,7 @@ func (e *Enroller) Recover(ctx context.Context, p options.Params) (actions []str
 		return nil, err
 	}
 	s.Wait = false
-	r := &run{Enroller: e, Settings: s, res: newResult()}
+	r := &run{Enroller: e, Settings: s, res: report.New()}
 	lock, err := r.lock(ctx, lockExisting)
 	if errors.Is(err, hostfs.ErrBusy) || err == nil && lock == nil {
 		return nil, nil
@@ -42,7 +43,7 @@ func (e *Enroller) Recover(ctx context.Context, p options.Params) (actions []str
 		return nil, err
 	}
 	defer lock.Unlock()
-	if r.o, err = r.observe(s); err != nil {
+	if err = r.observe(); err != nil {
 		return nil, err
 	}
 	err = r.finishKilledRun(ctx)

@@ -45,7 +45,7 @@ func (r *run) mirrors() bool {
 		return false
 	}
 	if mode := r.ConfigFile.Mode.Perm(); mode&0o007 != 0 {
-		r.res.warn(fmt.Sprintf("the polling token was not copied to %s: everybody may reach that file (mode %04o); chmod it to 0640 or set token_storage to state_dir",
+		r.res.Warn(fmt.Sprintf("the polling token was not copied to %s: everybody may reach that file (mode %04o); chmod it to 0640 or set token_storage to state_dir",
 			r.ConfigPath, mode))
 		return false
 	}
@@ -54,10 +54,10 @@ func (r *run) mirrors() bool {
 
 func (r *run) actMirror(err error) bool {
 	if err != nil {
-		r.res.warn(fmt.Sprintf("the polling token was not copied to %s: %v", r.ConfigPath, err))
+		r.res.Warn(fmt.Sprintf("the polling token was not copied to %s: %v", r.ConfigPath, err))
 		return false
 	}
-	r.res.act("copy the polling token to " + string(r.ConfigPath))
+	r.res.Act("copy the polling token to " + string(r.ConfigPath))
 	return true
 }
 
@@ -94,7 +94,7 @@ func (r *run) actClear(err error) error {
 		}
 		return failed
 	}
-	r.res.act("take the polling token out of " + string(r.ConfigPath))
+	r.res.Act("take the polling token out of " + string(r.ConfigPath))
 	return nil
 }
 
@@ -104,7 +104,7 @@ func (r *run) takeOver() (*statedir.Token, error) {
 	if err := r.o.SaveToken(t); err != nil {
 		return nil, err
 	}
-	r.res.act("take over the polling token from " + string(r.ConfigPath))
+	r.res.Act("take over the polling token from " + string(r.ConfigPath))
 	r.res.Changed = true
 	return r.o.Token(), nil
 }
@@ -113,10 +113,10 @@ func (r *run) takeOver() (*statedir.Token, error) {
 // this host registers in spite of it.
 func (r *run) warnNoTokens() {
 	if t := r.o.configToken; t != "" && (!managerclient.ValidToken(t) || isPlaceholder(t)) {
-		r.res.warn(fmt.Sprintf("enrollment.polling_token in %s is no polling token and is not used; remove that line", r.ConfigPath))
+		r.res.Warn(fmt.Sprintf("enrollment.polling_token in %s is no polling token and is not used; remove that line", r.ConfigPath))
 	}
 	if t := r.o.Token(); t != nil && !managerclient.ValidToken(t.Token) {
-		r.res.warn(fmt.Sprintf("what %s holds is no polling token; a new request replaces it", r.statePaths().Token))
+		r.res.Warn(fmt.Sprintf("what %s holds is no polling token; a new request replaces it", r.statePaths().Token))
 	}
 }
 
@@ -152,6 +152,6 @@ func (r *run) doubtful() *statedir.Token {
 func (r *run) revive(t *statedir.Token) error {
 	r.forgetRequest()
 	r.res.Changed = true
-	r.res.act(fmt.Sprintf("go on with the request of %s, which seemed to be over", t.Since.Format(time.RFC3339)))
+	r.res.Act(fmt.Sprintf("go on with the request of %s, which seemed to be over", t.Since.Format(time.RFC3339)))
 	return r.o.SaveToken(*t)
 }

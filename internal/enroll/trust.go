@@ -8,7 +8,6 @@ import (
 
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/pki"
-	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
 // refuseForeign stops a run that would rely on what somebody else may write:
@@ -89,7 +88,7 @@ func (r *run) distrusted() []error {
 // tell what is in it.
 func (r *run) warnOpen(f hostfs.File, describe func([]byte) string) {
 	if who := r.Files.Access(f).Others; len(who) > 0 {
-		r.res.warn(fmt.Sprintf("%s could be written by %s (mode %04o); check that this is what you put there: %s",
+		r.res.Warn(fmt.Sprintf("%s could be written by %s (mode %04o); check that this is what you put there: %s",
 			f.Path, strings.Join(who, " and "), f.Mode.Perm(), describe(f.Content)))
 	}
 }
@@ -99,20 +98,4 @@ func (r *run) warnOpenSet() {
 	r.warnOpen(r.o.cert, pki.DescribeCertificate)
 	r.warnOpen(r.o.key, pki.DescribeKey)
 	r.warnOpen(r.o.crl, pki.DescribeCRL)
-}
-
-// entriesOf lists the entries of a whitelist for a person to look through.
-func entriesOf(content []byte) string {
-	list, err := whitelist.Parse(content)
-	if err != nil {
-		return "it cannot be read as a whitelist"
-	}
-	var all []string
-	for _, e := range list.Entries {
-		all = append(all, e.Text)
-	}
-	if all == nil {
-		return "no entries"
-	}
-	return strings.Join(all, ", ")
 }

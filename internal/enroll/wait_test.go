@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 func TestPauseEndsWithItsContext(t *testing.T) {
@@ -46,7 +47,7 @@ func TestLingerOutlivesItsContextBriefly(t *testing.T) {
 // A wait ends with wait_timeout, however long it is to be.
 func TestWaitEndsWithTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &run{Enroller: &Enroller{Now: time.Now, Progress: func(Progress) {}}, Settings: &options.Settings{}, res: newResult()}
+		r := &run{Enroller: &Enroller{Now: time.Now, Progress: func(Progress) {}}, Settings: &options.Settings{}, res: report.New()}
 		start := time.Now()
 		r.deadline = start.Add(5 * time.Second)
 		if err := r.waitFor(t.Context(), time.Minute); err != nil || time.Since(start) != 5*time.Second {

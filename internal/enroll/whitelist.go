@@ -12,6 +12,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
@@ -25,23 +26,23 @@ const lookupTimeout = 5 * time.Second
 // planWhitelist says how the whitelist has to change so that ip is let in, and
 // notes in the result what lets it in already.
 func (r *run) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
-	r.res.Whitelist = &Whitelist{Path: r.Whitelist}
+	r.res.Whitelist = &report.Whitelist{Path: r.Whitelist}
 	if !r.WhitelistManager {
 		return plan.Change{}, false, nil
 	}
 	if !ip.IsValid() {
-		r.res.warn(fmt.Sprintf("the manager's address is not known, so %s was not checked; set manager_ip", r.Whitelist))
+		r.res.Warn(fmt.Sprintf("the manager's address is not known, so %s was not checked; set manager_ip", r.Whitelist))
 		return plan.Change{}, false, nil
 	}
 	r.res.Whitelist.Entry = ip.String()
 	if ip.Unmap().Is6() {
-		r.res.warn(fmt.Sprintf("%s stands for the manager in %s: deployed agents take IPv4 only, an IPv6 address counts as nothing there, and an IPv6 network makes them refuse the whole file; set manager_ip to the manager's IPv4 address if this host runs one", ip, r.Whitelist))
+		r.res.Warn(fmt.Sprintf("%s stands for the manager in %s: deployed agents take IPv4 only, an IPv6 address counts as nothing there, and an IPv6 network makes them refuse the whole file; set manager_ip to the manager's IPv4 address if this host runs one", ip, r.Whitelist))
 	}
 	file, err := r.Files.Read(r.Whitelist)
 	if err != nil {
 		return plan.Change{}, false, err
 	}
-	r.warnOpen(file, entriesOf)
+	r.warnOpen(file, whitelist.Describe)
 	after, covered, err := r.admit(file.Content, ip)
 	if err != nil {
 		return plan.Change{}, false, err
@@ -49,7 +50,7 @@ func (r *run) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
 	if covered != "" {
 		r.res.Whitelist.Present, r.res.Whitelist.CoveredBy = true, covered
 	}
-	change, changed := plan.Compare(r.shownText(file), r.shownText(r.whitelistAfter(file, after)))
+	change, changed := plan.Compare(report.ShownText(file), report.ShownText(r.whitelistAfter(file, after)))
 	return change, changed, nil
 }
 
@@ -164,7 +165,7 @@ func (r *run) preflightEdit(ctx context.Context, file hostfs.File) error {
 // the manager in already, by the addresses of its name.
 func (r *run) preflightUneditable(ctx context.Context, content []byte) error {
 	if r.Check {
-		r.res.warn(fmt.Sprintf("whether %s lets the manager in already is not known in check mode, and it is written in a form that cannot be edited; set manager_ip to find out", r.Whitelist))
+		r.res.Warn(fmt.Sprintf("whether %s lets the manager in already is not known in check mode, and it is written in a form that cannot be edited; set manager_ip to find out", r.Whitelist))
 		return nil
 	}
 	for _, ip := range r.managerAddresses(ctx) {

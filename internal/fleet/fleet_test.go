@@ -18,6 +18,7 @@ import (
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // simulated is the identity of one host among many.
@@ -85,10 +86,10 @@ logging:
 `
 
 // enroll takes one host as far as it goes.
-func (f *fleet) enroll(ctx context.Context, n simulated, options ...func(*options.Params)) *enroll.Result {
+func (f *fleet) enroll(ctx context.Context, n simulated, options ...func(*options.Params)) *report.Result {
 	e, p, err := f.host(n)
 	if err != nil {
-		return enroll.Failed(err)
+		return report.Failed(err)
 	}
 	for _, set := range options {
 		set(&p)
@@ -96,8 +97,8 @@ func (f *fleet) enroll(ctx context.Context, n simulated, options ...func(*option
 	return e.Run(ctx, p)
 }
 
-// report writes what was measured for `make bench`, which names the file.
-func report(t *testing.T, name string, figures map[string]any) {
+// printed writes what was measured for `make bench`, which names the file.
+func printed(t *testing.T, name string, figures map[string]any) {
 	t.Helper()
 	t.Logf("%s: %v", name, figures)
 	file := os.Getenv("LINUX_PATCH_BENCH")

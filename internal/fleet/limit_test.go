@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/manager"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // clocked is a manager with the rate limit of deployed ones (one request per
@@ -136,7 +136,7 @@ func TestFleetBehindOneAddress(t *testing.T) {
 		start := time.Now()
 		var slowest time.Duration
 		for first := 0; first < hosts; first += batch {
-			results := make(chan *enroll.Result, batch)
+			results := make(chan *report.Result, batch)
 			for n := range batch {
 				go func() { results <- f.enroll(ctx, simulated(first+n)) }()
 			}
@@ -149,7 +149,7 @@ func TestFleetBehindOneAddress(t *testing.T) {
 			}
 			slowest = max(slowest, time.Since(approved))
 		}
-		report(t, "behind one address", map[string]any{
+		printed(t, "behind one address", map[string]any{
 			"hosts": hosts, "batch": batch, "minutes": minutes(time.Since(start)),
 			"slowest minutes from approval to provisioned": minutes(slowest),
 			"requests": c.requests.Load(), "answered 429": c.refused.Load(), "lost": 0,
@@ -174,7 +174,7 @@ func TestFleetBehindOneAddressAtOnce(t *testing.T) {
 		go c.follow(ctx)
 		defer done()
 		f := newFleet(t, dir, c.url, "", 60)
-		results := make(chan *enroll.Result, hosts)
+		results := make(chan *report.Result, hosts)
 		for n := range hosts {
 			go func() { results <- f.enroll(ctx, simulated(n)) }()
 		}
@@ -185,7 +185,7 @@ func TestFleetBehindOneAddressAtOnce(t *testing.T) {
 				lost++
 			}
 		}
-		report(t, "behind one address, at once", map[string]any{"hosts": hosts, "lost": lost})
+		printed(t, "behind one address, at once", map[string]any{"hosts": hosts, "lost": lost})
 		if lost < hosts-54 {
 			t.Errorf("only %d of %d bundles were lost: the manager's limit is not that of deployed ones", lost, hosts)
 		}
@@ -203,7 +203,7 @@ func TestPollsSpread(t *testing.T) {
 		go c.follow(ctx)
 		defer done()
 		f := newFleet(t, dir, c.url, "", interval)
-		results := make(chan *enroll.Result, hosts)
+		results := make(chan *report.Result, hosts)
 		limit := func(p *options.Params) { p.WaitTimeout = options.Span(5 * interval * time.Second) }
 		start := time.Now()
 		for n := range hosts {

@@ -187,7 +187,7 @@ func TestManyHosts(t *testing.T) {
 	if len(delays) != hosts {
 		t.Fatalf("%d of %d hosts were provisioned", len(delays), hosts)
 	}
-	report(t, "many hosts", map[string]any{
+	printed(t, "many hosts", map[string]any{
 		"hosts": hosts, "interval": interval, "lost": lost,
 		"registrations per second": float64(hosts) / registered.Seconds(),
 		"approvals per second":     float64(hosts) / approving.Seconds(),

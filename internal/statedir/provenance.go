@@ -1,6 +1,8 @@
 package statedir
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"time"
 )
@@ -116,4 +118,10 @@ func (p *Provenance) AddWhitelistEntry(path, entry string) {
 // DropWhitelistEntry forgets an entry that is not enrollment's.
 func (p *Provenance) DropWhitelistEntry(entry string) {
 	p.WhitelistEntries = slices.DeleteFunc(slices.Clone(p.WhitelistEntries), func(e string) bool { return e == entry })
+}
+
+// Digest is how provenance names a content.
+func Digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }

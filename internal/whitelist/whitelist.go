@@ -11,10 +11,11 @@ import (
 	"net/netip"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostname"
 	"github.com/linux-patch/enroll/internal/yamltext"
-	"go.yaml.in/yaml/v3"
 )
 
 // Entry is one item of the list.
@@ -179,4 +180,20 @@ func parseEntry(n *yaml.Node) Entry {
 		e.Host = name
 	}
 	return e
+}
+
+// Describe lists the entries of a whitelist for a person to look through.
+func Describe(content []byte) string {
+	list, err := Parse(content)
+	if err != nil {
+		return "it cannot be read as a whitelist"
+	}
+	var all []string
+	for _, e := range list.Entries {
+		all = append(all, e.Text)
+	}
+	if all == nil {
+		return "no entries"
+	}
+	return strings.Join(all, ", ")
 }

@@ -1,4 +1,8 @@
-package enroll
+// Package report holds what a run says when it ends, and how a change shows in it.
+//
+// It promises that nothing in a result is secret: a file is shown by the text
+// that its owner in the program makes of it. It decides nothing.
+package report
 
 import (
 	"slices"
@@ -41,6 +45,20 @@ type Result struct {
 	RetryAfter time.Duration `json:"-"`
 	// Err is why a run failed, for errors.Is; nil where it did not.
 	Err error `json:"-"`
+}
+
+// Request is a result's evidence for who approves: it names this host's request
+// among others of the same name.
+type Request struct {
+	// TokenSHA256 is empty where this host holds no token.
+	TokenSHA256 string `json:"token_sha256"`
+	Proof       string `json:"proof"`
+	// EarlierProof is of a request whose answer was lost, while the manager
+	// refused a later one.
+	EarlierProof string              `json:"earlier_proof,omitempty"`
+	IPAddress    string              `json:"ip_address"`
+	OSDetails    *contract.OSDetails `json:"os_details,omitempty"`
+	SentAt       string              `json:"sent_at"`
 }
 
 // Manager names the manager of a result.
@@ -91,10 +109,23 @@ type Error struct {
 	Hint      string        `json:"hint"`
 }
 
-// act records one thing that was done or would be.
-func (r *Result) act(action string) { r.Actions = append(r.Actions, action) }
+// New is the result of a run that has done nothing yet.
+func New() *Result {
+	return &Result{Actions: []string{}, BackupFiles: []string{}, Warnings: []string{}}
+}
 
-func (r *Result) warn(warnings ...string) {
+// Failed is the result of a run that failed before it began.
+func Failed(err error) *Result {
+	r := New()
+	r.Fail(err)
+	return r
+}
+
+// Act records one thing that was done or would be.
+func (r *Result) Act(action string) { r.Actions = append(r.Actions, action) }
+
+// Warn adds the warnings that are not there yet.
+func (r *Result) Warn(warnings ...string) {
 	for _, w := range warnings {
 		if !slices.Contains(r.Warnings, w) {
 			r.Warnings = append(r.Warnings, w)
@@ -113,9 +144,18 @@ func (r *Result) Exit() int {
 	return r.Error.Code.Info().Exit
 }
 
-func (r *Result) fail(err error) {
+// Fail makes a result that of a failed run.
+func (r *Result) Fail(err error) {
 	code := contract.CodeOf(err)
 	r.Failed, r.Err = true, err
 	r.Msg = err.Error()
 	r.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: contract.HintOf(err)}
+}
+
+// Add adds what another result has.
+func (r *Result) Add(other *Result) {
+	r.Changed = r.Changed || other.Changed
+	r.Actions = append(r.Actions, other.Actions...)
+	r.Warn(other.Warnings...)
+	r.Diff = append(r.Diff, other.Diff...)
 }
