@@ -35,7 +35,7 @@ PROGRAMS := module/enrollment internal/cmd/linux_patch_api internal/cmd/linux_pa
 MAINS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main*.go),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help machine-id build demo test torture docs-check changelog lint verdict collection release reproduce bench fuzz clean versions molecule
+.PHONY: help machine-id build demo test torture docs-check options changelog lint verdict collection release reproduce bench fuzz clean versions molecule
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ torture: build ## attack the programs: kill, fail and lie at every point (long)
 # Started in its directory, go test shows what the tests print as they run.
 docs-check: ## hold the documents to the code, and print what was checked
 	cd internal/docscheck && $(GO) test -count=1 $(TESTFLAGS)
+
+options: ## write what is said of the options into documentation, role and tables, from internal/options
+	@$(GO) run ./internal/optionsgen
 
 changelog: ## render CHANGELOG.md from ansible/changelogs/fragments
 	@ansible/setup/changelog

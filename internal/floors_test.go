@@ -51,6 +51,7 @@ var floors = map[string]int{
 	"internal/cmd/linux_patch_api":     6,
 	"internal/cmd/linux_patch_manager": 6,
 	"internal/cmd/enrollment_admin":    6,
+	"internal/optionsgen":              6,
 }
 
 // only lists what a package may import of this module where its floor alone

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/linux-patch/enroll/internal/options"
 )
@@ -100,26 +99,16 @@ func (r Reader) toPath(v any) (options.Path, error) {
 	return options.Path(strings.TrimSuffix(home+"/"+rest, "/")), nil
 }
 
-var units = map[string]time.Duration{
-	"": time.Second, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
-}
-
-// maxSpan keeps sums of spans far from overflowing: a century.
-const maxSpan = 100 * 366 * 24 * time.Hour
-
 func toSpan(v any) (options.Span, error) {
 	text, err := toString(v)
 	if err != nil {
 		return 0, err
 	}
-	text = strings.TrimSpace(text)
-	number := strings.TrimRight(text, "smhdw")
-	unit, ok := units[strings.TrimPrefix(text, number)]
-	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || !ok || math.IsNaN(n) || n < 0 || n*float64(unit) > float64(maxSpan) {
-		return 0, fmt.Errorf("%s is not a number of seconds, or a number with one of the units s, m, h, d, w", quoted(v))
+	span, err := options.ParseSpan(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s %w", quoted(v), err)
 	}
-	return options.Span(n * float64(unit)), nil
+	return span, nil
 }
 
 // toMode reads an octal text, a symbolic text that says everything ("u=rw,g=r"),

@@ -1,6 +1,7 @@
 package ansible
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"reflect"
@@ -51,6 +52,9 @@ func (r Reader) fill(a arguments, p any) error {
 		}
 		value, err := r.coerce(f.Type, a.options[name])
 		if err != nil {
+			if f.Tag.Get("secret") != "" {
+				err = errors.New(notShown)
+			}
 			return contract.Errorf(contract.CodeInvalidArgument,
 				"argument '%s' is of type %s and we were unable to convert to %s: %w",
 				name, typeName(a.options[name]), kindName(f.Type), err)
@@ -63,27 +67,23 @@ func (r Reader) fill(a arguments, p any) error {
 			collection, a.control.Module, strings.Join(unknown, ", "), strings.Join(slices.Sorted(maps.Keys(known)), ", "),
 			suggestions(unknown, slices.Sorted(maps.Keys(known))))
 	}
-	if err := emptyTrust(a.options); err != nil {
+	if err := emptyTrust(a.options, options.Tagged(p, "trust")); err != nil {
 		return err
 	}
 	return validate(p)
 }
 
-// emptyTrust refuses an option that names trust and has no value.
-func emptyTrust(options map[string]any) error {
-	for _, name := range trustOptions() {
-		if s, ok := options[name].(string); ok && strings.TrimSpace(s) == "" {
+// emptyTrust refuses an option that names trust and has no value. It is a
+// template that found nothing, and must not turn into the system's roots or into
+// no pin.
+func emptyTrust(given map[string]any, trust []string) error {
+	for _, name := range trust {
+		if s, ok := given[name].(string); ok && strings.TrimSpace(s) == "" {
 			return contract.Errorf(contract.CodeInvalidArgument,
 				"%s is empty: an option that names trust never means none; leave it out", name)
 		}
 	}
 	return nil
-}
-
-// trustOptions say whom to trust. An empty one is a template that found
-// nothing, and must not turn into the system's roots or into no pin.
-func trustOptions() []string {
-	return []string{"manager_ca_path", "manager_ca_pem", "manager_ca_fingerprint", "bundle_ca_fingerprint", "bundle_path", "repo_key_fingerprint"}
 }
 
 // coerce turns a JSON value into an option's type.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-playground/validator/v10"
@@ -12,11 +13,12 @@ import (
 	"github.com/linux-patch/enroll/internal/aptrepo"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostname"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
-// secretOptions are never quoted in a message.
-const secretOptions = " manager_ca_pem proxy_url "
+// notShown stands in a message for the value of a secret option.
+const notShown = "a value that is not shown"
 
 // validate checks the values of the options against the struct's tags, and
 // words the first fault as Ansible words it.
@@ -33,13 +35,13 @@ func validate(p any) error {
 	if !errors.As(err, &faults) {
 		return err
 	}
-	return contract.Errorf(contract.CodeInvalidArgument, "%s", sentence(faults[0]))
+	return contract.Errorf(contract.CodeInvalidArgument, "%s", sentence(faults[0], options.Tagged(p, "secret")))
 }
 
-func sentence(f validator.FieldError) string {
+func sentence(f validator.FieldError, secrets []string) string {
 	got := fmt.Sprint(f.Value())
-	if strings.Contains(secretOptions, " "+f.Field()+" ") {
-		got = "a value that is not shown"
+	if slices.Contains(secrets, f.Field()) {
+		got = notShown
 	}
 	got = clip(got)
 	switch f.Tag() {

@@ -1,9 +1,10 @@
 package options
 
 import (
+	"reflect"
+	"strconv"
 	"time"
 
-	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/pace"
 )
 
@@ -16,29 +17,13 @@ const (
 	MaxInterval     = pace.Longest
 )
 
-// Defaults of the file attributes and of renewal.
+// Defaults of the file attributes and of renewal, which config.yaml or the files
+// have a say in. All others are tags of Params.
 const (
 	DefaultCertMode    = 0o644
 	DefaultKeyMode     = 0o600
 	DefaultRenewBefore = 7 * 24 * time.Hour
-	DefaultLockTimeout = 30 * time.Second
 )
-
-// DefaultParams are the options of a run that names none.
-func DefaultParams() Params {
-	return Params{
-		State:            string(contract.StateEnrolled),
-		ConfigPath:       contract.DefaultConfigPath,
-		StateDir:         contract.DefaultStateDir,
-		Wait:             true,
-		WhitelistManager: true,
-		ConfigManagerURL: true,
-		RepoDirectory:    "/etc/apt",
-		Backup:           true,
-		TokenStorage:     TokenInConfig,
-		LockTimeout:      Span(DefaultLockTimeout),
-	}
-}
 
 // Where the polling token is mirrored to: Params.TokenStorage.
 const (
@@ -46,13 +31,51 @@ const (
 	TokenInStateDir = "state_dir"
 )
 
+// DefaultParams are the options of a run that names none.
+func DefaultParams() Params {
+	var p Params
+	fillDefaults(&p)
+	return p
+}
+
 // DefaultInfoParams are the options of an enrollment_info that names none.
 func DefaultInfoParams() InfoParams {
-	return InfoParams{
-		ConfigPath: contract.DefaultConfigPath,
-		StateDir:   contract.DefaultStateDir,
-		StatusPath: contract.DefaultStatusPath,
+	var p InfoParams
+	fillDefaults(&p)
+	return p
+}
 
-		WhitelistManager: true,
+// fillDefaults sets the struct that p points to as its tags say. A test reads
+// each of them as strictly as arguments are read.
+func fillDefaults(p any) {
+	v := reflect.ValueOf(p).Elem()
+	for i := range v.NumField() {
+		text := v.Type().Field(i).Tag.Get("default")
+		switch f := v.Field(i); {
+		case text == "":
+		case f.Kind() == reflect.Bool:
+			f.SetBool(text == "true")
+		case f.Kind() == reflect.String:
+			f.SetString(text)
+		case f.Type() == reflect.TypeFor[Span]():
+			span, _ := ParseSpan(text)
+			f.SetInt(int64(span))
+		case f.Kind() == reflect.Int:
+			n, _ := strconv.Atoi(text)
+			f.SetInt(int64(n))
+		}
 	}
+}
+
+// Tagged lists the options of a Params struct, or of what points to one, that
+// have a tag such as secret, in their order.
+func Tagged(params any, tag string) []string {
+	var names []string
+	t := reflect.Indirect(reflect.ValueOf(params)).Type()
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Tag.Get(tag) != "" {
+			names = append(names, f.Tag.Get("arg"))
+		}
+	}
+	return names
 }

@@ -25,15 +25,21 @@ description:
 requirements:
   - Linux on x86_64 or aarch64, on the host.
 options:
+  # make options: module (from internal/options; do not edit)
   state:
     description:
       - What the host shall be.
-      - With V(registered) the request is made and its token kept. The task never waits for an approval, and never fetches
-        what was approved.
-      - With V(enrolled) the host goes as far as it can. Where an approval is missing, O(wait) decides whether it is waited for.
-      - With V(absent) is taken back what enrollment put on the host, which is certificates, key, CRL, token, spooled
-        bundle, and the whitelist entry if enrollment added it. Certificates, key and CRL go also from paths that config.yaml
-        no longer names. Nothing is asked of the manager, where the host is to be removed by an administrator.
+      - >-
+        With V(registered) the request is made and its token kept. The task never waits for an approval, and never
+        fetches what was approved.
+      - >-
+        With V(enrolled) the host goes as far as it can. Where an approval is missing, O(wait) decides whether it is
+        waited for.
+      - >-
+        With V(absent) is taken back what enrollment put on the host, which is certificates, key, CRL, token, spooled
+        bundle, and the whitelist entry if enrollment added it. Certificates, key and CRL go also from paths that
+        config.yaml no longer names. Nothing is asked of the manager, where the host is to be removed by an
+        administrator.
     type: str
     choices:
       - registered
@@ -49,15 +55,18 @@ options:
     type: str
   config_path:
     description:
-      - The configuration of the C(linux_patch_api) daemon, from which the defaults of many options here are read. It may be missing.
+      - >-
+        The configuration of the C(linux_patch_api) daemon, from which the defaults of many options here are read. It
+        may be missing.
     type: path
     default: /etc/linux_patch_api/config.yaml
   ca_cert_path:
     description:
       - Where the CA's certificate goes.
       - The default is C(tls.ca_cert) of O(config_path), else V(/etc/linux_patch_api/certs/ca.pem).
-      - This and the other paths must agree with an existing O(config_path). The daemon would not find the file otherwise,
-        so another value fails with V(ENROLL_CONFIG).
+      - >-
+        This and the other paths must agree with an existing O(config_path). The daemon would not find the file
+        otherwise, so another value fails with V(ENROLL_CONFIG).
     type: path
   server_cert_path:
     description:
@@ -76,8 +85,9 @@ options:
     type: path
   whitelist_path:
     description:
-      - The whitelist of the daemon. It is created where it is missing. All that stands in it already, comments included, stays
-        as it is.
+      - >-
+        The whitelist of the daemon. It is created where it is missing. All that stands in it already, comments
+        included, stays as it is.
       - The default is C(whitelist.path) of O(config_path), else V(/etc/linux_patch_api/whitelist.yaml).
     type: path
   state_dir:
@@ -89,21 +99,26 @@ options:
   wait:
     description:
       - Whether to wait until an administrator has decided.
-      - With V(false) the manager is asked once, and an undecided request gives RV(state=pending) in the result, which is no
-        failure. A fleet then holds no forks while people approve. Run the task again after the approval.
+      - >-
+        With V(false) the manager is asked once, and an undecided request gives RV(state=pending) in the result, which
+        is no failure. A fleet then holds no forks while people approve. Run the task again after the approval.
     type: bool
     default: true
   wait_timeout:
     description:
-      - How long to wait for the approval, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w). V(0) is without an end.
-      - When it has passed, the task fails with V(ENROLL_TIMEOUT). The request and its token stay, and the next run goes on with them.
-        An answer on its way is still waited for, at most 30 seconds.
+      - >-
+        How long to wait for the approval, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w). V(0) is
+        without an end.
+      - >-
+        When it has passed, the task fails with V(ENROLL_TIMEOUT). The request and its token stay, and the next run goes
+        on with them. An answer on its way is still waited for, at most 30 seconds.
     type: str
     default: "0"
   polling_interval_seconds:
     description:
-      - Seconds between two questions, spread by ten percent. Values outside of 1 to 270 are clamped, with a warning, since
-        managers keep an approved bundle for a short time only.
+      - >-
+        Seconds between two questions, spread by ten percent. Values outside of 1 to 270 are clamped, with a warning,
+        since managers keep an approved bundle for a short time only.
       - The default is C(enrollment.polling_interval_seconds) of O(config_path), else V(60).
     type: int
   max_poll_attempts:
@@ -113,7 +128,9 @@ options:
     type: int
   manager_ca_path:
     description:
-      - A file on the host with the CA that the manager's HTTPS certificate must come from, in place of the system's CAs.
+      - >-
+        A file on the host with the CA that the manager's HTTPS certificate must come from, in place of the system's
+        CAs.
       - Mutually exclusive with O(manager_ca_pem).
     type: path
   manager_ca_pem:
@@ -123,7 +140,9 @@ options:
     type: str
   manager_ca_fingerprint:
     description:
-      - The SHA-256 fingerprint of the certificate that the manager presents, or of a CA that it presents with it. Colons are allowed.
+      - >-
+        The SHA-256 fingerprint of the certificate that the manager presents, or of a CA that it presents with it.
+        Colons are allowed.
       - A CA that is pinned so is the only root of a full verification, host name included.
     type: str
   bundle_ca_fingerprint:
@@ -137,12 +156,16 @@ options:
     default: false
   bundle_path:
     description:
-      - A bundle on the host that was carried there by hand, for networks without a way to the manager. No manager is asked.
+      - >-
+        A bundle on the host that was carried there by hand, for networks without a way to the manager. No manager is
+        asked.
       - Needs O(bundle_ca_fingerprint), and O(manager_ip) where O(whitelist_manager) is V(true).
     type: path
   insecure:
     description:
-      - Do not verify the manager's HTTPS certificate. Whoever answers in the manager's place can then give the host keys of their own.
+      - >-
+        Do not verify the manager's HTTPS certificate. Whoever answers in the manager's place can then give the host
+        keys of their own.
       - Each use is a warning in the result and a line in the audit log. Prefer O(manager_ca_fingerprint).
     type: bool
     default: false
@@ -153,8 +176,9 @@ options:
   report_ip:
     description:
       - The address that the host reports, which the manager will call.
-      - The default is C(enrollment.report_ip) of O(config_path), else that of O(report_interface), else the address from
-        which the host reaches the manager.
+      - >-
+        The default is C(enrollment.report_ip) of O(config_path), else that of O(report_interface), else the address
+        from which the host reaches the manager.
     type: str
   report_interface:
     description:
@@ -168,8 +192,10 @@ options:
     type: str
   proxy_url:
     description:
-      - The HTTP proxy for requests to the manager. By default E(HTTPS_PROXY), E(HTTP_PROXY) and E(NO_PROXY) are honoured.
-      - Credentials in it appear in no output.
+      - >-
+        The HTTP proxy for requests to the manager. By default E(HTTPS_PROXY), E(HTTP_PROXY) and E(NO_PROXY) are
+        honoured.
+      - It appears in no output.
     type: str
   whitelist_manager:
     description:
@@ -178,31 +204,38 @@ options:
     default: true
   config_manager_url:
     description:
-      - Whether to write C(enrollment.manager_url) to O(config_path) if it is missing there or a placeholder. Deployed daemons refresh
-        their CRL and package repository from that URL, and do neither without it.
+      - >-
+        Whether to write C(enrollment.manager_url) to O(config_path) if it is missing there or a placeholder. Deployed
+        daemons refresh their CRL and package repository from that URL, and do neither without it.
       - A URL that names another manager stays. The file is never created. O(state=absent) undoes the edit.
     type: bool
     default: true
     version_added: 0.2.0
   repo_config_manage:
     description:
-      - Whether to install the package repository that a bundle may name. Needs O(repo_key_fingerprint). Without it the agent fetches the
-        repository from the manager.
-      - Only a repository for APT is taken, with V(https) URIs. It is written anew, signed by the key of O(repo_key_fingerprint) alone;
-        options such as C(trusted) and the path that the manager gives for the key are ignored. What cannot be taken is a warning, and
-        the host is enrolled all the same.
+      - >-
+        Whether to install the package repository that a bundle may name. Needs O(repo_key_fingerprint). Without it the
+        agent fetches the repository from the manager.
+      - >-
+        Only a repository for APT is taken, with V(https) URIs. It is written anew, signed by the key of
+        O(repo_key_fingerprint) alone; options such as C(trusted) and the path that the manager gives for the key are
+        ignored. What cannot be taken is a warning, and the host is enrolled all the same.
       - Only a run that receives a bundle installs it. O(state=absent) removes it.
     type: bool
     default: false
     version_added: 0.2.0
   repo_key_fingerprint:
     description:
-      - The fingerprint of the OpenPGP key that signs the repository, 40 hexadecimal digits as C(gpg --show-keys) prints them.
+      - >-
+        The fingerprint of the OpenPGP key that signs the repository, 40 hexadecimal digits as C(gpg --show-keys) prints
+        them.
     type: str
     version_added: 0.2.0
   repo_directory:
     description:
-      - Where APT's files are. C(keyrings/linux-patch-enroll.gpg) and C(sources.list.d/linux-patch-enroll.sources) in it are written.
+      - >-
+        Where APT's files are. C(keyrings/linux-patch-enroll.gpg) and C(sources.list.d/linux-patch-enroll.sources) in it
+        are written.
     type: path
     default: /etc/apt
     version_added: 0.2.0
@@ -212,33 +245,41 @@ options:
     type: str
   group:
     description:
-      - The group of the files, as a name or number. By default the group that a file has, else that of who runs the task.
+      - >-
+        The group of the files, as a name or number. By default the group that a file has, else that of who runs the
+        task.
     type: str
   cert_mode:
     description:
-      - The mode of the certificates and the CRL, as V('0644') or V(u=rw,g=r,o=r). By default the mode that a file has, without the
-        right of others to write, else V('0644').
+      - >-
+        The mode of the certificates and the CRL, as V('0644') or V(u=rw,g=r,o=r). By default the mode that a file has,
+        without the right of others to write, else V('0644').
     type: raw
   key_mode:
     description:
-      - The mode of the key. One that lets others in is refused. By default the mode that the key has, where it lets no others in,
-        else V('0600').
+      - >-
+        The mode of the key. One that lets others in is refused. By default the mode that the key has, where it lets no
+        others in, else V('0600').
     type: raw
   backup:
     description:
-      - Whether to keep what is replaced, as C(NAME.TIMESTAMP~) beside the file. Of the key only the latest is kept, as closed as
-        the key itself.
+      - >-
+        Whether to keep what is replaced, as C(NAME.TIMESTAMP~) beside the file. Of the key only the latest is kept, as
+        closed as the key itself.
     type: bool
     default: true
   take_ownership:
     description:
-      - Make root's own what somebody else may write, where a run would be refused for that. The installer of a deployed agent leaves
-        such a host, since it gives C(/etc/linux_patch_api) to its own user.
-      - The directories are taken first, then each file is replaced by a copy; config.yaml comes last. Hard links, symbolic links and
-        special files are refused. So are paths that such a config.yaml sets to anything but where the deployed agent has them,
-        unless the option for the path names the same. O(state_dir) is never taken.
-      - All that becomes trusted stands in the warnings of the result, the manager's URL, the CA and the entries of the whitelist among
-        it. Look at it in check mode first. With nothing to take the option changes nothing.
+      - >-
+        Make root's own what somebody else may write, where a run would be refused for that. The installer of a deployed
+        agent leaves such a host, since it gives C(/etc/linux_patch_api) to its own user.
+      - >-
+        The directories are taken first, then each file is replaced by a copy; config.yaml comes last. Hard links,
+        symbolic links and special files are refused. So are paths that such a config.yaml sets to anything but where
+        the deployed agent has them, unless the option for the path names the same. O(state_dir) is never taken.
+      - >-
+        All that becomes trusted stands in the warnings of the result, the manager's URL, the CA and the entries of the
+        whitelist among it. Look at it in check mode first. With nothing to take the option changes nothing.
     type: bool
     default: false
   force:
@@ -248,21 +289,27 @@ options:
     default: false
   renew_before:
     description:
-      - Enroll again when the certificate expires within this time, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w).
-        The old files serve until the new ones are in place.
-      - Deployed managers refuse to approve a host that exists. Its certificates can be re-issued there, or an administrator removes it there first.
+      - >-
+        Enroll again when the certificate expires within this time, in seconds, or with one of the units V(s), V(m),
+        V(h), V(d), V(w). The old files serve until the new ones are in place.
+      - >-
+        Deployed managers refuse to approve a host that exists. Its certificates can be re-issued there, or an
+        administrator removes it there first.
       - The default is C(enrollment.cert_renewal_threshold_days) of O(config_path), else V(7d).
     type: str
   strict_identity:
     description:
-      - Whether a certificate that does not name the host, or is not meant for servers, is a failure. By default it is a warning.
+      - >-
+        Whether a certificate that does not name the host, or is not meant for servers, is a failure. By default it is a
+        warning.
     type: bool
     default: false
   token_storage:
     description:
       - Where the polling token is kept. It always is in O(state_dir), readable by its owner only.
-      - With V(config) it is written to C(enrollment.polling_token) of O(config_path) too, so that a daemon can go on with the
-        request, but only where others can not read that file. It is removed at the end.
+      - >-
+        With V(config) it is written to C(enrollment.polling_token) of O(config_path) too, so that a daemon can go on
+        with the request, but only where others can not read that file. It is removed at the end.
       - With V(state_dir) O(config_path) is left alone. Use it where a template or another tool writes that file.
     type: str
     choices:
@@ -274,6 +321,7 @@ options:
       - How long to wait for other writers of the whitelist and of O(config_path), in seconds or with a unit.
     type: str
     default: 30s
+  # make options: end
 attributes:
   check_mode:
     description: Can run in check mode and say what it would change, without changing it.

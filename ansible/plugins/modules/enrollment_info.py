@@ -23,30 +23,43 @@ description:
 requirements:
   - Linux on x86_64 or aarch64, on the host.
 options:
+  # make options: info (from internal/options; do not edit)
   config_path:
     description:
-      - The configuration of the C(linux_patch_api) daemon, from which the defaults of many options here are read. It may be missing.
+      - >-
+        The configuration of the C(linux_patch_api) daemon, from which the defaults of many options here are read. It
+        may be missing.
     type: path
     default: /etc/linux_patch_api/config.yaml
   ca_cert_path:
     description:
-      - The CA's certificate. The default is C(tls.ca_cert) of O(config_path), else V(/etc/linux_patch_api/certs/ca.pem).
+      - >-
+        The CA's certificate. The default is C(tls.ca_cert) of O(config_path), else
+        V(/etc/linux_patch_api/certs/ca.pem).
     type: path
   server_cert_path:
     description:
-      - The host's certificate. The default is C(tls.server_cert) of O(config_path), else V(/etc/linux_patch_api/certs/server.pem).
+      - >-
+        The host's certificate. The default is C(tls.server_cert) of O(config_path), else
+        V(/etc/linux_patch_api/certs/server.pem).
     type: path
   server_key_path:
     description:
-      - The private key. The default is C(tls.server_key) of O(config_path), else V(/etc/linux_patch_api/certs/server.key.pem).
+      - >-
+        The private key. The default is C(tls.server_key) of O(config_path), else
+        V(/etc/linux_patch_api/certs/server.key.pem).
     type: path
   crl_path:
     description:
-      - The revocation list. The default is C(tls.crl_path) of O(config_path), else V(/etc/linux_patch_api/certs/crl.pem).
+      - >-
+        The revocation list. The default is C(tls.crl_path) of O(config_path), else
+        V(/etc/linux_patch_api/certs/crl.pem).
     type: path
   whitelist_path:
     description:
-      - The daemon's whitelist. The default is C(whitelist.path) of O(config_path), else V(/etc/linux_patch_api/whitelist.yaml).
+      - >-
+        The daemon's whitelist. The default is C(whitelist.path) of O(config_path), else
+        V(/etc/linux_patch_api/whitelist.yaml).
     type: path
   state_dir:
     description:
@@ -60,19 +73,23 @@ options:
     default: /run/linux_patch_api/status.json
   renew_before:
     description:
-      - The certificate counts as due for renewal within this time before it expires, in seconds, or with one of the
+      - >-
+        The certificate counts as due for renewal within this time before it expires, in seconds, or with one of the
         units V(s), V(m), V(h), V(d), V(w).
       - The default is C(enrollment.cert_renewal_threshold_days) of O(config_path), else V(7d).
     type: str
   manager_url:
     description:
-      - The manager's URL, as given to M(linux_patch.api.enrollment). It is not asked. An address in it counts as O(manager_ip).
+      - >-
+        The manager's URL, as given to M(linux_patch.api.enrollment). It is not asked. An address in it counts as
+        O(manager_ip).
       - The default is C(enrollment.manager_url) of O(config_path).
     type: str
   bundle_ca_fingerprint:
     description:
-      - The SHA-256 fingerprint of the CA, as given to M(linux_patch.api.enrollment). Certificates of this CA that were placed by
-        hand are V(enrolled), not V(foreign).
+      - >-
+        The SHA-256 fingerprint of the CA, as given to M(linux_patch.api.enrollment). Certificates of this CA that were
+        placed by hand are V(enrolled), not V(foreign).
     type: str
   manager_ip:
     description:
@@ -94,13 +111,15 @@ options:
     type: str
   cert_mode:
     description:
-      - The mode that the certificates and the CRL are to have, as V('0644') or V(u=rw,g=r,o=r). By default any that lets no
-        others write.
+      - >-
+        The mode that the certificates and the CRL are to have, as V('0644') or V(u=rw,g=r,o=r). By default any that
+        lets no others write.
     type: raw
   key_mode:
     description:
       - The mode that the key is to have. By default any that lets no others in.
     type: raw
+  # make options: end
 attributes:
   check_mode:
     description: Can run in check mode and say what it would change, without changing it.

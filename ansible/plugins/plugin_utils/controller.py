@@ -28,7 +28,7 @@ from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
-from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, hidden
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
@@ -108,11 +108,7 @@ class ControllerAction(ActionBase):
         return HOST_OPTIONS
 
     def _without_secrets(self, text):
-        for name, kind in CONNECTION.items():
-            secret = self._task.args.get(name)
-            if kind.get("no_log") and secret:
-                text = text.replace(str(secret), "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
-        return text
+        return hidden.without(text, self._task.args, hidden.options(CONNECTION))
 
     def _from_environment(self, options):
         account = {"username", "password", "totp_secret", "totp_code"}.intersection(options)

@@ -27,7 +27,7 @@ import shlex
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, cached, detached, evidence, fleet, variables
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, cached, detached, evidence, fleet, hidden, variables
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import COLLECTION, MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
@@ -37,9 +37,6 @@ from ansible_collections.linux_patch.api.plugins.plugin_utils.text import host_n
 display = Display()
 
 PROGRAM = cached.PROGRAM
-
-# Options whose value stays out of everything that is shown.
-SECRET_OPTIONS = ("manager_ca_pem", "proxy_url")
 
 # Options of the group's other modules, which work on the controller. A
 # module_defaults for the group gives them to these modules too: no host gets them.
@@ -215,8 +212,4 @@ class ProgramAction(ActionBase):
         )
 
     def _without_secrets(self, output):
-        for option in SECRET_OPTIONS:
-            secret = str(self._given.get(option) or "").strip()
-            if secret:
-                output = output.replace(secret, "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
-        return plain(output[-4000:], 4000, lines=True)
+        return plain(hidden.without(output, self._given, variables.SECRETS)[-4000:], 4000, lines=True)

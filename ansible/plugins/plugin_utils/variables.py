@@ -18,6 +18,7 @@ import difflib
 import os
 
 from ansible.utils.display import Display
+from ansible_collections.linux_patch.api.plugins.plugin_utils import hidden
 from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS, parse
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 
@@ -47,7 +48,11 @@ def _options():
 
 
 # Read when this is imported: Ansible imports it once, and forks for each task.
-KNOWN = OTHERS.union(_options())
+_OPTIONS = _options()
+KNOWN = OTHERS.union(_OPTIONS)
+
+# Options whose value stays out of everything that is shown.
+SECRETS = hidden.options(_OPTIONS, PREFIX)
 
 # From this likeness on a name is taken for a misspelt one.
 CLOSE = 0.84
