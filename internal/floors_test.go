@@ -40,18 +40,20 @@ var floors = map[string]int{
 	"internal/report":   3,
 	"internal/statedir": 3,
 
-	"internal/enroll": 4,
+	"internal/ownership": 4,
 
-	"internal/ansible": 5,
-	"internal/daemon":  5,
-	"internal/manager": 5,
-	"internal/admin":   5,
+	"internal/enroll": 7,
 
-	"module/enrollment":                6,
-	"internal/cmd/linux_patch_api":     6,
-	"internal/cmd/linux_patch_manager": 6,
-	"internal/cmd/enrollment_admin":    6,
-	"internal/optionsgen":              6,
+	"internal/ansible": 8,
+	"internal/daemon":  8,
+	"internal/manager": 8,
+	"internal/admin":   8,
+
+	"module/enrollment":                9,
+	"internal/cmd/linux_patch_api":     9,
+	"internal/cmd/linux_patch_manager": 9,
+	"internal/cmd/enrollment_admin":    9,
+	"internal/optionsgen":              9,
 }
 
 // only lists what a package may import of this module where its floor alone

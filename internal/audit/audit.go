@@ -33,6 +33,11 @@ type Actor struct {
 	PID  int
 }
 
+// Recorder records events. *Log is the real one.
+type Recorder interface {
+	Record(event contract.Event, fields map[string]string) error
+}
+
 // Log appends to one audit log. Its file is opened for each event and not
 // before: a converged run has none.
 type Log struct {

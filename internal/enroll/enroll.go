@@ -25,11 +25,13 @@ import (
 
 	"github.com/spf13/afero"
 
+	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/ownership"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -52,9 +54,7 @@ type Identity interface {
 }
 
 // Auditor writes the audit log.
-type Auditor interface {
-	Record(event contract.Event, fields map[string]string) error
-}
+type Auditor = audit.Recorder
 
 // Enroller runs enrollments on one host. All its fields are needed.
 type Enroller struct {
@@ -128,11 +128,13 @@ type run struct {
 func (e *Enroller) Run(ctx context.Context, p options.Params) *report.Result {
 	res := report.New()
 	if p.TakeOwnership {
-		var err error
-		if e, err = e.takeOwnership(ctx, p, res); err != nil {
+		files, err := ownership.Taker{Files: e.Files, Accounts: e.Accounts, Audit: e.Audit}.Take(ctx, p, res)
+		if err != nil {
 			res.Fail(err)
 			return res
 		}
+		owning := *e
+		owning.Files, e = files, &owning
 	}
 	s, err := e.Host().Settle(p)
 	if err != nil {

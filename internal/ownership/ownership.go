@@ -1,4 +1,11 @@
-package enroll
+// Package ownership makes root's what a config.yaml of another user leads to:
+// the option take_ownership.
+//
+// It promises that what can be refused is refused before anything is taken, that
+// no content changes, and that nothing uses config.yaml before all is root's. It
+// does not say that what was written there is right: it lists what is trusted
+// from now on.
+package ownership
 
 import (
 	"context"
@@ -10,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -22,13 +30,19 @@ import (
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
-// taking makes root's what a config.yaml of somebody else leads to. The
-// directories come first: from then on nobody can change what is looked at. A
-// file is replaced by a copy of what was looked at, since somebody may hold the
-// old one open; config.yaml comes last, so that until all is done nothing uses
-// it.
+// Taker takes files and directories of a host.
+type Taker struct {
+	Files    *hostfs.Host
+	Accounts options.Accounts
+	Audit    func(path string) audit.Recorder
+}
+
+// taking is one run of a Taker. The directories come first: from then on nobody
+// can change what is looked at. A file is replaced by a copy of what was looked
+// at, since somebody may hold the old one open; config.yaml comes last, so that
+// until all is done nothing uses it.
 type taking struct {
-	*Enroller
+	Taker
 	p     options.Params
 	res   *report.Result
 	check bool
@@ -38,42 +52,40 @@ type taking struct {
 	taken []string
 }
 
-// takeOwnership takes what it must, and returns the Enroller to go on with: in
-// check mode one for which it is done. What can be refused is refused before
-// anything is taken, and a host that has nothing to take gets no lock file.
-func (e *Enroller) takeOwnership(ctx context.Context, p options.Params, res *report.Result) (*Enroller, error) {
-	foreseen := &taking{Enroller: e, p: p, res: report.New(), check: true}
+func (t Taker) options() options.Host { return options.Host{Files: t.Files, Accounts: t.Accounts} }
+
+// Take takes what it must, and returns the host to go on with: in check mode one
+// for which it is done. A host that has nothing to take gets no lock file.
+func (t Taker) Take(ctx context.Context, p options.Params, res *report.Result) (*hostfs.Host, error) {
+	foreseen := &taking{Taker: t, p: p, res: report.New(), check: true}
 	if err := foreseen.take(); err != nil || len(foreseen.taken) == 0 {
-		return e, err
+		return t.Files, err
 	}
 	if p.Check {
 		res.Add(foreseen.res)
-		assuming := *e
-		assuming.Files = e.Files.Assume(foreseen.taken)
-		return &assuming, nil
+		return t.Files.Assume(foreseen.taken), nil
 	}
-	lock, err := e.lockTaking(ctx, p)
+	lock, err := t.lock(ctx, p)
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	defer lock.Unlock()
-	t := &taking{Enroller: e, p: p, res: res}
-	return e, t.take()
+	return t.Files, (&taking{Taker: t, p: p, res: res}).take()
 }
 
-// lockTaking takes the run lock: no other run may replace a file after this one
-// has read it, and before its copy is in place.
-func (e *Enroller) lockTaking(ctx context.Context, p options.Params) (*hostfs.Lock, error) {
-	dir, _, err := e.Host().LocateDir(string(p.StateDir))
+// lock takes the run lock: no other run may replace a file after this one has
+// read it, and before its copy is in place.
+func (t Taker) lock(ctx context.Context, p options.Params) (*hostfs.Lock, error) {
+	dir, _, err := t.options().LocateDir(string(p.StateDir))
 	if err == nil {
-		err = e.Files.EnsureDir(dir, 0o700)
+		err = t.Files.EnsureDir(dir, 0o700)
 	}
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.LockTimeout))
 	defer cancel()
-	lock, err := e.Files.Lock(ctx, statedir.PathsIn(dir).Lock, false, true)
+	lock, err := t.Files.Lock(ctx, statedir.PathsIn(dir).Lock, false, true)
 	if errors.Is(err, hostfs.ErrBusy) {
 		return nil, contract.Errorf(contract.CodeLocked, "take_ownership: another run on this host still holds %s", statedir.PathsIn(dir).Lock)
 	}
@@ -81,14 +93,14 @@ func (e *Enroller) lockTaking(ctx context.Context, p options.Params) (*hostfs.Lo
 }
 
 func (t *taking) take() error {
-	path, _, err := t.Host().Locate(string(t.p.ConfigPath))
+	path, _, err := t.options().Locate(string(t.p.ConfigPath))
 	if err != nil {
 		return err
 	}
 	if err := t.refuseState(); err != nil {
 		return err
 	}
-	foreign := t.Host().TrustConfig(hostfs.File{Path: path}) != nil
+	foreign := t.options().TrustConfig(hostfs.File{Path: path}) != nil
 	if err := t.dir(filepath.Dir(path)); err != nil {
 		return err
 	}
@@ -128,7 +140,7 @@ func (t *taking) take() error {
 // refuseState leaves the state directory alone: its journal says what to write
 // where, and nothing of somebody else's may say that.
 func (t *taking) refuseState() error {
-	dir, _, err := t.Host().LocateDir(string(t.p.StateDir))
+	dir, _, err := t.options().LocateDir(string(t.p.StateDir))
 	if err == nil {
 		err = t.Files.CheckAbove(filepath.Join(dir, "token"))
 	}
@@ -142,7 +154,7 @@ func (t *taking) refuseState() error {
 // located are the paths that a run would use: an option that differs is refused
 // by the run itself.
 func (t *taking) located(paths config.Paths) (config.Paths, error) {
-	paths, _, err := t.Host().LocateAll(paths)
+	paths, _, err := t.options().LocateAll(paths)
 	return paths, err
 }
 
@@ -169,7 +181,7 @@ func (t *taking) inScope(configPath string, paths config.Paths) error {
 		}, c.path) {
 			continue
 		}
-		if named, _, err := t.Host().Locate(string(c.option)); err == nil && named == c.path {
+		if named, _, err := t.options().Locate(string(c.option)); err == nil && named == c.path {
 			continue
 		}
 		return contract.Errorf(contract.CodeConfig, "take_ownership: %s, which somebody else may have written, sets %s to %s", configPath, c.key, c.path).
