@@ -40,7 +40,12 @@ var floors = map[string]int{
 	"internal/report":   3,
 	"internal/statedir": 3,
 
+	"internal/observe":   4,
 	"internal/ownership": 4,
+
+	"internal/install": 5,
+
+	"internal/converse": 6,
 
 	"internal/enroll": 7,
 

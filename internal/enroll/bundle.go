@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/jsontext"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -34,15 +35,15 @@ func (r *run) provisionBundle(ctx context.Context) error {
 			WithHint("give the answer of an approved request as the manager sent it (ca_crt, server_crt and server_key in one JSON object), or that of a re-issue (ca_root_pem, server_cert_pem and server_key_pem)")
 	}
 	if r.olderThanInstalled(bundle) {
-		r.res.Warn(fmt.Sprintf("%s was not used: the installed certificate is newer and valid; set force to use it all the same", path))
-		return r.converge(ctx)
+		r.Result.Warn(fmt.Sprintf("%s was not used: the installed certificate is newer and valid; set force to use it all the same", path))
+		return r.Converge(ctx)
 	}
-	r.identify(ctx)
+	r.Identify(ctx)
 	if err := r.preflightHand(ctx); err != nil {
 		return err
 	}
-	err = r.provision(ctx, bundle, source{ip: r.knownManagerIP()})
-	if err != nil && (contract.CodeOf(err) == contract.CodeBundleInvalid || errors.Is(err, errKeep)) {
+	err = r.Provision(ctx, bundle, install.Source{Ip: r.KnownManagerIP()})
+	if err != nil && (contract.CodeOf(err) == contract.CodeBundleInvalid || errors.Is(err, install.ErrKeep)) {
 		return contract.Errorf(contract.CodeOf(err), "%s: %w", path, err).WithHint("%s", contract.HintOf(err))
 	}
 	return err
@@ -78,13 +79,13 @@ func asBundle(raw []byte) []byte {
 
 // readBundle reads the file that an operator put on this host.
 func (r *run) readBundle(path string) ([]byte, error) {
-	raw, refused := r.readGiven("bundle_path", path, managerclient.MaxBody)
+	raw, refused := r.ReadGiven("bundle_path", path, managerclient.MaxBody)
 	if refused != nil {
 		return nil, refused
 	}
 	info, err := r.Given.Stat(path)
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
-		r.res.Warn(fmt.Sprintf("%s holds a private key and others may reach it (mode %04o); chmod it to 0600, and remove it once this host is enrolled", path, info.Mode().Perm()))
+		r.Result.Warn(fmt.Sprintf("%s holds a private key and others may reach it (mode %04o); chmod it to 0600, and remove it once this host is enrolled", path, info.Mode().Perm()))
 	}
 	return raw, nil
 }
@@ -99,16 +100,16 @@ func orVerdict(err error, v managerclient.Verdict) error {
 // olderThanInstalled keeps a bundle file that was left in place from taking a
 // renewed certificate back.
 func (r *run) olderThanInstalled(b *contract.PkiBundle) bool {
-	if r.Force || r.foreign() != "" || !r.o.usable(r.Now(), r.RenewWithin) {
+	if r.Force || r.Foreign() != "" || !r.Disk.Usable(r.Now(), r.RenewWithin) {
 		return false
 	}
 	set, err := pki.ParseBundle(*b)
-	return err == nil && set.Server.NotBefore.Before(r.o.set.Server.NotBefore)
+	return err == nil && set.Server.NotBefore.Before(r.Disk.Set.Server.NotBefore)
 }
 
 func (r *run) preflightHand(ctx context.Context) error {
-	if err := r.preflightFiles(); err != nil {
+	if err := r.PreflightFiles(); err != nil {
 		return err
 	}
-	return r.preflightWhitelist(ctx)
+	return r.PreflightWhitelist(ctx)
 }

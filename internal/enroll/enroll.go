@@ -20,41 +20,44 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/afero"
 
 	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/hostfs"
-	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/ownership"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/report"
-	"github.com/linux-patch/enroll/internal/statedir"
 )
 
-// ManagerClient asks one manager. *managerclient.Client is the real one.
-type ManagerClient interface {
-	// Register sends the request that seenFrom makes for this host's address on
-	// the connection.
-	Register(ctx context.Context, seenFrom func(local netip.Addr) contract.EnrollmentRequest) (managerclient.Registration, error)
-	Poll(ctx context.Context, token string) (managerclient.Answer, error)
-	UsesProxy() bool
-}
+// What a run asks for and tells, where it talks with the manager.
+type (
+	// ManagerClient asks one manager.
+	ManagerClient = converse.ManagerClient
+	// Identity finds out who this host is.
+	Identity = converse.Identity
+	// Progress is one moment of a run, for whoever watches it.
+	Progress = converse.Progress
+	// Phase is a part of a run.
+	Phase = converse.Phase
+	// Auditor writes the audit log.
+	Auditor = audit.Recorder
+)
 
-// Identity finds out who this host is. identity.Source is the real one.
-type Identity interface {
-	Gather(ctx context.Context, o identity.Options) (identity.Host, []string, error)
-	// MachineID is the part of Gather that costs one read.
-	MachineID() (string, error)
-}
-
-// Auditor writes the audit log.
-type Auditor = audit.Recorder
+// The phases of a run.
+const (
+	PhaseRegister  = converse.PhaseRegister
+	PhaseWait      = converse.PhaseWait
+	PhasePoll      = converse.PhasePoll
+	PhaseProvision = converse.PhaseProvision
+)
 
 // Enroller runs enrollments on one host. All its fields are needed.
 type Enroller struct {
@@ -82,46 +85,18 @@ type Enroller struct {
 // Host is where this run's options are settled.
 func (e *Enroller) Host() options.Host { return options.Host{Files: e.Files, Accounts: e.Accounts} }
 
-// Progress is one moment of a run, for whoever watches it.
-type Progress struct {
-	Phase    Phase
-	Attempts int
-	// Next is when the manager is asked again; zero where it is not.
-	Next time.Time
-	// MachineID and FQDN are what an approver compares, once they are known.
-	MachineID, FQDN string
-}
-
-// Phase is a part of a run.
-type Phase string
-
-// The phases of a run.
-const (
-	PhaseRegister  Phase = "registering"
-	PhaseWait      Phase = "waiting for approval"
-	PhasePoll      Phase = "asking the manager"
-	PhaseProvision Phase = "putting certificates in place"
-)
-
 // run is one run of the use case.
-type run struct {
-	*Enroller
-	*options.Settings
-	o   *observed
-	res *report.Result
-	// sent is what this run told the manager; nil before that.
-	sent *statedir.Request
-	// certificate is the SHA-256 of what the manager presented last, a string; a
-	// dial that was given up may still tell it.
-	certificate atomic.Value
-	// doubted says that a dead token is asked once more, and was not answered yet.
-	doubted bool
-	// addresses are this host's, for comparing with a certificate.
-	addresses []netip.Addr
-	// repo is the package repository of the bundle, nil where none is to be installed.
-	repo *contract.RepoConfig
-	// deadline is when wait_timeout ends; zero where it does not.
-	deadline time.Time
+type run struct{ *converse.Conversation }
+
+// run makes a run of the settings, which tells what it does to res.
+func (e *Enroller) run(s *options.Settings, res *report.Result) *run {
+	view := &observe.View{
+		Settings: s, Files: e.Files, Accounts: e.Accounts, MachineID: e.Identity.MachineID, Now: e.Now, Secret: e.Secret, Result: res,
+	}
+	return &run{&converse.Conversation{
+		Installer: &install.Installer{View: view, Audit: e.Audit, LookupIP: e.LookupIP},
+		Dial:      e.Dial, Identity: e.Identity, Given: e.Given, Rand: e.Rand, Progress: e.Progress, Program: e.Program,
+	}}
 }
 
 // Run brings the host to p.State as far as it can, and says what it did.
@@ -141,20 +116,20 @@ func (e *Enroller) Run(ctx context.Context, p options.Params) *report.Result {
 		res.Fail(err)
 		return res
 	}
-	r := &run{Enroller: e, Settings: s, res: res}
+	r := e.run(s, res)
 	res.Warn(s.Warnings...)
 	if p.WaitTimeout > 0 {
-		r.deadline = e.Now().Add(time.Duration(p.WaitTimeout))
+		r.Deadline = e.Now().Add(time.Duration(p.WaitTimeout))
 	}
-	if err := r.run(ctx); err != nil {
+	if err := r.goOn(ctx); err != nil {
 		err = r.explain(ctx, err)
 		if failed := (*managerclient.RequestError)(nil); errors.As(err, &failed) {
 			res.RetryAfter = askedToWait(failed)
 		}
 		res.Fail(err)
-		r.audit(contract.EventFailed, map[string]string{"code": string(contract.CodeOf(err)), "reason": err.Error()})
+		r.Record(contract.EventFailed, map[string]string{"code": string(contract.CodeOf(err)), "reason": err.Error()})
 	}
-	r.describe()
+	r.Describe()
 	return res
 }
 
@@ -166,7 +141,7 @@ func askedToWait(failed *managerclient.RequestError) time.Duration {
 	return failed.RetryAfter
 }
 
-func (r *run) run(ctx context.Context) error {
+func (r *run) goOn(ctx context.Context) error {
 	if r.State != string(contract.StateAbsent) && !r.byHand() {
 		if err := r.NeedURL(); err != nil {
 			return err
@@ -178,7 +153,7 @@ func (r *run) run(ctx context.Context) error {
 	}
 	// The lock is replaced below; the last one held is the one to give back.
 	defer func() { lock.Unlock() }()
-	if err = r.observe(); err != nil {
+	if err = r.Observe(); err != nil {
 		return err
 	}
 	if lock == nil && !r.Check {
@@ -188,7 +163,7 @@ func (r *run) run(ctx context.Context) error {
 		if lock, err = r.lock(ctx, lockCreate); err != nil {
 			return r.busy(err)
 		}
-		if err = r.observe(); err != nil {
+		if err = r.Observe(); err != nil {
 			return err
 		}
 	}
@@ -196,9 +171,9 @@ func (r *run) run(ctx context.Context) error {
 		return err
 	}
 	if r.State == string(contract.StateAbsent) {
-		return r.remove(ctx)
+		return r.Remove(ctx)
 	}
-	if err := r.refuseForeign(); err != nil {
+	if err := r.RefuseForeign(); err != nil {
 		return err
 	}
 	return r.take(ctx, r.decide())
@@ -220,34 +195,16 @@ func (r *run) explain(ctx context.Context, err error) error {
 // kept says what a run that ends early leaves for the next one.
 func (r *run) kept() string {
 	switch {
-	case r.o != nil && r.o.Spool() != nil:
+	case r.Disk != nil && r.Disk.Spool() != nil:
 		return "the bundle is kept, the next run puts it in place"
-	case r.doubted:
+	case r.Doubted:
 		return "the token of the earlier request is kept, the next run asks with it once more"
-	case r.o != nil && r.liveToken() != nil:
+	case r.Disk != nil && r.LiveToken() != nil:
 		return "the request and its token are kept, the next run goes on with them"
-	case r.o != nil && r.o.RequestAt() != nil:
+	case r.Disk != nil && r.Disk.RequestAt() != nil:
 		return fmt.Sprintf("a request of %s was sent and its answer lost: the manager may hold it, and the next run says so if it does",
-			r.o.RequestAt().UTC().Format(time.RFC3339))
+			r.Disk.RequestAt().UTC().Format(time.RFC3339))
 	default:
 		return "this run has made no request"
-	}
-}
-
-// audit records an event in a real run; a log that cannot be written is a
-// warning, never a failure.
-func (r *run) audit(event contract.Event, fields map[string]string) {
-	if r.Check {
-		return
-	}
-	all := map[string]string{"machine_id": r.res.MachineID, "fqdn": r.res.FQDN}
-	if r.URL != nil {
-		all["manager"] = r.URL.String()
-	}
-	for name, value := range fields {
-		all[name] = value
-	}
-	if err := r.Audit(r.AuditLog).Record(event, all); err != nil {
-		r.res.Warn(fmt.Sprintf("the audit log was not written: %v", err))
 	}
 }

@@ -111,26 +111,26 @@ func (e *Enroller) inform(ctx context.Context, full options.Params, p options.In
 		return err
 	}
 	info.Warnings = append(info.Warnings, s.Warnings...)
-	r := &run{Enroller: e, Settings: s, res: report.New()}
-	if err = r.observe(); err != nil {
+	r := e.run(s, report.New())
+	if err = r.Observe(); err != nil {
 		return err
 	}
-	o := r.o
-	live := r.o.AnyLiveToken()
-	info.State = r.state(live)
-	info.Valid = o.set != nil && o.unusable == nil
+	o := r.Disk
+	live := r.Disk.AnyLiveToken()
+	info.State = r.Standing(live)
+	info.Valid = o.Set != nil && o.Unusable == nil
 	if live != nil {
 		info.PendingSince = live.Since.Format(time.RFC3339)
 	}
-	if o.set != nil {
-		days := int(o.set.Server.NotAfter.Sub(e.Now()).Hours() / 24)
+	if o.Set != nil {
+		days := int(o.Set.Server.NotAfter.Sub(e.Now()).Hours() / 24)
 		info.DaysLeft = &days
-		if crl := o.set.CRL; crl != nil && !crl.NextUpdate.IsZero() {
+		if crl := o.Set.CRL; crl != nil && !crl.NextUpdate.IsZero() {
 			info.CRLNextUpdate = crl.NextUpdate.UTC().Format(time.RFC3339)
 		}
-		info.RenewalDue = r.foreign() == "" && !o.usable(e.Now(), s.RenewWithin)
+		info.RenewalDue = r.Foreign() == "" && !o.Usable(e.Now(), s.RenewWithin)
 	}
-	info.Certificates, info.Key, info.Manager = o.certificates(), o.keyFacts(), r.managerFacts()
+	info.Certificates, info.Key, info.Manager = o.Certificates(), o.KeyFacts(), r.ManagerFacts()
 	info.MachineID, info.FQDN = o.Provenance().MachineID, o.Provenance().FQDN
 	if info.MachineID == "" {
 		if host, _, err := e.Identity.Gather(ctx, identity.Options{}); err == nil {
@@ -144,10 +144,10 @@ func (e *Enroller) inform(ctx context.Context, full options.Params, p options.In
 	if live != nil && info.Manager.URL == "" {
 		info.Manager.URL = live.ManagerURL
 	}
-	info.Request = r.evidence(info.Manager, info.MachineID)
+	info.Request = r.Evidence(info.Manager, info.MachineID)
 	r.inspect(info)
 	info.Service = r.service(string(p.StatusPath), info)
-	info.Warnings = append(info.Warnings, o.warnings...)
+	info.Warnings = append(info.Warnings, o.Warnings...)
 	info.Msg = info.sentence()
 	return nil
 }
@@ -155,41 +155,41 @@ func (e *Enroller) inform(ctx context.Context, full options.Params, p options.In
 // inspect lists what an enrollment run would mend.
 func (r *run) inspect(info *Info) {
 	problem := func(format string, args ...any) { info.Problems = append(info.Problems, fmt.Sprintf(format, args...)) }
-	for _, err := range r.distrusted() {
+	for _, err := range r.Distrusted() {
 		problem("%v", err)
 	}
-	if r.o.Journal() != nil {
-		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.statePaths().Journal)
+	if r.Disk.Journal() != nil {
+		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.StatePaths().Journal)
 	}
-	if r.o.Spool() != nil {
-		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.statePaths().Spool)
+	if r.Disk.Spool() != nil {
+		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.StatePaths().Spool)
 	}
-	if r.o.unusable != nil && r.o.begun() {
-		problem("the certificates cannot serve: %v", r.o.unusable)
+	if r.Disk.Unusable != nil && r.Disk.Begun() {
+		problem("the certificates cannot serve: %v", r.Disk.Unusable)
 	}
-	if r.o.crlProblem != nil {
-		problem("%s", r.o.crlWarning())
+	if r.Disk.CRLProblem != nil {
+		problem("%s", r.Disk.CRLWarning())
 	}
-	info.Warnings = append(info.Warnings, r.o.CloneWarning()...)
-	info.Warnings = append(info.Warnings, r.warnRenewBefore()...)
-	if why := r.foreign(); why != "" {
-		problem("%s; %s", why, r.takeOverHint())
-		if !r.o.usable(r.Now(), r.RenewWithin) {
-			problem("the certificate is valid until %s only, and enrollment does not renew it", r.o.set.Server.NotAfter.UTC().Format(time.DateOnly))
+	info.Warnings = append(info.Warnings, r.Disk.CloneWarning()...)
+	info.Warnings = append(info.Warnings, r.WarnRenewBefore()...)
+	if why := r.Foreign(); why != "" {
+		problem("%s; %s", why, r.TakeOverHint())
+		if !r.Disk.Usable(r.Now(), r.RenewWithin) {
+			problem("the certificate is valid until %s only, and enrollment does not renew it", r.Disk.Set.Server.NotAfter.UTC().Format(time.DateOnly))
 		}
 		info.Whitelist = &report.Whitelist{Path: r.Whitelist}
 		return
 	}
-	if !r.o.begun() {
+	if !r.Disk.Begun() {
 		info.Whitelist = &report.Whitelist{Path: r.Whitelist}
 		return
 	}
-	repairs, _, err := r.planRepairs()
+	repairs, _, err := r.PlanRepairs()
 	for _, c := range repairs {
 		problem("%s", c.Action())
 	}
-	info.Whitelist = r.res.Whitelist
-	info.Warnings = append(info.Warnings, r.res.Warnings...)
+	info.Whitelist = r.Result.Whitelist
+	info.Warnings = append(info.Warnings, r.Result.Warnings...)
 	switch {
 	case err != nil:
 		problem("%v", err)

@@ -3,9 +3,7 @@ package enroll
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -25,18 +23,18 @@ const (
 // stays as it is. Check mode takes it shared, and never makes it.
 func (r *run) lock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
 	if mode == lockCreate {
-		if err := r.Files.EnsureDir(r.statePaths().Dir, 0o700); err != nil {
+		if err := r.Files.EnsureDir(r.StatePaths().Dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	wait, cancel := r.lockContext(ctx)
 	defer cancel()
-	lock, err := r.Files.Lock(wait, r.statePaths().Lock, r.Check, bool(mode))
+	lock, err := r.Files.Lock(wait, r.StatePaths().Lock, r.Check, bool(mode))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case r.Check && errors.Is(err, hostfs.ErrBusy):
-		r.res.Warn("another run on this host is under way: what is shown may be outdated when it ends")
+		r.Result.Warn("another run on this host is under way: what is shown may be outdated when it ends")
 		return nil, nil
 	}
 	return lock, err
@@ -51,8 +49,8 @@ func (r *run) lockContext(ctx context.Context) (context.Context, context.CancelF
 		return context.WithTimeout(ctx, time.Duration(r.LockTimeout))
 	case r.Check || !r.Wait || r.State == string(contract.StateRegistered):
 		return context.WithTimeout(ctx, 0)
-	case !r.deadline.IsZero():
-		return context.WithTimeout(ctx, r.deadline.Sub(r.Now()))
+	case !r.Deadline.IsZero():
+		return context.WithTimeout(ctx, r.Deadline.Sub(r.Now()))
 	default:
 		return context.WithCancel(ctx)
 	}
@@ -64,27 +62,9 @@ func (r *run) busy(err error) error {
 		return err
 	}
 	if r.State == string(contract.StateAbsent) || r.Wait && !r.Check && r.State == string(contract.StateEnrolled) {
-		return contract.Errorf(contract.CodeLocked, "another run on this host still holds %s", r.statePaths().Lock)
+		return contract.Errorf(contract.CodeLocked, "another run on this host still holds %s", r.StatePaths().Lock)
 	}
-	r.res.State = contract.StatePending
-	r.res.Msg = "another run on this host is enrolling it; run again to see how that went"
+	r.Result.State = contract.StatePending
+	r.Result.Msg = "another run on this host is enrolling it; run again to see how that went"
 	return nil
-}
-
-// alone keeps runs with other state directories, and so with other run locks,
-// away from the certificates for as long as this one changes them. Where
-// somebody does not let go of them it goes on after lock_timeout: everybody who
-// may read the directories can lock them. dirs are locked too.
-func (r *run) alone(ctx context.Context, dirs ...string) (*hostfs.Lock, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.LockTimeout))
-	defer cancel()
-	for _, path := range []string{r.CACert, r.ServerCert, r.ServerKey, r.CRL} {
-		dirs = append(dirs, filepath.Dir(path))
-	}
-	lock, err := r.Files.LockDirs(ctx, dirs)
-	if errors.Is(err, hostfs.ErrBusy) && errors.Is(err, context.DeadlineExceeded) {
-		r.res.Warn(fmt.Sprintf("went on without the lock of a directory: %v; find out with lslocks who holds it", err))
-		return nil, nil
-	}
-	return lock, err
 }

@@ -18,7 +18,7 @@ func (e *Enroller) TakenOut(p options.Params) (*time.Time, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := (&run{Enroller: e, Settings: s}).load()
+	store, err := e.run(s, nil).Load()
 	if err != nil || store.Requested() {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (e *Enroller) Recover(ctx context.Context, p options.Params) (actions []str
 		return nil, err
 	}
 	s.Wait = false
-	r := &run{Enroller: e, Settings: s, res: report.New()}
+	r := e.run(s, report.New())
 	lock, err := r.lock(ctx, lockExisting)
 	if errors.Is(err, hostfs.ErrBusy) || err == nil && lock == nil {
 		return nil, nil
@@ -43,9 +43,9 @@ func (e *Enroller) Recover(ctx context.Context, p options.Params) (actions []str
 		return nil, err
 	}
 	defer lock.Unlock()
-	if err = r.observe(); err != nil {
+	if err = r.Observe(); err != nil {
 		return nil, err
 	}
 	err = r.finishKilledRun(ctx)
-	return r.res.Actions, err
+	return r.Result.Actions, err
 }

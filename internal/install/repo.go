@@ -1,4 +1,4 @@
-package enroll
+package install
 
 import (
 	"fmt"
@@ -16,41 +16,41 @@ import (
 )
 
 // noteRepo says what becomes of the package repository of a bundle.
-func (r *run) noteRepo(repo *contract.RepoConfig) {
-	switch r.repo = nil; {
-	case repo != nil && !r.RepoConfigManage:
-		r.res.Warn("the bundle names a package repository: it is not installed here, the agent fetches it from the manager")
-	case repo == nil && r.RepoConfigManage:
-		r.res.Warn("repo_config_manage is set, and the bundle names no package repository: none was installed")
+func (in *Installer) noteRepo(repo *contract.RepoConfig) {
+	switch in.repo = nil; {
+	case repo != nil && !in.RepoConfigManage:
+		in.Result.Warn("the bundle names a package repository: it is not installed here, the agent fetches it from the manager")
+	case repo == nil && in.RepoConfigManage:
+		in.Result.Warn("repo_config_manage is set, and the bundle names no package repository: none was installed")
 	case repo != nil:
-		r.repo = repo
+		in.repo = repo
 	}
 }
 
 // repoPaths are the keyring and the sources, in the order in which they are put
 // in place: sources without their keyring stop every apt-get update.
-func (r *run) repoPaths() (keyring, sources string) {
+func (in *Installer) repoPaths() (keyring, sources string) {
 	const name = "linux-patch-enroll"
-	dir := string(r.RepoDirectory)
+	dir := string(in.RepoDirectory)
 	return filepath.Join(dir, "keyrings", name+".gpg"), filepath.Join(dir, "sources.list.d", name+".sources")
 }
 
 // noAPT reports whether this host has no APT.
-func (r *run) noAPT() bool {
-	names, err := r.Files.List(string(r.RepoDirectory))
+func (in *Installer) noAPT() bool {
+	names, err := in.Files.List(string(in.RepoDirectory))
 	return err == nil && len(names) == 0
 }
 
 // rehearseRepo finds out, before any request, whether the repository can be put
 // in place.
-func (r *run) rehearseRepo() error {
-	if !r.RepoConfigManage || r.noAPT() {
+func (in *Installer) rehearseRepo() error {
+	if !in.RepoConfigManage || in.noAPT() {
 		return nil
 	}
-	keyring, sources := r.repoPaths()
+	keyring, sources := in.repoPaths()
 	for _, path := range []string{keyring, sources} {
-		uid, gid := r.Accounts.Self()
-		if err := r.rehearse(path, hostfs.File{Path: path, Mode: options.DefaultCertMode, UID: uid, GID: gid}); err != nil {
+		uid, gid := in.Accounts.Self()
+		if err := in.rehearse(path, hostfs.File{Path: path, Mode: options.DefaultCertMode, UID: uid, GID: gid}); err != nil {
 			return err
 		}
 	}
@@ -59,47 +59,47 @@ func (r *run) rehearseRepo() error {
 
 // planRepo says which files the repository of the bundle changes. What is
 // refused of it is a warning: the certificates are good.
-func (r *run) planRepo() ([]desire, error) {
-	if r.repo == nil {
+func (in *Installer) planRepo() ([]desire, error) {
+	if in.repo == nil {
 		return nil, nil
 	}
 	refused := func(why error) ([]desire, error) {
-		r.res.Warn(fmt.Sprintf("the package repository that the bundle names was not installed: %v", why))
+		in.Result.Warn(fmt.Sprintf("the package repository that the bundle names was not installed: %v", why))
 		return nil, nil
 	}
-	keyring, sources := r.repoPaths()
-	if r.noAPT() {
-		return refused(fmt.Errorf("there is nothing in %s, this host seems to have no APT", r.RepoDirectory))
+	keyring, sources := in.repoPaths()
+	if in.noAPT() {
+		return refused(fmt.Errorf("there is nothing in %s, this host seems to have no APT", in.RepoDirectory))
 	}
 	if strings.ContainsAny(keyring, " \t[]") {
-		return refused(fmt.Errorf("%s has characters that APT cannot read in a path", r.RepoDirectory))
+		return refused(fmt.Errorf("%s has characters that APT cannot read in a path", in.RepoDirectory))
 	}
-	fingerprint, err := aptrepo.NormalizeFingerprint(r.RepoKeyFingerprint)
+	fingerprint, err := aptrepo.NormalizeFingerprint(in.RepoKeyFingerprint)
 	if err != nil {
 		return nil, contract.Errorf(contract.CodeInvalidArgument, "repo_key_fingerprint: %w", err)
 	}
-	key, err := aptrepo.Key(r.repo.GPGPublicKey, fingerprint)
+	key, err := aptrepo.Key(in.repo.GPGPublicKey, fingerprint)
 	if err != nil {
 		return refused(fmt.Errorf("gpg_public_key: %w", err))
 	}
-	list, dropped, err := aptrepo.Parse(r.repo.SourcesConfig)
+	list, dropped, err := aptrepo.Parse(in.repo.SourcesConfig)
 	if err != nil {
 		return refused(fmt.Errorf("sources_config: %w", err))
 	}
 	if len(dropped) > 0 {
-		r.res.Warn("left out of the package repository that the bundle names: " + strings.Join(dropped, ", "))
+		in.Result.Warn("left out of the package repository that the bundle names: " + strings.Join(dropped, ", "))
 	}
-	return r.repoChanges(map[string][]byte{keyring: key, sources: aptrepo.Render(list, keyring)}, keyring, sources)
+	return in.repoChanges(map[string][]byte{keyring: key, sources: aptrepo.Render(list, keyring)}, keyring, sources)
 }
 
-func (r *run) repoChanges(content map[string][]byte, paths ...string) ([]desire, error) {
+func (in *Installer) repoChanges(content map[string][]byte, paths ...string) ([]desire, error) {
 	var changes []desire
 	for _, path := range paths {
-		before, err := r.Files.Read(path)
+		before, err := in.Files.Read(path)
 		if err != nil {
 			return nil, err
 		}
-		uid, gid := r.Accounts.Self()
+		uid, gid := in.Accounts.Self()
 		after := hostfs.File{Path: path, Exists: true, Content: content[path], Mode: options.DefaultCertMode, UID: uid, GID: gid}
 		changes = append(changes, desire{before: report.Shown(before, describeRepo), after: report.Shown(after, describeRepo)})
 	}
@@ -111,34 +111,34 @@ func (r *run) repoChanges(content map[string][]byte, paths ...string) ([]desire,
 
 // installRepo puts the repository in place. The bundle is still stored: a run
 // that is killed here comes here again.
-func (r *run) installRepo() error {
-	changes, err := r.planRepo()
+func (in *Installer) installRepo() error {
+	changes, err := in.planRepo()
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if r.Check {
-		r.showFiles(changes)
+	if in.Check {
+		in.showFiles(changes)
 		return nil
 	}
 	var replaced []hostfs.Change
 	for _, d := range changes {
-		if err := r.Files.EnsureDir(filepath.Dir(d.after.Path), 0o755); err != nil {
+		if err := in.Files.EnsureDir(filepath.Dir(d.after.Path), 0o755); err != nil {
 			return err
 		}
-		replaced = append(replaced, r.hostfsChange(d))
+		replaced = append(replaced, in.hostfsChange(d))
 	}
-	if err := r.o.Remember(func(p *statedir.Provenance) {
+	if err := in.Disk.Remember(func(p *statedir.Provenance) {
 		for _, d := range changes {
 			p.Place(d.after.Path, statedir.Digest(d.after.Content))
 		}
 	}); err != nil {
 		return err
 	}
-	if err := r.replace(replaced); err != nil {
+	if err := in.replace(replaced); err != nil {
 		return err
 	}
-	r.showFiles(changes)
-	return r.o.Remember(func(p *statedir.Provenance) {
+	in.showFiles(changes)
+	return in.Disk.Remember(func(p *statedir.Provenance) {
 		for _, d := range changes {
 			p.ForgetOlder(d.after.Path, statedir.Digest(d.after.Content))
 		}

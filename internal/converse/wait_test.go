@@ -1,4 +1,4 @@
-package enroll
+package converse
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/linux-patch/enroll/internal/install"
+	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/report"
 )
@@ -47,9 +49,10 @@ func TestLingerOutlivesItsContextBriefly(t *testing.T) {
 // A wait ends with wait_timeout, however long it is to be.
 func TestWaitEndsWithTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &run{Enroller: &Enroller{Now: time.Now, Progress: func(Progress) {}}, Settings: &options.Settings{}, res: report.New()}
+		view := &observe.View{Now: time.Now, Settings: &options.Settings{}, Result: report.New()}
+		r := &Conversation{Installer: &install.Installer{View: view}, Progress: func(Progress) {}}
 		start := time.Now()
-		r.deadline = start.Add(5 * time.Second)
+		r.Deadline = start.Add(5 * time.Second)
 		if err := r.waitFor(t.Context(), time.Minute); err != nil || time.Since(start) != 5*time.Second {
 			t.Errorf("got %s, %v, want 5s", time.Since(start), err)
 		}

@@ -1,0 +1,89 @@
+package converse
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/pace"
+	"github.com/linux-patch/enroll/internal/pki"
+)
+
+// hostPort is where to find the route to the manager. The port, which does not
+// matter for a route, is a number: names need /etc/services, which small images
+// do not have.
+func hostPort(u *url.URL) string {
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
+}
+
+// Client makes the client for the manager.
+func (c *Conversation) Client() (ManagerClient, error) {
+	o := managerclient.Options{
+		URL: c.URL, Insecure: c.Insecure, ProxyURL: c.ProxyURL, UserAgent: c.Program, Now: c.Now,
+		Seen: func(sha256 string) { c.certificate.Store(sha256) },
+		Warn: func(warning string) { c.Result.Warn(warning) },
+		Retry: managerclient.Retry{
+			Wait429: c.Wait && c.State == string(contract.StateEnrolled),
+			Until:   c.Deadline,
+			Jitter:  func(d time.Duration) time.Duration { return pace.Spread(d, c.Rand()) },
+		},
+		IPv6: c.reportsIPv6(), CASource: c.caSource(),
+	}
+	if proxy, err := url.Parse(c.ProxyURL); err == nil && proxy.User != nil {
+		if password, set := proxy.User.Password(); set {
+			c.Secret(password)
+		}
+	}
+	var err error
+	if c.ManagerCAFingerprint != "" {
+		if o.Fingerprint, err = pki.NormalizeFingerprint(c.ManagerCAFingerprint); err != nil {
+			return nil, err
+		}
+	}
+	if o.CAPEM, err = c.managerCA(); err != nil {
+		return nil, err
+	}
+	return c.Dial(o)
+}
+
+// reportsIPv6 reports whether the manager is told an IPv6 address of this host:
+// the address of the manager that is let in is then one of that family too.
+func (c *Conversation) reportsIPv6() bool {
+	told := c.ReportIP
+	if t := c.LiveToken(); told == "" && t != nil && t.Request != nil {
+		told = t.Request.IPAddress
+	}
+	ip, err := netip.ParseAddr(told)
+	return err == nil && ip.Unmap().Is6()
+}
+
+// caSource names the option that trust in the manager's HTTPS comes from.
+func (c *Conversation) caSource() string {
+	switch {
+	case c.ManagerCAPEM != "":
+		return "manager_ca_pem"
+	case c.ManagerCAPath != "":
+		return fmt.Sprintf("manager_ca_path %s (of the agent --enroll-ca)", c.ManagerCAPath)
+	}
+	return ""
+}
+
+// managerCA is the trust for the manager's HTTPS; nil are the system's roots.
+func (c *Conversation) managerCA() ([]byte, error) {
+	if c.ManagerCAPEM != "" {
+		return []byte(c.ManagerCAPEM), nil
+	}
+	if c.ManagerCAPath == "" {
+		return nil, nil
+	}
+	pem, err := c.ReadGiven("manager_ca_path", string(c.ManagerCAPath), maxCAFile)
+	if err != nil {
+		return nil, err.WithHint("put the manager's CA there, or give it as manager_ca_pem or manager_ca_fingerprint; a file that names trust never means none")
+	}
+	return pem, nil
+}

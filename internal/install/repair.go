@@ -1,0 +1,70 @@
+package install
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/plan"
+)
+
+// PlanRepairs compares the attributes of a good set and the whitelist with
+// what they shall be. admit is nil where the manager is let in.
+func (in *Installer) PlanRepairs() (attributes []plan.Change, admit *plan.Change, err error) {
+	in.WarnOpenSet()
+	for _, d := range in.desired(nil) {
+		if c, changed := plan.Compare(d.before, d.after); changed {
+			attributes = append(attributes, c)
+		}
+	}
+	if in.State == string(contract.StateRegistered) {
+		return attributes, nil, nil
+	}
+	change, changed, err := in.planWhitelist(in.KnownManagerIP())
+	if changed {
+		admit = &change
+	}
+	return attributes, admit, err
+}
+
+// Converge repairs what is wrong around a good set. It asks no manager.
+func (in *Installer) Converge(ctx context.Context) error {
+	if err := in.Confirm(); err != nil {
+		return err
+	}
+	repairs, admit, err := in.PlanRepairs()
+	if err != nil {
+		return err
+	}
+	for _, c := range repairs {
+		if !in.Check {
+			if err := in.Files.SetAttributes(c.After.Path, attributesOf(c.After)); err != nil {
+				return err
+			}
+		}
+		in.Result.Show(c)
+	}
+	if admit != nil {
+		if !in.Check {
+			if err := in.applyWhitelist(ctx, in.KnownManagerIP()); err != nil {
+				return err
+			}
+		}
+		in.Result.Show(*admit)
+	}
+	return in.Conclude(ctx)
+}
+
+// Conclude ends a run on a host where nothing is left to repair.
+func (in *Installer) Conclude(ctx context.Context) error {
+	if in.State != string(contract.StateRegistered) {
+		if err := in.tellAgent(ctx); err != nil {
+			return err
+		}
+	}
+	if err := in.ObserveAgain(); err != nil {
+		return err
+	}
+	in.Result.Msg = fmt.Sprintf("this host is enrolled; its certificate is valid until %s", in.Disk.Set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
+	return nil
+}

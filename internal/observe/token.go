@@ -1,0 +1,35 @@
+package observe
+
+import (
+	"strings"
+
+	"github.com/linux-patch/enroll/internal/managerclient"
+)
+
+// Adoptable tells whether config.yaml holds a token that state_dir does not
+// know: a daemon of the deployed kind has registered before this program came.
+// A dead token's mirror is none, and beside a certificate set it is a leftover
+// of the enrollment that brought the set.
+func (v *View) Adoptable() bool {
+	o := v.Disk
+	if from, err := managerclient.ParseURL(v.Config.Enrollment.ManagerURL); err == nil && from.String() != v.URL.String() {
+		// The token is a secret of that manager.
+		return false
+	}
+	return managerclient.ValidToken(o.ConfigToken) && !IsPlaceholder(o.ConfigToken) && !o.enrolled() && (o.Token() == nil || o.Token().Token != o.ConfigToken)
+}
+
+// IsPlaceholder reports whether s is text of an example that somebody was to
+// replace. Managers make tokens of 64 letters and digits.
+func IsPlaceholder(s string) bool {
+	if len(s) >= 48 {
+		return false
+	}
+	s = strings.NewReplacer("-", "", "_", "", ".", "", "~", "").Replace(strings.ToLower(s))
+	for _, word := range []string{"your", "changeme", "replace", "example", "placeholder", "insert", "pollingtoken", "enrollmenttoken", "tokenhere", "xxxx", "todo", "tobefilled", "fillme", "dummy"} {
+		if strings.Contains(s, word) {
+			return true
+		}
+	}
+	return s == "token" || s == "none" || s == "null" || s == "tbd"
+}
