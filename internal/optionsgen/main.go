@@ -24,7 +24,6 @@ func write(top string) error {
 		return err
 	}
 	for path, text := range files {
-		//nolint:gosec // sources are read by all
 		if err := os.WriteFile(filepath.Join(top, path), []byte(text), 0o644); err != nil {
 			return err
 		}

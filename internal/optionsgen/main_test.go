@@ -179,7 +179,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	}{
 		{"pin:\n  description: [A word.]\n", "options.yaml: no description of the option retries (one.Retries)"},
 		{known + "speed:\n  summary: x\n", "options.yaml: there is no option speed"},
-		{known + "other:\n  sumary: x\n", "field sumary not found"},
+		{known + "other:\n  shortly: x\n", "field shortly not found"},
 	} {
 		if _, err := parts(one{}, onlyPin{}, []byte(c.texts), nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %s", err, c.want)
