@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // Ansible's own lists, from its parsing of booleans.
@@ -199,12 +200,5 @@ func quoted(v any) string {
 	}
 }
 
-// clip bounds what a message quotes.
-func clip(s string) string {
-	const most = 64
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
+// clip makes what a message quotes short and plain.
+func clip(s string) string { return plaintext.Line(s, 64) }

@@ -188,7 +188,7 @@ func TestSuspectsAreBoundedAndPlain(t *testing.T) {
 	if v.Decision != Approve || len(v.Suspects) != MaxSuspects || v.SuspectCount != 3*MaxSuspects {
 		t.Errorf("got %s with %d suspects of %d, want approve with %d of %d", v.Decision, len(v.Suspects), v.SuspectCount, MaxSuspects, 3*MaxSuspects)
 	}
-	if s := v.Suspects[0]; s.ID != "?[2Jid" || s.FQDN != "a.example.com?" {
+	if s := v.Suspects[0]; s.ID != "\ufffd[2Jid" || s.FQDN != "a.example.com\ufffd" {
 		t.Errorf("got %q, want it plain", s)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"unicode"
+
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // SameName reports whether a request asks for exactly the expected name. DNS
@@ -60,15 +62,4 @@ const maxPlain = 253
 
 // Plain makes text from outside one line that a terminal shows and does not
 // act on.
-func Plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return '?'
-		}
-		return r
-	}, s)
-	if len(s) > maxPlain {
-		s = strings.ToValidUTF8(s[:maxPlain], "") + "…"
-	}
-	return s
-}
+func Plain(s string) string { return plaintext.Line(s, maxPlain) }

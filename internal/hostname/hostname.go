@@ -1,5 +1,6 @@
 // Package hostname is the one rule for host names: the option fqdn, the host's
-// own names, names in the whitelist, the manager's in its URL.
+// own names, names in the whitelist, the manager's in its URL. The action plugin
+// has it too (ansible/plugins/plugin_utils/text.py): one table holds both to it.
 package hostname
 
 import "strings"
@@ -12,7 +13,7 @@ const maxName, maxLabel = 253, 63
 // use in private zones. A last label of digits alone, as in 10.0.0.1, makes it
 // an address to some reader; a host of one label may be named so.
 func Canonical(s string) (name string, ok bool) {
-	s = strings.ToLower(strings.TrimSuffix(s, "."))
+	s = strings.TrimSuffix(s, ".")
 	if s == "" || len(s) > maxName {
 		return "", false
 	}
@@ -21,13 +22,15 @@ func Canonical(s string) (name string, ok bool) {
 			return "", false
 		}
 	}
+	s = strings.ToLower(s)
 	return s, !strings.Contains(s, ".") || !numeric(s[strings.LastIndexByte(s, '.')+1:])
 }
 
-// label reports whether l is a label of a host name in lower case.
+// label reports whether l is a label of a host name. In either case: Unicode has
+// others than ASCII's that lower to ASCII's.
 func label(l string) bool {
 	return l != "" && len(l) <= maxLabel && l[0] != '-' && l[len(l)-1] != '-' &&
-		strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+		strings.Trim(l, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
 func numeric(l string) bool { return strings.Trim(l, "0123456789") == "" }

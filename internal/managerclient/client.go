@@ -39,7 +39,7 @@ type Options struct {
 	URL *url.URL
 	// CAPEM holds certificates that replace the system's roots.
 	CAPEM []byte
-	// Fingerprint is a SHA-256 in 64 lower-case hexadecimal digits: of the
+	// Fingerprint is a SHA-256 as pki.NormalizeFingerprint reads it: of the
 	// presented leaf, or of a CA, presented or in CAPEM, which is then the sole
 	// root of a normal verification. With CAPEM, both must hold.
 	Fingerprint string

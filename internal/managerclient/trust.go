@@ -1,16 +1,15 @@
 package managerclient
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/pki"
 )
 
 // pin is a certificate known by its SHA-256 fingerprint.
@@ -36,11 +35,12 @@ func tlsConfigFor(o Options) (*tls.Config, error) {
 		cfg.RootCAs = poolOf(known...)
 	}
 	if o.Fingerprint != "" {
-		if !isFingerprint(o.Fingerprint) {
+		pinned, err := pki.NormalizeFingerprint(o.Fingerprint)
+		if err != nil {
 			return nil, contract.Errorf(contract.CodeInvalidArgument,
 				"manager_ca_fingerprint is not a SHA-256 fingerprint: 64 hexadecimal digits are needed")
 		}
-		cfg.VerifyConnection = pin{o.Fingerprint, cfg.ServerName, o.Now, known}.verify
+		cfg.VerifyConnection = pin{pinned, cfg.ServerName, o.Now, known}.verify
 	}
 	cfg.VerifyConnection = telling(cfg.VerifyConnection, o.Seen)
 	// A pin alone stands in place of the system's roots, so that crypto/tls
@@ -150,19 +150,4 @@ func poolOf(certs ...*x509.Certificate) *x509.CertPool {
 	return pool
 }
 
-func fingerprintOf(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.Raw)
-	return hex.EncodeToString(sum[:])
-}
-
-func isFingerprint(s string) bool {
-	if len(s) != 2*sha256.Size {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
+func fingerprintOf(c *x509.Certificate) string { return pki.Fingerprint(c.Raw) }

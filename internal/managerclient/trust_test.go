@@ -196,7 +196,7 @@ func TestTrustOptions(t *testing.T) {
 		"a key for a CA":        {URL: u, CAPEM: []byte("-----BEGIN PRIVATE KEY-----\nQ0FOQVJZ\n-----END PRIVATE KEY-----\n")},
 		"a broken certificate":  {URL: u, CAPEM: append(pemOf(ca.cert), "-----BEGIN CERTIFICATE-----\nQ0FOQVJZ\n-----END CERTIFICATE-----\n"...)},
 		"a short fingerprint":   {URL: u, Fingerprint: "CANARY"},
-		"an upper-case one":     {URL: u, Fingerprint: strings.Repeat("A", 64)},
+		"one of other letters":  {URL: u, Fingerprint: strings.Repeat("G", 64)},
 		"a bad proxy":           {URL: u, ProxyURL: "http://user:CANARY@[::1"},
 		"a proxy of a scheme":   {URL: u, ProxyURL: "ftp://user:CANARY@proxy"},
 		"a proxy without host":  {URL: u, ProxyURL: "http://user:CANARY@"},
@@ -204,7 +204,7 @@ func TestTrustOptions(t *testing.T) {
 	} {
 		_, err := New(o)
 		if contract.CodeOf(err) != contract.CodeInvalidArgument || strings.Contains(err.Error(), "CANARY") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want %s without the value", name, err, contract.CodeInvalidArgument)
 		}
 	}
 }

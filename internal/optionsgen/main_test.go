@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
 const top = "../.."
@@ -160,17 +159,12 @@ func secretsOf(t *testing.T, specification string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("python3", "-B", "-c", `
-import json, sys
-sys.path.insert(0, sys.argv[1])
-import hidden
-print(json.dumps(sorted(hidden.options(json.load(sys.stdin), "enroll_"))))`, filepath.Join(top, "ansible/plugins/plugin_utils"))
-	cmd.Stdin = bytes.NewReader(in)
-	out, err := cmd.CombinedOutput()
+	out, err := testbuild.Python(filepath.Join(top, "ansible/plugins/plugin_utils"), "hidden",
+		`json.dumps(sorted(hidden.options(json.loads(x), "enroll_")))`, []string{string(in)})
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatal(err)
 	}
-	return string(out)
+	return out[0]
 }
 
 func TestWhatIsMissingIsNamed(t *testing.T) {

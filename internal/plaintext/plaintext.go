@@ -1,5 +1,7 @@
 // Package plaintext makes text from elsewhere fit for a terminal, a log and a
-// message: a manager's answer, a certificate's subject, an operator's typing.
+// message: a manager's answer, a certificate's subject, an operator's typing. The
+// action plugin has the same rule for what hosts say
+// (ansible/plugins/plugin_utils/text.py): one table holds both to it.
 package plaintext
 
 import (
@@ -9,8 +11,9 @@ import (
 
 // Line returns s as one line of valid UTF-8 with at most so many characters, in
 // which nothing moves the cursor, breaks the line or turns the direction of
-// writing: categories Cc and Cf, the separators U+2028 and U+2029, and what no
-// font has. Space of any kind becomes a space, all else of these U+FFFD.
+// writing: categories Cc and Cf, the separators U+2028 and U+2029, what no font
+// has, and what shows nothing. Space of any kind becomes a space, all else of
+// these U+FFFD.
 func Line(s string, most int) string {
 	var out strings.Builder
 	n := 0
@@ -23,8 +26,14 @@ func Line(s string, most int) string {
 	return out.String()
 }
 
+// invisible are letters and marks that show nothing, although Unicode does not
+// call them format characters.
+const invisible = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+
 func plain(r rune) rune {
 	switch {
+	case strings.ContainsRune(invisible, r):
+		return unicode.ReplacementChar
 	case unicode.IsPrint(r):
 		return r
 	case unicode.IsSpace(r):

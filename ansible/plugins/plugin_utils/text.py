@@ -5,7 +5,9 @@
 """Text from hosts and managers, made fit for a terminal, a page and a person's eye.
 
 What a person compares must look like what it is. So nothing passes that moves a
-cursor, breaks a line, turns the direction of writing or cannot be seen.
+cursor, breaks a line, turns the direction of writing or cannot be seen. The
+program has the same two rules, for text and for host names (internal/plaintext,
+internal/hostname in its sources), and one table of cases for each holds both.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ import unicodedata
 # What stands where something was taken out.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-# Control and format characters, lone surrogates, line and paragraph separators.
-UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+# Space of any kind, by category or as a control character.
+SPACES = frozenset(("Zs", "Zl", "Zp"))
+SPACING = frozenset("\t\n\v\f\r\x85")
+
+# Control and format characters, lone surrogates, and what no font has.
+UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn"))
 
 # Letters that show nothing, although Unicode does not call them format characters.
 INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -70,9 +76,12 @@ def _line(line, tab):
 
 
 def _shown(c, tab):
-    if c in "\n\t":
+    category = unicodedata.category(c)
+    if c == "\t":
         return tab
-    if unicodedata.category(c) in UNPRINTABLE or c in INVISIBLE:
+    if category in SPACES or c in SPACING:
+        return " "
+    if category in UNPRINTABLE or c in INVISIBLE:
         return REPLACEMENT
     return c
 
@@ -81,7 +90,9 @@ def host_name(value):
     """The value where it is a host name, else words that cannot be taken for one."""
     text = value if isinstance(value, str) else ""
     name = text[:-1] if text.endswith(".") else text
-    if 0 < len(name) <= 253 and all(LABEL.match(label) for label in name.split(".")):
+    labels = name.split(".")
+    # A last label of digits alone makes it an address to some reader.
+    if len(name) <= 253 and all(LABEL.match(label) for label in labels) and not (labels[1:] and labels[-1].isdigit()):
         return text
     return _refused("no valid name", value)
 
