@@ -3,7 +3,6 @@ package converse
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -20,9 +19,6 @@ func (c *Conversation) Registered(t *statedir.Token) error {
 	c.Result.Msg = fmt.Sprintf("this host is registered at %s and waits for approval%s", c.URL, c.approverHint(t))
 	return nil
 }
-
-// ErrStillDead says that the manager does not honour a doubted token either.
-var ErrStillDead = errors.New("the token is dead")
 
 // Await polls until the manager has decided or a limit is reached. It returns the
 // last answer where the manager has decided; with a bundle, where it approved.

@@ -14,7 +14,10 @@ import (
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
-// spooledAnswer is an answer to a poll, on disk where that was possible.
+// ErrStillDead says that the manager does not honour a doubted token either.
+var ErrStillDead = errors.New("the token is dead")
+
+// Answer is an answer to a poll, on disk where that was possible.
 type Answer struct {
 	statedir.Answer
 	Bundle     *contract.PkiBundle

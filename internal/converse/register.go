@@ -133,13 +133,6 @@ func (c *Conversation) refused(err error, unanswered *time.Time) (*statedir.Toke
 	return nil, err
 }
 
-// forgetRequest takes back the mark of a registration that reached no one.
-func (c *Conversation) forgetRequest() {
-	if err := c.Disk.ForgetRequest(); err != nil {
-		c.Result.Warn(fmt.Sprintf("%s was left behind: %v", c.StatePaths().Request, err))
-	}
-}
-
 // Adopt makes an answered registration the token of this host, in place of any
 // older one.
 func (c *Conversation) Adopt(ctx context.Context) error {

@@ -51,3 +51,10 @@ func (c *Conversation) revive(t *statedir.Token) error {
 	c.Result.Act(fmt.Sprintf("go on with the request of %s, which seemed to be over", t.Since.Format(time.RFC3339)))
 	return c.Disk.SaveToken(*t)
 }
+
+// forgetRequest takes back the mark of a registration that reached no one.
+func (c *Conversation) forgetRequest() {
+	if err := c.Disk.ForgetRequest(); err != nil {
+		c.Result.Warn(fmt.Sprintf("%s was left behind: %v", c.StatePaths().Request, err))
+	}
+}

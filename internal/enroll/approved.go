@@ -37,15 +37,16 @@ func (r *run) underWay(bundle *contract.PkiBundle) bool {
 }
 
 // provisionSpool puts an answer in place that an earlier run received. It asks
-// nobody.
-func (r *run) provisionSpool(ctx context.Context) error {
+// nobody. again says that there was no bundle in it, and that there is something
+// else to do.
+func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 	verdict, bundle, err := managerclient.Judge(r.Disk.Spool().HTTPStatus, r.Disk.Spool().Body)
 	switch {
 	case verdict == managerclient.Approved:
 	case verdict == managerclient.Bad && r.Check:
-		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.StatePaths().Spool, err)
+		return false, contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.StatePaths().Spool, err)
 	case verdict == managerclient.Bad:
-		return r.Nonsense(&converse.Answer{Answer: *r.Disk.Spool(), Stored: true}, r.Disk.Spool().LostPoll, err)
+		return false, r.Nonsense(&converse.Answer{Answer: *r.Disk.Spool(), Stored: true}, r.Disk.Spool().LostPoll, err)
 	default:
 		// The run was killed between the storing of an answer and its dropping:
 		// there is no bundle in it. A pending one says that none was lost before.
@@ -53,10 +54,7 @@ func (r *run) provisionSpool(ctx context.Context) error {
 		if verdict == managerclient.Pending {
 			lost = nil
 		}
-		if err := r.Disk.RestorePoll(lost); err != nil {
-			return err
-		}
-		return r.take(ctx, r.decide())
+		return true, r.Disk.RestorePoll(lost)
 	}
 	r.Identify(ctx)
 	first := len(r.Result.Actions)
@@ -64,7 +62,7 @@ func (r *run) provisionSpool(ctx context.Context) error {
 	if r.Check || err == nil || len(r.Result.Actions) > first {
 		r.Result.Actions = slices.Insert(r.Result.Actions, first, "put the bundle in place that an earlier run received ("+r.StatePaths().Spool+")")
 	}
-	return err
+	return false, err
 }
 
 // settleBundle decides what becomes of a bundle that was not put in place.

@@ -64,7 +64,11 @@ func (r *run) take(ctx context.Context, next step) error {
 	case stepConverge:
 		return r.Converge(ctx)
 	case stepSpool:
-		return r.provisionSpool(ctx)
+		again, err := r.provisionSpool(ctx)
+		if err != nil || !again {
+			return err
+		}
+		return r.take(ctx, r.decide())
 	case stepBundle:
 		return r.provisionBundle(ctx)
 	case stepPoll:

@@ -17,23 +17,18 @@ package enroll
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/spf13/afero"
 
 	"github.com/linux-patch/enroll/internal/audit"
-	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
-	"github.com/linux-patch/enroll/internal/ownership"
-	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/report"
 )
 
@@ -97,114 +92,4 @@ func (e *Enroller) run(s *options.Settings, res *report.Result) *run {
 		Installer: &install.Installer{View: view, Audit: e.Audit, LookupIP: e.LookupIP},
 		Dial:      e.Dial, Identity: e.Identity, Given: e.Given, Rand: e.Rand, Progress: e.Progress, Program: e.Program,
 	}}
-}
-
-// Run brings the host to p.State as far as it can, and says what it did.
-func (e *Enroller) Run(ctx context.Context, p options.Params) *report.Result {
-	res := report.New()
-	if p.TakeOwnership {
-		files, err := ownership.Taker{Files: e.Files, Accounts: e.Accounts, Audit: e.Audit}.Take(ctx, p, res)
-		if err != nil {
-			res.Fail(err)
-			return res
-		}
-		owning := *e
-		owning.Files, e = files, &owning
-	}
-	s, err := e.Host().Settle(p)
-	if err != nil {
-		res.Fail(err)
-		return res
-	}
-	r := e.run(s, res)
-	res.Warn(s.Warnings...)
-	if p.WaitTimeout > 0 {
-		r.Deadline = e.Now().Add(time.Duration(p.WaitTimeout))
-	}
-	if err := r.goOn(ctx); err != nil {
-		err = r.explain(ctx, err)
-		if failed := (*managerclient.RequestError)(nil); errors.As(err, &failed) {
-			res.RetryAfter = askedToWait(failed)
-		}
-		res.Fail(err)
-		r.Record(contract.EventFailed, map[string]string{"code": string(contract.CodeOf(err)), "reason": err.Error()})
-	}
-	r.Describe()
-	return res
-}
-
-// askedToWait is how long a manager that refused for now asks to wait.
-func askedToWait(failed *managerclient.RequestError) time.Duration {
-	if failed.RetryAfter == 0 && failed.Err.Code == contract.CodeRateLimited {
-		return pace.RateLimit
-	}
-	return failed.RetryAfter
-}
-
-func (r *run) goOn(ctx context.Context) error {
-	if r.State != string(contract.StateAbsent) && !r.byHand() {
-		if err := r.NeedURL(); err != nil {
-			return err
-		}
-	}
-	lock, err := r.lock(ctx, lockExisting)
-	if err != nil {
-		return r.busy(err)
-	}
-	// The lock is replaced below; the last one held is the one to give back.
-	defer func() { lock.Unlock() }()
-	if err = r.Observe(); err != nil {
-		return err
-	}
-	if lock == nil && !r.Check {
-		if settled, err := r.settled(ctx); err != nil || settled {
-			return err
-		}
-		if lock, err = r.lock(ctx, lockCreate); err != nil {
-			return r.busy(err)
-		}
-		if err = r.Observe(); err != nil {
-			return err
-		}
-	}
-	if err := r.finishKilledRun(ctx); err != nil {
-		return err
-	}
-	if r.State == string(contract.StateAbsent) {
-		return r.Remove(ctx)
-	}
-	if err := r.RefuseForeign(); err != nil {
-		return err
-	}
-	return r.take(ctx, r.decide())
-}
-
-// explain makes an interrupted run's error say so.
-func (r *run) explain(ctx context.Context, err error) error {
-	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-		return err
-	}
-	reason := "a signal"
-	// A signal's cause is the signal's name, and is context.Canceled too.
-	if cause := context.Cause(ctx); cause != nil && cause.Error() != context.Canceled.Error() {
-		reason = cause.Error()
-	}
-	return contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", reason, r.kept())
-}
-
-// kept says what a run that ends early leaves for the next one.
-func (r *run) kept() string {
-	switch {
-	case r.Disk != nil && r.Disk.Spool() != nil:
-		return "the bundle is kept, the next run puts it in place"
-	case r.Doubted:
-		return "the token of the earlier request is kept, the next run asks with it once more"
-	case r.Disk != nil && r.LiveToken() != nil:
-		return "the request and its token are kept, the next run goes on with them"
-	case r.Disk != nil && r.Disk.RequestAt() != nil:
-		return fmt.Sprintf("a request of %s was sent and its answer lost: the manager may hold it, and the next run says so if it does",
-			r.Disk.RequestAt().UTC().Format(time.RFC3339))
-	default:
-		return "this run has made no request"
-	}
 }

@@ -133,20 +133,6 @@ func (in *Installer) commit(changes []desire) error {
 	return in.replace(replaced)
 }
 
-// replace changes files as one set.
-func (in *Installer) replace(changes []hostfs.Change) error {
-	if len(changes) == 0 {
-		return nil
-	}
-	out, err := in.Disk.Commit(changes)
-	in.Result.BackupFiles = append(in.Result.BackupFiles, out.Backups...)
-	in.Result.Warn(out.Left...)
-	if errors.Is(err, hostfs.ErrCommitUnfinished) {
-		in.Result.Changed = true
-	}
-	return err
-}
-
 // readBack verifies what is on disk now, as the daemon will read it.
 func (in *Installer) readBack(set *pki.Set) error {
 	if err := in.ObserveSet(); err != nil {

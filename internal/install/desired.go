@@ -94,12 +94,3 @@ func (in *Installer) changes(set *pki.Set) []desire {
 		return !changed
 	})
 }
-
-// hostfsChange is one file of a commit.
-func (in *Installer) hostfsChange(d desire) hostfs.Change {
-	return hostfs.Change{
-		Path: d.after.Path, Content: d.after.Content, Remove: !d.after.Exists,
-		Attributes: attributesOf(d.after),
-		Backup:     in.Backup && d.before.Exists, KeepOneBackup: d.isKey,
-	}
-}
