@@ -134,7 +134,7 @@ func isTheSameWhereverAndWheneverItIsBuilt(t *testing.T, here string) {
 func theChecksumsVerify(t *testing.T, dir string) {
 	covered := len(strings.Split(strings.TrimSpace(string(read(t, dir, "SHA256SUMS"))), "\n"))
 	if want := len(list(t, dir)) - 1; covered != want {
-		t.Errorf("SHA256SUMS has %d lines for %d files", covered, want)
+		t.Errorf("SHA256SUMS has %d lines for %d files, want %v", covered, want, want)
 	}
 	output(t, dir, nil, "sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
 
@@ -151,7 +151,7 @@ func theChecksumsVerify(t *testing.T, dir string) {
 	check := exec.Command("sha256sum", "--check", "--quiet", "SHA256SUMS")
 	check.Dir = dir
 	if out, err := check.CombinedOutput(); err == nil {
-		t.Errorf("a changed file passes: %s", out)
+		t.Errorf("a changed file passes: got %s, want an error", out)
 	}
 }
 
@@ -215,7 +215,7 @@ func theProgramsAreThoseOfTheTarball(t *testing.T, dir string) {
 	output(t, dir, nil, "tar", "-xzf", filepath.Base(one(t, dir, "*.tar.gz")), "-C", unpacked)
 	found, err := filepath.Glob(filepath.Join(unpacked, "artifacts", "linux-*", "*.gz"))
 	if err != nil || len(found) < 4 {
-		t.Fatalf("%v, %v", found, err)
+		t.Fatalf("got %v, %v, want 4 at least", found, err)
 	}
 	for _, path := range found {
 		output(t, dir, nil, "gzip", "-d", path)
@@ -244,7 +244,7 @@ func modulesOf(t *testing.T, program string) []string {
 		}
 	}
 	if len(found) < 5 {
-		t.Fatalf("%s: %v", program, found)
+		t.Fatalf("%s: got %v, want 5 at least", program, found)
 	}
 	return found
 }
@@ -313,7 +313,7 @@ func output(t *testing.T, dir string, env []string, name string, args ...string)
 	c.Stderr = &said
 	out, err := c.Output()
 	if err != nil {
-		t.Fatalf("%s %v: %v\n%s%s", name, args, err, out, said.Bytes())
+		t.Fatalf("%s %v: got %v\n%s%s, want no error", name, args, err, out, said.Bytes())
 	}
 	return string(out)
 }
@@ -322,7 +322,7 @@ func one(t *testing.T, pattern ...string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(pattern...))
 	if err != nil || len(found) != 1 {
-		t.Fatalf("%s: %v, %v", filepath.Join(pattern...), found, err)
+		t.Fatalf("%s: got %v, %v, want 1", filepath.Join(pattern...), found, err)
 	}
 	return path(t, found[0])
 }

@@ -49,7 +49,7 @@ func TestEachStepOfTheReleaseWorkflowRuns(t *testing.T) {
 		c := exec.Command("bash", "-e", "-o", "pipefail", "-c", step.Run)
 		c.Dir, c.Env = dir, env
 		if out, err := c.CombinedOutput(); err != nil {
-			t.Errorf("%s: got %v\n%s", step.Name, err, out)
+			t.Errorf("%s: got %v\n%s, want no error", step.Name, err, out)
 		}
 	}
 	if ran != 5 {

@@ -43,7 +43,7 @@ func results(t *testing.T, module string) returned {
 	}
 	var doc returned
 	if err := yaml.Unmarshal([]byte(found[1]), &doc); err != nil {
-		t.Fatalf("%s: %v", path, err)
+		t.Fatalf("%s: got %v, want no error", path, err)
 	}
 	return doc
 }
@@ -89,7 +89,7 @@ func fieldsOf(t reflect.Type) []string {
 func parse(t *testing.T, path string, into any) {
 	t.Helper()
 	if err := yaml.Unmarshal([]byte(read(t, path)), into); err != nil {
-		t.Fatalf("%s: %v", path, err)
+		t.Fatalf("%s: got %v, want no error", path, err)
 	}
 }
 
@@ -147,7 +147,7 @@ func TestTheActionPluginUsesKnownCodes(t *testing.T) {
 	for _, name := range []string{"program", "detached"} {
 		codes := regexp.MustCompile(`"(ENROLL_[A-Z_]+)"`).FindAllStringSubmatch(read(t, "../plugins/plugin_utils/"+name+".py"), -1)
 		if len(codes) == 0 {
-			t.Fatalf("no code found in %s.py", name)
+			t.Fatalf("no code found in %s.py, want some", name)
 		}
 		found = append(found, codes...)
 	}

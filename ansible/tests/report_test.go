@@ -229,7 +229,7 @@ func renderAll(t *testing.T, work string) {
 	cmd.Dir = work
 	cmd.Env = append(os.Environ(), "ANSIBLE_COLLECTIONS_PATH="+collections, "ANSIBLE_HOME="+work, "ANSIBLE_LOCAL_TEMP="+work+"/tmp", "ANSIBLE_REMOTE_TEMP="+work+"/tmp", "LC_ALL=C.UTF-8")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("got %v\n%s, want no error", err, out)
 	}
 }
 

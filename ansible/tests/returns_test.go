@@ -36,7 +36,7 @@ func TestField3_5_DocumentedResultsAreThoseOfTheProgram(t *testing.T) {
 		}
 		var documented map[string]returnedType
 		if err := yaml.Unmarshal([]byte(text[1]), &documented); err != nil {
-			t.Fatalf("%s: %v", module, err)
+			t.Fatalf("%s: got %v, want no error", module, err)
 		}
 		agrees(t, module, result, returnedType{Type: "dict", Contains: documented}, common)
 	}
@@ -83,7 +83,7 @@ func agrees(t *testing.T, where string, got reflect.Type, want returnedType, bes
 func is(t *testing.T, where, got, want string) {
 	t.Helper()
 	if got != want {
-		t.Errorf("%s is of type %q, documented as %q", where, got, want)
+		t.Errorf("%s is of type %q, documented as %q, want %v", where, got, want, want)
 	}
 }
 

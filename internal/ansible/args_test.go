@@ -125,7 +125,7 @@ func TestBadArguments(t *testing.T) {
 				t.Fatalf("got %v, want …%s…", err, tt.want)
 			}
 			if code := contract.CodeOf(err); code != contract.CodeInvalidArgument {
-				t.Errorf("code %s", code)
+				t.Errorf("code %s, want %v", code, contract.CodeInvalidArgument)
 			}
 		})
 	}
@@ -155,7 +155,7 @@ func TestModuleByName(t *testing.T) {
 	} {
 		a, err := split([]byte(`{"_ansible_module_name": "`+name+`"}`), ModuleEnrollment)
 		if err != nil || a.control.Module != want {
-			t.Errorf("%s: module %s, %v", name, a.control.Module, err)
+			t.Errorf("%s: module %s, %v, want %v", name, a.control.Module, err, want)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func TestModuleByName(t *testing.T) {
 func TestEveryOptionDecodes(t *testing.T) {
 	for _, name := range Options(options.Params{}) {
 		if _, err := decode(`{"` + name + `": null}`); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want no error", name, err)
 		}
 		// Any value decodes or is refused; none is left without a type.
 		for _, v := range []string{`"x"`, `1`, `true`, `[]`} {
@@ -204,7 +204,7 @@ func FuzzArguments(f *testing.F) {
 		}
 		again, err := split(text, ModuleEnrollment)
 		if err != nil {
-			t.Fatalf("%q, of %q: %v", text, raw, err)
+			t.Fatalf("got %q, of %q: %v, want no error", text, raw, err)
 		}
 		same, err := testReader.Params(again)
 		if err != nil || dump(same) != dump(p) {
@@ -223,7 +223,7 @@ func asTemplated(t *testing.T, raw []byte) (text []byte, changed bool) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	if err := d.Decode(&all); err != nil {
-		t.Fatalf("accepted %q, which is no object: %v", raw, err)
+		t.Fatalf("accepted %q, which is no object: got %v, want no error", raw, err)
 	}
 	for name, value := range all {
 		if strings.HasPrefix(name, "_ansible_") || strings.HasSuffix(name, "_mode") {

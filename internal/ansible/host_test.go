@@ -29,7 +29,7 @@ func FuzzHost(f *testing.F) {
 		}
 		ours, theirs := v.Var(name, "host") == nil, v.Var(name, "hostname_rfc1123") == nil
 		if ours != theirs {
-			t.Errorf("%q: we say %v, the library %v", name, ours, theirs)
+			t.Errorf("%q: we say %v, the library %v, want %v", name, ours, theirs, theirs)
 		}
 	})
 }

@@ -112,7 +112,7 @@ func TestAlertsNameMetricsThatExist(t *testing.T) {
 				t.Errorf("got rule %+v, want a name, a metric, a severity, a summary and a description", rule)
 			}
 			if open, closed := strings.Count(rule.Expr, "("), strings.Count(rule.Expr, ")"); open != closed {
-				t.Errorf("%s: got %d ( and %d ) in %q", rule.Alert, open, closed, rule.Expr)
+				t.Errorf("%s: got %d ( and %d ) in %q, want %v", rule.Alert, open, closed, rule.Expr, closed)
 			}
 			if rule.For != "" && !regexp.MustCompile(`^[0-9]+[smhd]$`).MatchString(rule.For) {
 				t.Errorf("%s: got for %q, want a duration", rule.Alert, rule.For)

@@ -31,10 +31,10 @@ func TestEncodeScrubsSecretsHoweverTheyStand(t *testing.T) {
 	r := report.Failed(errors.New("it said line one\nline \"two\" and a short word"))
 	out := string(encode(r, secrets))
 	if strings.Contains(out, "line one") {
-		t.Errorf("secret in %s", out)
+		t.Errorf(`secret in %s, want no "line one" in it`, out)
 	}
 	if !strings.Contains(out, "a short word") {
-		t.Errorf("a word that is no secret was taken: %s", out)
+		t.Errorf(`a word that is no secret was taken: got %s, want "a short word" in it`, out)
 	}
 	if !json.Valid([]byte(out)) || strings.Count(out, "\n") != 1 {
 		t.Errorf("not one line of JSON: %q", out)
@@ -65,7 +65,7 @@ func TestPanicBecomesAResult(t *testing.T) {
 			t.Errorf("%v: %s", err, out.String())
 		}
 		if strings.Contains(out.String(), "canary") {
-			t.Errorf("the panic's value leaked: %s", out.String())
+			t.Errorf(`the panic's value leaked: got %s, want no "canary" in it`, out.String())
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestUnreadableArguments(t *testing.T) {
 		var out bytes.Buffer
 		p := Program{Args: []string{name}, Stdin: stdin, Stdout: &out, Files: files, Reader: testReader}
 		if exit := p.Main(context.Background()); exit != 64 || !strings.Contains(out.String(), "ENROLL_INVALID_ARGUMENT") {
-			t.Errorf("%s: exit code %d: %s", name, exit, out.String())
+			t.Errorf(`%s: exit code %d: got %s, want exit 64, "ENROLL_INVALID_ARGUMENT" in it`, name, exit, out.String())
 		}
 	}
 }

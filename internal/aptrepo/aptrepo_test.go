@@ -176,7 +176,7 @@ func FuzzParse(f *testing.F) {
 			case "URIs":
 				for uri := range strings.SplitSeq(value, " ") {
 					if !strings.HasPrefix(uri, "https://") {
-						t.Fatalf("%q is written with %q", text, uri)
+						t.Fatalf(`%q is written with %q, want "https://" first`, text, uri)
 					}
 				}
 			case "Signed-By":
@@ -205,10 +205,10 @@ func FuzzKey(f *testing.F) {
 		}
 		taken, err := Key(armor(raw), got)
 		if err != nil || string(taken) != string(raw) {
-			t.Fatalf("%x: got %x, %v", raw, taken, err)
+			t.Fatalf("%x: got %x, %v, want %v", raw, taken, err, string(raw))
 		}
 		if _, err := fingerprintOf(slices.Concat(raw, raw)); err == nil {
-			t.Fatalf("%x twice is one key", raw)
+			t.Fatalf("%x twice is one key, want an error", raw)
 		}
 	})
 }

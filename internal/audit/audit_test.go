@@ -41,7 +41,7 @@ func TestRecordAppendsOneLine(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSuffix(string(raw), "\n"), "\n")
 	if len(lines) != 2 {
-		t.Fatalf("%d lines: %q", len(lines), raw)
+		t.Fatalf("got %d lines: %q, want 2", len(lines), raw)
 	}
 	var first map[string]string
 	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil {
@@ -60,7 +60,7 @@ func TestRecordAppendsOneLine(t *testing.T) {
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm()&^0o640 != 0 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
+		t.Errorf("mode %v, %v, want 0", info.Mode(), err)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestRecordsOfManyRunsAreWhole(t *testing.T) {
 	for line := range strings.Lines(string(raw)) {
 		var entry struct{ N string }
 		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Fatalf("%q: %v", line, err)
+			t.Fatalf("%q: got %v, want no error", line, err)
 		}
 		seen[entry.N] = true
 	}

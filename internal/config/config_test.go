@@ -54,13 +54,13 @@ func TestParse(t *testing.T) {
 		lines: c.lines,
 	}
 	if !reflect.DeepEqual(c, want) {
-		t.Errorf("got %+v", c)
+		t.Errorf("got %+v, want %v", c, want)
 	}
 	if c.lines["tls.port"] != 4 || c.lines["enrollment.report_ip"] != 19 {
 		t.Errorf("lines %v", c.lines)
 	}
 	if p, want := c.Paths(), (Paths{"/c/ca.pem", "/c/server.pem", "/c/server.key", "/c/crl.pem", "/w.yaml", "/l.log"}); p != want {
-		t.Errorf("paths %+v", p)
+		t.Errorf("paths %+v, want %v", p, want)
 	}
 	if bind, port := c.Listen(); !slices.Equal(bind, []string{"10.0.0.1"}) || port != 8443 {
 		t.Errorf("listens on %s %d", bind, port)
@@ -72,7 +72,7 @@ func TestParseNothing(t *testing.T) {
 		"server: {port: , bind: ~}\ntls: {enabled: null}\nenrollment:\n  polling_token:\n  max_poll_attempts:\n"} {
 		c, err := Parse([]byte(in))
 		if err != nil {
-			t.Errorf("%q: %v", in, err)
+			t.Errorf("%q: got %v, want no error", in, err)
 			continue
 		}
 		c.lines = nil
@@ -82,7 +82,7 @@ func TestParseNothing(t *testing.T) {
 		want := Paths{contract.DefaultCACertPath, contract.DefaultServerCertPath, contract.DefaultServerKeyPath,
 			contract.DefaultCRLPath, contract.DefaultWhitelistPath, contract.DefaultAuditLogPath}
 		if p := c.Paths(); p != want {
-			t.Errorf("paths %+v", p)
+			t.Errorf("paths %+v, want %v", p, want)
 		}
 		if bind, port := c.Listen(); !slices.Equal(bind, []string{contract.DefaultBind}) || port != contract.DefaultPort {
 			t.Errorf("listens on %s %d", bind, port)
@@ -133,16 +133,16 @@ func TestParseErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := Parse([]byte(tt.in))
 			if err == nil {
-				t.Fatalf("got %+v", c)
+				t.Fatalf("got %+v, want an error", c)
 			}
 			if !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%q does not name %q", err, tt.want)
+				t.Errorf("got %q, want %q in it", err, tt.want)
 			}
 			if strings.Contains(err.Error(), "S3CRET") || strings.Contains(err.Error(), "31337666") {
 				t.Errorf("%q holds the value", err)
 			}
 			if code := contract.CodeOf(err); code != contract.CodeConfig {
-				t.Errorf("code %s", code)
+				t.Errorf("code %s, want %v", code, contract.CodeConfig)
 			}
 			if _, err := SetPollingToken([]byte(tt.in), "t"); err == nil {
 				t.Error("SetPollingToken edits it")
@@ -192,7 +192,7 @@ func TestValidate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := c.Validate(); err != nil {
-			t.Errorf("%q: %v", in, err)
+			t.Errorf("%q: got %v, want no error", in, err)
 		}
 	}
 	tests := []struct{ in, want string }{
@@ -303,14 +303,14 @@ func TestExample(t *testing.T) {
 			delete(keys, key)
 		}
 		if len(keys) > 0 {
-			t.Errorf("the example has keys that nobody reads: %v", keys)
+			t.Errorf("the example has keys that nobody reads: got %v, want none", keys)
 		}
 		delete(documented, section.Tag.Get("key"))
 	}
 	// A deployed agent does not start without it.
 	delete(documented, "jobs")
 	if len(documented) > 0 {
-		t.Errorf("the example has sections that nobody reads: %v", documented)
+		t.Errorf("the example has sections that nobody reads: got %v, want none", documented)
 	}
 }
 
@@ -337,7 +337,7 @@ func TestField2_9_Bind(t *testing.T) {
 			err = c.Validate()
 		}
 		if err != nil {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: got %v, want no error", text, err)
 			continue
 		}
 		if got, _ := c.Listen(); !slices.Equal(got, want) {

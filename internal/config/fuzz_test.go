@@ -51,7 +51,7 @@ func FuzzSetThenClear(f *testing.F) {
 		given := bytes.Clone(data)
 		set, err := SetPollingToken(data, token)
 		if !bytes.Equal(data, given) {
-			t.Fatalf("Set changed what it was given: %q", data)
+			t.Fatalf("Set changed what it was given: got %q, want %v", data, given)
 		}
 		before, bad := Parse(data)
 		if err != nil {
@@ -70,7 +70,7 @@ func FuzzSetThenClear(f *testing.F) {
 		}
 		if before.Enrollment.PollingToken == token {
 			if !bytes.Equal(set, data) {
-				t.Fatalf("%q has the token and became %q", data, set)
+				t.Fatalf("%q has the token and became %q, want %v", data, set, data)
 			}
 			return
 		}
@@ -81,11 +81,11 @@ func FuzzSetThenClear(f *testing.F) {
 
 		cleared, err := ClearPollingToken(set)
 		if err != nil {
-			t.Fatalf("%q became %q and can't be cleared: %v", data, set, err)
+			t.Fatalf("%q became %q and can't be cleared: got %v, want no error", data, set, err)
 		}
 		want, err := ClearPollingToken(data)
 		if err != nil {
-			t.Fatalf("%q can be set and not cleared: %v", data, err)
+			t.Fatalf("%q can be set and not cleared: got %v, want no error", data, err)
 		}
 		// Whoever wrote one of our comments by hand has made the line ours.
 		if !bytes.Contains(data, []byte("by enrollment")) && !bytes.Equal(cleared, want) {
@@ -103,7 +103,7 @@ func FuzzClear(f *testing.F) {
 		given := bytes.Clone(data)
 		cleared, err := ClearPollingToken(data)
 		if !bytes.Equal(data, given) {
-			t.Fatalf("Clear changed what it was given: %q", data)
+			t.Fatalf("Clear changed what it was given: got %q, want %v", data, given)
 		}
 		before, bad := Parse(data)
 		if err != nil {
@@ -117,7 +117,7 @@ func FuzzClear(f *testing.F) {
 		}
 		after, err := Parse(cleared)
 		if err != nil || after.Enrollment.PollingToken != "" {
-			t.Fatalf("%q became %q: %v", data, cleared, err)
+			t.Fatalf("%q became %q: got %v, want an empty text", data, cleared, err)
 		}
 		sameOthers(t, data, cleared)
 		if before.Enrollment.PollingToken == "" && !bytes.Contains(data, []byte("by enrollment")) && !bytes.Equal(cleared, data) {
@@ -129,7 +129,7 @@ func FuzzClear(f *testing.F) {
 			return
 		}
 		if again, err := ClearPollingToken(cleared); err != nil || !bytes.Equal(again, cleared) {
-			t.Fatalf("%q cleared twice: %q, %v", data, again, err)
+			t.Fatalf("%q cleared twice: got %q, %v, want %v", data, again, err, cleared)
 		}
 	})
 }
@@ -203,6 +203,6 @@ func sameOthers(t *testing.T, a, b []byte) {
 	}
 	is, err := read(b)
 	if err != nil || !reflect.DeepEqual(was, is) {
-		t.Fatalf("%q became %q: %v became %v, %v", a, b, was, is, err)
+		t.Fatalf("%q became %q: %v became %v, %v, want %v", a, b, was, is, err, is)
 	}
 }

@@ -71,7 +71,7 @@ func TestSetThenClear(t *testing.T) {
 			}
 			again, err := SetPollingToken(got, token)
 			if err != nil || !bytes.Equal(again, got) {
-				t.Errorf("set twice: %q, %v", again, err)
+				t.Errorf("set twice: got %q, %v, want %v", again, err, got)
 			}
 			// A new token takes the place of the first.
 			other, err := SetPollingToken(got, "another \"one\"\\")
@@ -88,7 +88,7 @@ func TestSetThenClear(t *testing.T) {
 					t.Errorf("Clear gives\n%q, want\n%q; %v", back, want, err)
 				}
 				if again, err := ClearPollingToken(back); err != nil || !bytes.Equal(again, back) {
-					t.Errorf("cleared twice: %q, %v", again, err)
+					t.Errorf("cleared twice: got %q, %v, want %v", again, err, back)
 				}
 			}
 		})
@@ -107,7 +107,7 @@ func TestExampleSetThenClear(t *testing.T) {
 				t.Errorf("got %v, %v", c, err)
 			}
 			if back, err := ClearPollingToken(set); err != nil || !bytes.Equal(back, data) {
-				t.Errorf("Clear does not give the example back: %v\n%s", err, back)
+				t.Errorf("Clear does not give the example back: got %v\n%s, want %v", err, back, data)
 			}
 		}
 	}
@@ -118,20 +118,20 @@ func TestSetAnyToken(t *testing.T) {
 		for _, in := range []string{"", "enrollment: {polling_token: \"\"}", "enrollment:\n  polling_token: ''"} {
 			set, err := SetPollingToken([]byte(in), tok)
 			if err != nil {
-				t.Errorf("%q: %v", tok, err)
+				t.Errorf("%q: got %v, want no error", tok, err)
 				continue
 			}
 			if c, err := Parse(set); err != nil || c.Enrollment.PollingToken != tok {
 				t.Errorf("%q was not set: %q", tok, set)
 			}
 			if back, err := ClearPollingToken(set); err != nil || string(back) != in {
-				t.Errorf("%q: Clear gives %q, %v", tok, back, err)
+				t.Errorf("%q: Clear gives %q, %v, want %v", tok, back, err, in)
 			}
 		}
 	}
 	for _, tok := range []string{"", "S3CRET\xff"} {
 		if got, err := SetPollingToken(nil, tok); err == nil || strings.Contains(err.Error(), "S3CRET") {
-			t.Errorf("%q: got %q, %v", tok, got, err)
+			t.Errorf(`%q: got %q, %v, want an error, no "S3CRET" in it`, tok, got, err)
 		}
 	}
 }
@@ -165,18 +165,18 @@ func TestUneditable(t *testing.T) {
 	for _, tt := range uneditable {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := Parse([]byte(tt.in)); err != nil {
-				t.Fatalf("not a valid config: %v", err)
+				t.Fatalf("not a valid config: got %v, want no error", err)
 			}
 			got, err := SetPollingToken([]byte(tt.in), token)
 			if !errors.Is(err, ErrUneditable) {
-				t.Fatalf("got %q, %v", got, err)
+				t.Fatalf("got %q, %v, want %v", got, err, ErrUneditable)
 			}
 			if contract.CodeOf(err) != contract.CodeConfig {
-				t.Errorf("code %s", contract.CodeOf(err))
+				t.Errorf("code %s, want %v", contract.CodeOf(err), contract.CodeConfig)
 			}
 			for _, want := range []string{tt.line, "polling_token: ''"} {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("%q does not hold %q", err, want)
+					t.Errorf("got %q, want %q in it", err, want)
 				}
 			}
 			if strings.Contains(err.Error(), token) || strings.Contains(err.Error(), "CRET") {
@@ -194,11 +194,11 @@ func TestClear(t *testing.T) {
 	}
 	for _, in := range same {
 		if got, err := ClearPollingToken([]byte(in)); err != nil || string(got) != in {
-			t.Errorf("%q became %q, %v", in, got, err)
+			t.Errorf("%q became %q, %v, want %v", in, got, err, in)
 		}
 	}
 	if got, err := ClearPollingToken([]byte("enrollment: {polling_token: S3CRET}")); err != nil || string(got) != "enrollment: {polling_token: \"\"}" {
-		t.Errorf("got %q, %v", got, err)
+		t.Errorf(`got %q, %v, want enrollment: {polling_token: ""}`, got, err)
 	}
 	for _, in := range []string{
 		"x: &x {polling_token: S3CRET}\nenrollment: *x\n", "x: &x S3CRET\nenrollment: {polling_token: *x}\n",
@@ -206,7 +206,7 @@ func TestClear(t *testing.T) {
 	} {
 		got, err := ClearPollingToken([]byte(in))
 		if !errors.Is(err, ErrUneditable) || !strings.Contains(err.Error(), "line ") || strings.Contains(err.Error(), "S3CRET") {
-			t.Errorf("%q became %q, %v", in, got, err)
+			t.Errorf(`%q became %q, %v, want %v, "line " in it, no "S3CRET" in it`, in, got, err, ErrUneditable)
 		}
 	}
 }

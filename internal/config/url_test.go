@@ -22,10 +22,10 @@ func TestField1_6_ManagerURLComesAndGoes(t *testing.T) {
 			continue
 		}
 		if back, err := ClearManagerURL(got, url); err != nil || string(back) != in {
-			t.Errorf("%q: undone it is %q, %v", in, back, err)
+			t.Errorf("%q: undone it is %q, %v, want %v", in, back, err, in)
 		}
 		if same, err := ClearManagerURL(got, "https://192.0.2.2"); err != nil || string(same) != want {
-			t.Errorf("%q: a value of somebody else's was taken out: %q, %v", in, same, err)
+			t.Errorf("%q: a value of somebody else's was taken out: got %q, %v, want %v", in, same, err, want)
 		}
 	}
 }

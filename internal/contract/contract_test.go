@@ -22,7 +22,7 @@ func TestCodesAreWholeAndDistinct(t *testing.T) {
 			t.Errorf("%+v says too little", c)
 		}
 		if c.Code.Info() != c {
-			t.Errorf("%s does not find itself", c.Code)
+			t.Errorf("%s does not find itself, want %v", c.Code, c)
 		}
 	}
 	if Code("ENROLL_NEVER_HEARD_OF").Info().Code != CodeInternal {
@@ -62,7 +62,7 @@ func TestHintOfALockNamesTheWaitingAgent(t *testing.T) {
 	hint := CodeLocked.Info().Hint
 	for _, part := range []string{"agent", "stop it", "approve or deny its request"} {
 		if !strings.Contains(hint, part) {
-			t.Errorf("%q lacks %q", hint, part)
+			t.Errorf("got %q, want %q in it", hint, part)
 		}
 	}
 }

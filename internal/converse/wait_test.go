@@ -17,13 +17,13 @@ func TestPauseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		if err := pause(context.Background(), time.Hour); err != nil || time.Since(start) != time.Hour {
-			t.Errorf("%v after %s", err, time.Since(start))
+			t.Errorf("got %v after %s, want %v", err, time.Since(start), time.Hour)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		start = time.Now()
 		if err := pause(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
-			t.Errorf("%v after %s", err, time.Since(start))
+			t.Errorf("got %v after %s, want %v, %v", err, time.Since(start), context.DeadlineExceeded, time.Minute)
 		}
 	})
 }

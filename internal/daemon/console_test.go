@@ -99,7 +99,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	got := <-text
 	for _, want := range []string{"waiting for approval, 0s, next poll in 4", "waiting for approval, 0s, next poll in 42s, attempts 8\r\x1b[K"} {
 		if !strings.Contains(got, want) {
-			t.Errorf("%q lacks %q", got, want)
+			t.Errorf("got %q, want %q in it", got, want)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Fatalf("a terminal is needed: %v", err)
+		t.Fatalf("a terminal is needed: got %v, want no error", err)
 	}
 	t.Cleanup(func() { _ = master.Close() })
 	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
@@ -153,6 +153,6 @@ func TestStrangersCannotFloodTheLog(t *testing.T) {
 		t.Errorf("%d lines", n)
 	}
 	if s.omitted.Load() < 980 {
-		t.Errorf("%d left out", s.omitted.Load())
+		t.Errorf("got %d left out, want 980 at least", s.omitted.Load())
 	}
 }

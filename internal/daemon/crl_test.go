@@ -69,7 +69,7 @@ func TestAReplacedClientCertificateIsNotLockedOutByItsSession(t *testing.T) {
 	}
 	config.Certificates = []tls.Certificate{h.ca.Issue(t, pkitest.EKU(x509.ExtKeyUsageClientAuth)).TLS()}
 	if _, err := ask(address, config); err != nil {
-		t.Errorf("with a new certificate: %v", err)
+		t.Errorf("with a new certificate: got %v, want no error", err)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestField2_16_LargeCRL(t *testing.T) {
 	h.install(h.leaf())
 	crl := h.ca.LargeCRL(t, 30_000, h.client.Cert)
 	if len(crl) < 1<<20 {
-		t.Fatalf("a CRL of %d bytes shows nothing", len(crl))
+		t.Fatalf("a CRL of %d bytes shows nothing, want %v at least", len(crl), 1<<20)
 	}
 	h.write("certs/crl.pem", crl)
 	r := h.start()

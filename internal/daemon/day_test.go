@@ -141,7 +141,7 @@ func TestFirstEnrollmentMeetsTroubles(t *testing.T) {
 			checkGaps(t, "polls", manager.registered, manager.polls, 300*time.Second)
 			for i := 1; name == "rate limits" && i < len(manager.polls); i++ {
 				if gap := manager.polls[i].Sub(manager.polls[i-1]); gap < toldToWait {
-					t.Errorf("%s between two polls, told to wait for %s", gap, toldToWait)
+					t.Errorf("%s between two polls, told to wait for %s, want %v at least", gap, toldToWait, toldToWait)
 				}
 			}
 			if waited := manager.registered.Sub(begun); name == "rate limits" && (waited < 3*toldToWait || last.Attempts != 0) {
@@ -197,7 +197,7 @@ func TestADayOfPolling(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a.state != stateListening {
-			t.Errorf("state %s", a.state)
+			t.Errorf("state %s, want %v", a.state, stateListening)
 		}
 		if err := a.end(func() { stop(nil); a.background.Wait() }); err != nil {
 			t.Error(err)
@@ -209,23 +209,23 @@ func TestADayOfPolling(t *testing.T) {
 			t.Errorf("polled %d times", n)
 		}
 		if manager.registrations != 2 {
-			t.Errorf("registered %d times", manager.registrations)
+			t.Errorf("registered %d times, want 2", manager.registrations)
 		}
 		checkGaps(t, "polls", begun, manager.polls, 300*time.Second)
 		checkGaps(t, "signs of life", begun, alive, 30*time.Second)
 		if last > first+first/4+512<<10 {
-			t.Errorf("the heap grew from %d to %d", first, last)
+			t.Errorf("the heap grew from %d to %d, want %v at most", first, last, first+first/4+512<<10)
 		}
 		t.Logf("%d polls, %d signs of life; heap %d KiB after two hours, %d KiB after 23", len(manager.polls), len(alive), first>>10, last>>10)
 	})
 	if n := strings.Count(h.log.String(), "\n"); n > 30*4+60 {
-		t.Errorf("%d lines of log in 30 hours", n)
+		t.Errorf("got %d lines of log in 30 hours, want %v at most", n, 30*4+60)
 	}
 	if strings.Contains(h.log.String(), "TokenCanary") {
 		t.Error("the log holds the token")
 	}
 	if _, err := os.Stat(h.path("run/status.json")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the status file: %v", err)
+		t.Errorf("the status file: got %v, want %v", err, os.ErrNotExist)
 	}
 }
 
@@ -234,7 +234,7 @@ func checkGaps(t *testing.T, what string, begun time.Time, at []time.Time, most 
 	before := begun
 	for _, now := range at {
 		if gap := now.Sub(before); gap >= most {
-			t.Errorf("%s between two %s", gap, what)
+			t.Errorf("%s between two %s, want less than %v", gap, what, most)
 			return
 		}
 		before = now

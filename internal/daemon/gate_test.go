@@ -29,7 +29,7 @@ func TestGateCountsWhatIsOpen(t *testing.T) {
 		sources = append(sources, source)
 	}
 	if len(sources) < 4 {
-		t.Errorf("%d sources keep all others out", len(sources))
+		t.Errorf("got %d sources keep all others out, want 4 at least", len(sources))
 	}
 	if g.enter(netip.MustParseAddr("192.0.2.200")) {
 		t.Error("too many are open")
@@ -40,7 +40,7 @@ func TestGateCountsWhatIsOpen(t *testing.T) {
 		}
 	}
 	if g.all != 0 || len(g.open) != 0 {
-		t.Errorf("%d left, %v", g.all, g.open)
+		t.Errorf("got %d left, %v, want 0, 0", g.all, g.open)
 	}
 }
 
@@ -98,13 +98,13 @@ func TestRefusedClientsAreToldWhy(t *testing.T) {
 		}
 		for range 8 {
 			if _, err := conn.Write(make([]byte, 8<<10)); err != nil {
-				t.Fatalf("attempt %d: %v", i, err)
+				t.Fatalf("attempt %d: got %v, want no error", i, err)
 			}
 		}
 		_, err = conn.Read(make([]byte, 1))
 		_ = conn.Close()
 		if err == nil || !strings.Contains(err.Error(), "unknown certificate authority") {
-			t.Fatalf("attempt %d: %v", i, err)
+			t.Fatalf(`attempt %d: got %v, want an error, "unknown certificate authority" in it`, i, err)
 		}
 	}
 }
@@ -122,7 +122,7 @@ func TestHeadersAreBounded(t *testing.T) {
 	}()
 	answer, _ := io.ReadAll(conn)
 	if !strings.HasPrefix(string(answer), "HTTP/1.1 431 ") {
-		t.Errorf("%q", answer)
+		t.Errorf(`got %q, want "HTTP/1.1 431 " first`, answer)
 	}
 }
 
@@ -151,7 +151,7 @@ func TestOpenConnectionsLoseTheirPermission(t *testing.T) {
 			revoke(h)
 			h.eventually(func() bool { return get(conn) != nil }, func() string { return "the connection is dropped" })
 			if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
-				t.Errorf("an answer: %d, %v", n, err)
+				t.Errorf("an answer: got %d, %v, want none, an error", n, err)
 			}
 		})
 	}

@@ -76,7 +76,7 @@ func TestField1_1_HealthAsManagersParseIt(t *testing.T) {
 				dec := json.NewDecoder(bytes.NewReader(raw))
 				dec.DisallowUnknownFields()
 				if err := dec.Decode(&got); err != nil {
-					t.Fatalf("%s: %v in %s", path, err, raw)
+					t.Fatalf("%s: %v in %s, want no error", path, err, raw)
 				}
 				if got.Status == nil || got.Version == nil || got.UptimeSeconds == nil {
 					t.Errorf("%s: got %s, want status, version and uptime_seconds", path, raw)

@@ -29,7 +29,7 @@ func TestWhoseCertificateIsNoClients(t *testing.T) {
 		{"an intermediate's that is not shown", []*x509.Certificate{between.Issue(t, client).Cert}, false},
 	} {
 		if err := s.judge(c.peer, now); (err == nil) != c.let {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf("%s: got %v, want %v", c.name, err, c.let)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func systemd(t *testing.T, name string) func(want string) {
 			}
 			n, err := conn.Read(buffer)
 			if err != nil {
-				t.Fatalf("waiting for %q: %v", want, err)
+				t.Fatalf("waiting for %q: got %v, want no error", want, err)
 			}
 			if strings.HasPrefix(string(buffer[:n]), want) {
 				return
@@ -56,7 +56,7 @@ func TestSystemdIsToldOfEachPhase(t *testing.T) {
 			r.stop()
 			expect("STOPPING=1")
 			if code := r.code(); code != 0 {
-				t.Errorf("exit code %d", code)
+				t.Errorf("exit code %d, want 0", code)
 			}
 		})
 	}

@@ -47,16 +47,16 @@ func TestKilledRunIsFinishedAtStart(t *testing.T) {
 			t.Errorf("killed at %d: %s is served", at, fingerprint)
 		}
 		if _, err := os.Stat(h.path("state/journal")); err == nil {
-			t.Errorf("killed at %d: the journal is still there", at)
+			t.Errorf("killed at %d: the journal is still there, want an error", at)
 		}
 		if left, _ := filepath.Glob(h.path("certs/.*tmp")); len(left) > 0 {
-			t.Errorf("killed at %d: %v left", at, left)
+			t.Errorf("killed at %d: %v left, want none", at, left)
 		}
 		r.stop()
 		r.code()
 	}
 	if finished == 0 || undone == 0 {
-		t.Errorf("%d went forward, %d back: one side was not tried", finished, undone)
+		t.Errorf("got %d went forward, %d back: one side was not tried, want some, some", finished, undone)
 	}
 }
 
@@ -75,7 +75,7 @@ func TestStartLeavesAnotherRunAlone(t *testing.T) {
 		t.Error(err)
 	}
 	if raw, err := os.ReadFile(h.path("state/journal")); err != nil || string(raw) != "another run's" {
-		t.Errorf("%q, %v", raw, err)
+		t.Errorf(`got %q, %v, want "another run's"`, raw, err)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestIPv6AndIPv4AreOneListener(t *testing.T) {
 		config := h.clientTLS()
 		config.ServerName = ip
 		if _, err := ask(net.JoinHostPort(ip, port), config); err != nil {
-			t.Errorf("%s: %v", ip, err)
+			t.Errorf("%s: got %v, want no error", ip, err)
 		}
 	}
 	h.write("whitelist.yaml", "entries: ['::1']\n")
@@ -124,7 +124,7 @@ func TestStopWhileIdle(t *testing.T) {
 	begun := time.Now()
 	r.stop()
 	if code := r.code(); code != 0 || time.Since(begun) > time.Second {
-		t.Errorf("exit code %d after %s", code, time.Since(begun))
+		t.Errorf("exit code %d after %s, want 0, %v at most", code, time.Since(begun), time.Second)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestTimeHealsARefusedSet(t *testing.T) {
 		}
 	}
 	if n := strings.Count(h.log.String(), "refused"); n != 1 {
-		t.Errorf("told of %d times: %s", n, h.log)
+		t.Errorf("told of %d times: got %s, want 1", n, h.log)
 	}
 	now = now.Add(time.Hour)
 	if err := a.take(); err != nil || a.listener.set.Load() == nil {
@@ -207,6 +207,6 @@ func TestStatusTempOfAKilledDaemonIsSwept(t *testing.T) {
 	h.write("run/.status.json.0123456789abcdef.enroll~tmp", "half")
 	h.start().listening()
 	if left, _ := filepath.Glob(h.path("run/.*tmp")); len(left) > 0 {
-		t.Errorf("%v left", left)
+		t.Errorf("%v left, want none", left)
 	}
 }

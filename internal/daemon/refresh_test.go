@@ -93,7 +93,7 @@ func TestField1_5_RefreshesTheCRL(t *testing.T) {
 			if c.refused != "" {
 				h.logged(c.refused)
 				if got, err := os.ReadFile(h.path("certs/crl.pem")); err != nil || string(got) != have {
-					t.Errorf("the CRL was replaced: %v", err)
+					t.Errorf("the CRL was replaced: got %v, want %v", err, have)
 				}
 				return
 			}

@@ -82,11 +82,11 @@ func TestRenewalOverMonths(t *testing.T) {
 			}
 			for i := 1; i < len(s.asked); i++ {
 				if gap := s.asked[i] - s.asked[i-1]; gap >= 300*time.Second || gap < 50*time.Second {
-					t.Fatalf("u %v: %s between two polls", u, gap)
+					t.Fatalf("u %v: %s between two polls, want less than %v, %v at least", u, gap, 300*time.Second, 50*time.Second)
 				}
 			}
 			if n := len(s.asked); n < 1300 || n > 1700 {
-				t.Errorf("u %v: asked %d times in a day", u, n)
+				t.Errorf("u %v: asked %d times in a day, want 1300 at least, 1700 at most", u, n)
 			}
 		})
 	}
@@ -132,7 +132,7 @@ func TestFailedRenewalsBecomeRare(t *testing.T) {
 			s := &script{needs: func(time.Duration) need { return needRenewal }, answers: test.answer}
 			s.run(t, options.DefaultInterval, 36*time.Hour, 0.5)
 			if n := len(s.asked); n > test.most || n < 6 {
-				t.Errorf("%s: asked %d times in 36 h", name, n)
+				t.Errorf("%s: asked %d times in 36 h, want %v at most, 6 at least", name, n, test.most)
 			}
 		})
 	}
@@ -151,7 +151,7 @@ func TestDeniedRenewalsAreRareThoughTheyWerePending(t *testing.T) {
 		}
 		s.run(t, options.DefaultInterval, 36*time.Hour, 0.5)
 		if n := len(s.asked); n > 14 {
-			t.Errorf("asked %d times in 36 h", n)
+			t.Errorf("asked %d times in 36 h, want 14 at most", n)
 		}
 	})
 }
@@ -172,7 +172,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 			s.run(t, interval, 48*time.Hour, 0.999)
 			for i := 1; i < len(s.asked); i++ {
 				if gap := s.asked[i] - s.asked[i-1]; gap >= 300*time.Second {
-					t.Fatalf("%s between two polls, after %s", gap, s.asked[i-1])
+					t.Fatalf("%s between two polls, after %s, want less than %v", gap, s.asked[i-1], 300*time.Second)
 				}
 			}
 		})
@@ -195,7 +195,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 		s.run(t, options.DefaultInterval, time.Hour, 0.5)
 		for i := 1; i < len(s.asked); i++ {
 			if gap := s.asked[i] - s.asked[i-1]; gap >= 300*time.Second {
-				t.Fatalf("%s between two polls, after %s", gap, s.asked[i-1])
+				t.Fatalf("%s between two polls, after %s, want less than %v", gap, s.asked[i-1], 300*time.Second)
 			}
 		}
 	})
@@ -211,7 +211,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 		s.run(t, options.DefaultInterval, 24*time.Hour, 0.5)
 		for i := 1; i < len(s.asked); i++ {
 			if gap := s.asked[i] - s.asked[i-1]; gap > 330*time.Second {
-				t.Fatalf("%s between two polls, after %s", gap, s.asked[i-1])
+				t.Fatalf("%s between two polls, after %s, want %v at most", gap, s.asked[i-1], 330*time.Second)
 			}
 		}
 	})
@@ -230,7 +230,7 @@ func TestRenewalGoesOnAndStops(t *testing.T) {
 		}
 		s.run(t, options.DefaultInterval, 24*time.Hour, 0.5)
 		if n := len(s.asked); s.asked[0] != 0 || n != 10 {
-			t.Errorf("asked %d times, first after %s", n, s.asked[0])
+			t.Errorf("asked %d times, first after %s, want 0, 10", n, s.asked[0])
 		}
 	})
 }
@@ -293,7 +293,7 @@ func TestRenewalThatCannotBeJudgedIsToldOf(t *testing.T) {
 		h.write(name, content)
 		for range 2 {
 			if got := d.look(t.Context()); got != needUnknown {
-				t.Errorf("%s: %d", name, got)
+				t.Errorf("%s: got %d, want %v", name, got, needUnknown)
 			}
 		}
 		log := h.log.String()
@@ -304,7 +304,7 @@ func TestRenewalThatCannotBeJudgedIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{needs: func(time.Duration) need { return needUnknown }, answers: pending}
 		if s.run(t, options.DefaultInterval, 24*time.Hour, 0.5); len(s.asked) > 0 {
-			t.Errorf("asked %d times", len(s.asked))
+			t.Errorf("asked %d times, want none", len(s.asked))
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestRenewalThatCannotBeJudgedIsToldOf(t *testing.T) {
 			return needUnknown
 		}
 		if s.run(t, options.DefaultInterval, time.Hour, 0.5); len(s.asked) < 50 {
-			t.Errorf("asked %d times", len(s.asked))
+			t.Errorf("asked %d times, want 50 at least", len(s.asked))
 		}
 	})
 }

@@ -51,7 +51,7 @@ func TestSwapsUnderHandshakes(t *testing.T) {
 				begun := time.Now().UnixNano()
 				served, err := ask(address, config)
 				if err != nil {
-					t.Errorf("handshake %d: %v", handshakes.Load(), err)
+					t.Errorf("handshake %d: got %v, want no error", handshakes.Load(), err)
 					return
 				}
 				handshakes.Add(1)

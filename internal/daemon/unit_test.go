@@ -123,13 +123,13 @@ func TestUnitsKnowTheAgentsPlaces(t *testing.T) {
 	} {
 		dir := filepath.Dir(path)
 		if !slices.Contains(setting(unit, directive), filepath.Base(dir)) {
-			t.Errorf("%s does not make %s", directive, dir)
+			t.Errorf("%s does not make %s, want %v in it", directive, dir, filepath.Base(dir))
 		}
 		if directive != "RuntimeDirectory" && !slices.Contains(writable, dir) {
 			t.Errorf("%s cannot be written", dir)
 		}
 		if !strings.Contains(script, " "+dir) {
-			t.Errorf("the init script does not make %s", dir)
+			t.Errorf("the init script does not make %s, want %q in it", dir, " "+dir)
 		}
 	}
 	for _, path := range []string{contract.DefaultServerKeyPath, contract.DefaultCACertPath, contract.DefaultCRLPath, contract.DefaultWhitelistPath} {
@@ -161,7 +161,7 @@ func TestUnitIsHardened(t *testing.T) {
 func TestInitScriptIsShell(t *testing.T) {
 	out, err := exec.Command("sh", "-n", filepath.Join("..", "..", "configs", "linux-patch-api.openrc")).CombinedOutput()
 	if err != nil {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("%v: got %s, want no error", err, out)
 	}
 }
 

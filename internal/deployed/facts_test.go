@@ -28,7 +28,7 @@ func TestStandInsShareNothingWithTheProject(t *testing.T) {
 		}
 		for _, spec := range file.Imports {
 			if strings.Contains(spec.Path.Value, "linux-patch/enroll") {
-				t.Errorf("%s imports %s", name, spec.Path.Value)
+				t.Errorf(`%s imports %s, want no "linux-patch/enroll" in it`, name, spec.Path.Value)
 			}
 		}
 	}
@@ -111,6 +111,6 @@ func TestInstallLeavesTheDirectoryToTheService(t *testing.T) {
 	}
 	c, err := deployed.ParseConfig(text)
 	if err != nil || c.TLS.CACert != filepath.Join(dir, "etc/linux_patch_api/certs/ca.pem") || c.Enrollment.PollingToken != "your-enrollment-token-here" {
-		t.Errorf("got %+v, %v", c, err)
+		t.Errorf(`got %+v, %v, want %v, "your-enrollment-token-here"`, c, err, filepath.Join(dir, "etc/linux_patch_api/certs/ca.pem"))
 	}
 }

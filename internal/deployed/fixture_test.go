@@ -79,7 +79,7 @@ func TestWriteFixtures(t *testing.T) {
 				break
 			}
 			if at >= 1<<20 {
-				t.Fatalf("%s is not reached", name)
+				t.Fatalf("%s is not reached, want less than %v", name, 1<<20)
 			}
 		}
 	}

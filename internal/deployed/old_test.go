@@ -138,7 +138,7 @@ func (s *site) finish(p side) {
 	if !p.agent {
 		for range 3 {
 			if out, err := exec.CommandContext(s.t.Context(), p.path, s.path("args.json")).Output(); err != nil {
-				s.t.Fatalf("%s: %v: %s", p.name, err, out)
+				s.t.Fatalf("%s: %v: got %s, want no error", p.name, err, out)
 			}
 			if s.ended() {
 				return

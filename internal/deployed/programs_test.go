@@ -182,7 +182,7 @@ func (s *site) module(further map[string]any) result {
 	}
 	var r result
 	if err := json.Unmarshal(out, &r); err != nil {
-		s.t.Fatalf("%v: %s", err, out)
+		s.t.Fatalf("%v: got %s, want no error", err, out)
 	}
 	return r
 }

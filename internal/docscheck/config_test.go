@@ -61,7 +61,7 @@ func checkConfigKeys(t *testing.T) {
 	// The enrollment section is commented out in the example.
 	var example map[string]map[string]any
 	if err := yaml.Unmarshal([]byte(uncommented(read(t, "configs/config.yaml.example"))), &example); err != nil {
-		t.Fatalf("configs/config.yaml.example with its comments taken off: %v", err)
+		t.Fatalf("configs/config.yaml.example with its comments taken off: got %v, want no error", err)
 	}
 	var shown []string
 	for section, values := range example {

@@ -53,7 +53,7 @@ func checkReview(t *testing.T) {
 		}
 	}
 	if named < 20 {
-		t.Errorf("docs/SECURITY_REVIEW.md names %d tests only", named)
+		t.Errorf("docs/SECURITY_REVIEW.md names %d tests only, want 20 at least", named)
 	}
 	for _, row := range append(review.under("Threats", "threat"), review.under("Guarantees", "guarantee")...) {
 		if last := row[len(row)-1]; !strings.Contains(last, ".Test") && !strings.HasPrefix(last, "none yet: ") {
@@ -96,14 +96,14 @@ func checkMentions(t *testing.T) {
 	readme := read(t, "README.md")
 	for _, m := range regexp.MustCompile(`(?m)^title "(.*)"$`).FindAllStringSubmatch(read(t, "ansible/demo/demo"), -1) {
 		if !strings.Contains(readme, "\n== "+m[1]+"\n") {
-			t.Errorf("README.md does not have what make demo prints: %s", m[1])
+			t.Errorf("README.md does not have what make demo prints: got %s, want %q in it", m[1], "\n== "+m[1]+"\n")
 		}
 	}
 	for path, words := range mentions {
 		text := unwrapped(read(t, path))
 		for _, w := range words {
 			if !strings.Contains(text, w) {
-				t.Errorf("%s does not have %q", path, w)
+				t.Errorf("got %s, want %q in it", path, w)
 			}
 		}
 	}
@@ -119,7 +119,7 @@ func checkExits(t *testing.T) {
 		t.Fatal("unit or guide has no RestartPreventExitStatus")
 	}
 	if strings.TrimSpace(unit[1]) != strings.TrimSpace(guide[1]) {
-		t.Errorf("docs/DEPLOYMENT_GUIDE.md has %q, the unit %q", guide[1], unit[1])
+		t.Errorf("docs/DEPLOYMENT_GUIDE.md has %q, the unit %q, want %v", guide[1], unit[1], strings.TrimSpace(guide[1]))
 	}
 	exits := map[string]bool{}
 	for _, c := range contract.Codes {
@@ -154,7 +154,7 @@ func checkTerms(t *testing.T) {
 		stranger := regexp.MustCompile(`(?i)\b(` + pattern + `)\b`)
 		for path, text := range texts {
 			if m := stranger.FindString(text); m != "" {
-				t.Errorf("%s says %q; the glossary's word is %q", path, m, word)
+				t.Errorf("%s says %q; the glossary's word is %q, want an empty text", path, m, word)
 			}
 		}
 	}
@@ -169,11 +169,11 @@ func checkTerms(t *testing.T) {
 				n += len(used.FindAllString(text, -1))
 			}
 			if n < 3 {
-				t.Errorf("docs/SPEC.md: the glossary explains %q, which hardly any text uses", word)
+				t.Errorf("docs/SPEC.md: the glossary explains %q, which hardly any text uses, want 3 at least", word)
 			}
 		}
 	}
 	if words < 12 {
-		t.Errorf("the glossary has %d words: this test looks in the wrong place", words)
+		t.Errorf("the glossary has %d words: this test looks in the wrong place, want 12 at least", words)
 	}
 }

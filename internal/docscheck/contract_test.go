@@ -50,7 +50,7 @@ func rows(t *testing.T, what string, got, want [][]string) {
 	}
 	for i := range min(len(got), len(want)) {
 		if n := len(want[i]); len(got[i]) < n || !slices.Equal(got[i][:n], want[i]) {
-			t.Errorf("%s: the table has\n  %q\nthe code has\n  %q", what, got[i], want[i])
+			t.Errorf("%s: the table has\n  %q\nthe code has\n  %q, want len(got[i]) %v at least, %v", what, got[i], want[i], n, want[i])
 		}
 	}
 }
@@ -131,7 +131,7 @@ func checkWire(t *testing.T) {
 	}
 	for _, code := range []string{"200", "202", "400", "403", "404", "409", "429", "500"} {
 		if !strings.Contains(api.text, "| "+code+" |") {
-			t.Errorf("docs/API_DOCUMENTATION.md: no table has the HTTP status %s", code)
+			t.Errorf("docs/API_DOCUMENTATION.md: no table has the HTTP status %s, want %q in it", code, "| "+code+" |")
 		}
 	}
 	for _, path := range []string{contract.EnrollPath, contract.StatusPath + "{token}"} {

@@ -72,7 +72,7 @@ func checkExamples(t *testing.T) {
 		}
 	}
 	if checked < 10 {
-		t.Errorf("only %d examples were seen: this test looks in the wrong place", checked)
+		t.Errorf("only %d examples were seen: this test looks in the wrong place, want 10 at least", checked)
 	}
 }
 
@@ -82,7 +82,7 @@ func exampleJSON(t *testing.T, where, body string) int {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(body), &v); err != nil {
-		t.Errorf("%s: this is no JSON: %v", where, err)
+		t.Errorf("%s: this is no JSON: got %v, want no error", where, err)
 		return 0
 	}
 	if _, isResult := v["changed"]; isResult {
@@ -96,7 +96,7 @@ func exampleJSON(t *testing.T, where, body string) int {
 	for _, argument := range []string{"manager_url", "bundle_path", "state"} {
 		if _, ok := v[argument]; ok {
 			if err := take("enrollment", v); err != nil {
-				t.Errorf("%s: the module refuses this: %v", where, err)
+				t.Errorf("%s: the module refuses this: got %v, want no error", where, err)
 			}
 			return 1
 		}
@@ -109,7 +109,7 @@ func exampleYAML(t *testing.T, where, body string) int {
 	t.Helper()
 	var v any
 	if err := yaml.Unmarshal([]byte(body), &v); err != nil {
-		t.Errorf("%s: this is no YAML: %v", where, err)
+		t.Errorf("%s: this is no YAML: got %v, want no error", where, err)
 		return 0
 	}
 	role := roleOptions(t)
@@ -120,7 +120,7 @@ func exampleYAML(t *testing.T, where, body string) int {
 		switch {
 		case isModule && (module == "enrollment" || module == "enrollment_info"):
 			if err := take(module, literal(arguments)); err != nil {
-				t.Errorf("%s: the module refuses this: %v", where, err)
+				t.Errorf("%s: the module refuses this: got %v, want no error", where, err)
 			}
 			checked++
 		case isModule:

@@ -19,7 +19,7 @@ func flagsOf(t *testing.T, program string, verb ...string) []string {
 	t.Helper()
 	out, err := exec.Command(bin.Path(program), append(verb, "--help")...).Output()
 	if err != nil {
-		t.Fatalf("%s --help: %v", program, err)
+		t.Fatalf("%s --help: got %v, want no error", program, err)
 	}
 	var flags []string
 	for _, m := range helpFlag.FindAllStringSubmatch(string(out), -1) {

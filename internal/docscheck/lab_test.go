@@ -123,7 +123,7 @@ func (h *host) run(ctx context.Context, more map[string]any) outcome {
 	}.Main(ctx)
 	var o outcome
 	if err := json.Unmarshal(out.Bytes(), &o); err != nil {
-		h.t.Fatalf("no JSON object on standard output: %v: %s", err, out.String())
+		h.t.Fatalf("no JSON object on standard output: %v: got %s, want no error", err, out.String())
 	}
 	return o
 }

@@ -26,10 +26,10 @@ func openAPI(t *testing.T) *openapi3.T {
 	t.Helper()
 	api, err := openapi3.NewLoader().LoadFromFile(filepath.Join(top, "docs/openapi.yaml"))
 	if err != nil {
-		t.Fatalf("docs/openapi.yaml: %v", err)
+		t.Fatalf("docs/openapi.yaml: got %v, want no error", err)
 	}
 	if err := api.Validate(context.Background()); err != nil {
-		t.Fatalf("docs/openapi.yaml: %v", err)
+		t.Fatalf("docs/openapi.yaml: got %v, want no error", err)
 	}
 	return api
 }
@@ -101,7 +101,7 @@ func checkOpenAPI(t *testing.T) {
 			for _, example := range property.Value.Examples {
 				examples++
 				if err := property.Value.VisitJSON(example, openapi3.EnableJSONSchema2020()); err != nil {
-					t.Errorf("docs/openapi.yaml: the example of %s.%s: %v", name, field, err)
+					t.Errorf("docs/openapi.yaml: the example of %s.%s: got %v, want no error", name, field, err)
 				}
 			}
 		}
@@ -111,12 +111,12 @@ func checkOpenAPI(t *testing.T) {
 		if f.info == "json" && json.Unmarshal([]byte(f.body), &v) == nil && v["machine_id"] != nil {
 			examples++
 			if err := fits(api, "EnrollmentRequest", v); err != nil {
-				t.Errorf("%s:%d: %v", page.path, f.line, err)
+				t.Errorf("%s:%d: got %v, want no error", page.path, f.line, err)
 			}
 		}
 	}
 	if examples < 8 {
-		t.Errorf("only %d examples were seen: this test looks in the wrong place", examples)
+		t.Errorf("only %d examples were seen: this test looks in the wrong place, want 8 at least", examples)
 	}
 }
 
@@ -215,7 +215,7 @@ func (m spoken) register(body string) string {
 	var answer contract.EnrollmentResponse
 	raw := m.ask(http.MethodPost, contract.EnrollPath, body)
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		m.t.Errorf("no JSON object: %v: %s", err, raw)
+		m.t.Errorf("no JSON object: %v: got %s, want no error", err, raw)
 	}
 	return answer.PollingToken
 }
@@ -232,7 +232,7 @@ func (m spoken) ask(method, path, body string) []byte {
 	r.Header.Set("Content-Type", "application/json")
 	route, params, err := m.router.FindRoute(r)
 	if err != nil {
-		m.t.Fatalf("docs/openapi.yaml has no %s %s: %v", method, path, err)
+		m.t.Fatalf("docs/openapi.yaml has no %s %s: got %v, want no error", method, path, err)
 	}
 	input := &openapi3filter.RequestValidationInput{Request: r, Route: route, PathParams: params}
 	asked := openapi3filter.ValidateRequest(ctx, input)
@@ -241,14 +241,14 @@ func (m spoken) ask(method, path, body string) []byte {
 	m.seen[fmt.Sprint(method, " ", w.Code)] = true
 	// What the file does not take as a question is what the manager refuses.
 	if refused := w.Code == http.StatusBadRequest; (asked != nil) != refused {
-		m.t.Errorf("%s %s is answered with %d, and docs/openapi.yaml says of the request: %v", method, body, w.Code, asked)
+		m.t.Errorf("%s %s is answered with %d, and docs/openapi.yaml says of the request: got %v, want %v", method, body, w.Code, asked, refused)
 	}
 	answer := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: input, Status: w.Code, Header: w.Header(), Body: io.NopCloser(bytes.NewReader(w.Body.Bytes())),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}
 	if err := openapi3filter.ValidateResponse(ctx, answer); err != nil {
-		m.t.Errorf("%s answers %d, which is not as docs/openapi.yaml says: %v", method, w.Code, err)
+		m.t.Errorf("%s answers %d, which is not as docs/openapi.yaml says: got %v, want no error", method, w.Code, err)
 	}
 	return w.Body.Bytes()
 }

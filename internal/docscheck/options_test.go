@@ -140,7 +140,7 @@ func checkOptions(t *testing.T) {
 			}
 			for _, choice := range o.choices {
 				if !strings.Contains(strings.Join(r, "|"), "`"+choice+"`") {
-					t.Errorf("%s: %s may be %s, which is not said", c.where, r[0], choice)
+					t.Errorf("%s: %s may be %s, which is not said, want %q in it", c.where, r[0], choice, "`"+choice+"`")
 				}
 			}
 		}
@@ -157,7 +157,7 @@ func sidecar(t *testing.T, module, variable string) map[string]any {
 	}
 	var v map[string]any
 	if err := yaml.Unmarshal([]byte(m[1]), &v); err != nil {
-		t.Fatalf("%s, %s: %v", path, variable, err)
+		t.Fatalf("got %s, %s: %v, want no error", path, variable, err)
 	}
 	return v
 }
@@ -186,7 +186,7 @@ func checkSidecars(t *testing.T) {
 	variable := regexp.MustCompile(`\benroll_([a-z_]+)\b`)
 	playbooks, err := filepath.Glob(filepath.Join(top, "ansible/playbooks/*.yml"))
 	if err != nil || len(playbooks) == 0 {
-		t.Fatalf("no playbooks: %v", err)
+		t.Fatalf("no playbooks: got %v, want some", err)
 	}
 	for _, path := range playbooks {
 		// A playbook's own name may begin like a variable.
@@ -198,7 +198,7 @@ func checkSidecars(t *testing.T) {
 	}
 	tasksOf, err := filepath.Glob(filepath.Join(top, "ansible/roles/enroll/tasks/*.yml"))
 	if err != nil || len(tasksOf) == 0 {
-		t.Fatalf("no tasks: %v", err)
+		t.Fatalf("no tasks: got %v, want some", err)
 	}
 	for _, path := range tasksOf {
 		// What the role leaves behind is registered by a task.
@@ -230,7 +230,7 @@ func roleOptions(t *testing.T) map[string]any {
 func unmarshal(t *testing.T, path string, into any) {
 	t.Helper()
 	if err := yaml.Unmarshal([]byte(read(t, path)), into); err != nil {
-		t.Fatalf("%s: %v", path, err)
+		t.Fatalf("%s: got %v, want no error", path, err)
 	}
 }
 

@@ -50,7 +50,7 @@ func enrolled(t *testing.T, h *host, ca *pkitest.CA, options ...pkitest.Option) 
 	t.Helper()
 	h.scripted(goodToken, bundle(t, ca, options...))
 	if o := h.run(context.Background(), nil); o.State != string(contract.StateEnrolled) {
-		t.Fatalf("the host was to be enrolled first: %s", o.Msg)
+		t.Fatalf("the host was to be enrolled first: got %s, want %v", o.Msg, string(contract.StateEnrolled))
 	}
 }
 

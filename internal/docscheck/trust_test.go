@@ -16,13 +16,13 @@ func TestTokenStaysWithItsManager(t *testing.T) {
 	h := newHost(t)
 	h.scripted(goodToken, answer{code: 202})
 	if o := h.run(context.Background(), nil); o.State != string(contract.StatePending) {
-		t.Fatalf("the host was to wait: %s", o.Msg)
+		t.Fatalf("the host was to wait: got %s, want %v", o.Msg, string(contract.StatePending))
 	}
 	var asked []string
 	h.observe = func(r *http.Request) { asked = append(asked, r.Method+" "+r.URL.Path) }
 	h.scripted(answer{code: 202, body: strings.ReplaceAll(goodToken.body, "t0K", "0th")}, bundle(t, pkitest.NewCA(t)))
 	if o := h.run(context.Background(), nil); o.State != string(contract.StateEnrolled) {
-		t.Fatalf("the host was to enroll with the other manager: %s", o.Msg)
+		t.Fatalf("the host was to enroll with the other manager: got %s, want %v", o.Msg, string(contract.StateEnrolled))
 	}
 	if len(asked) != 2 || asked[0] != "POST "+contract.EnrollPath || strings.Contains(strings.Join(asked, " "), "t0K") {
 		t.Errorf("the other manager was asked: %q", asked)

@@ -144,7 +144,7 @@ func TestFleetBehindOneAddress(t *testing.T) {
 			approved := time.Now()
 			for range batch {
 				if res := <-results; res.State != contract.StateEnrolled {
-					t.Errorf("%s: %s: %s", res.FQDN, res.State, res.Msg)
+					t.Errorf("%s: %s: got %s, want %v", res.FQDN, res.State, res.Msg, contract.StateEnrolled)
 				}
 			}
 			slowest = max(slowest, time.Since(approved))
@@ -155,7 +155,7 @@ func TestFleetBehindOneAddress(t *testing.T) {
 			"requests": c.requests.Load(), "answered 429": c.refused.Load(), "lost": 0,
 		})
 		if slowest >= manager.DefaultHandout {
-			t.Errorf("the last host of a batch had its bundle %s after the approval", slowest)
+			t.Errorf("the last host of a batch had its bundle %s after the approval, want less than %v", slowest, manager.DefaultHandout)
 		}
 	})
 }
@@ -187,7 +187,7 @@ func TestFleetBehindOneAddressAtOnce(t *testing.T) {
 		}
 		printed(t, "behind one address, at once", map[string]any{"hosts": hosts, "lost": lost})
 		if lost < hosts-54 {
-			t.Errorf("only %d of %d bundles were lost: the manager's limit is not that of deployed ones", lost, hosts)
+			t.Errorf("only %d of %d bundles were lost: the manager's limit is not that of deployed ones, want %v at least", lost, hosts, hosts-54)
 		}
 	})
 }
@@ -211,7 +211,7 @@ func TestPollsSpread(t *testing.T) {
 		}
 		for range hosts {
 			if res := <-results; res.State != contract.StatePending {
-				t.Errorf("%s: %s: %s", res.FQDN, res.State, res.Msg)
+				t.Errorf("%s: %s: got %s, want %v", res.FQDN, res.State, res.Msg, contract.StatePending)
 			}
 		}
 		c.mu.Lock()
@@ -227,7 +227,7 @@ func TestPollsSpread(t *testing.T) {
 		even := hosts * int(window/time.Second) / interval
 		for i, n := range windows[2 : len(windows)-1] {
 			if n == 0 || n > 3*even {
-				t.Errorf("%d requests in the %s after %s, %d would be even", n, window, time.Duration(i+2)*window, even)
+				t.Errorf("got %d requests in the %s after %s, %d would be even, want n some, n %v at most", n, window, time.Duration(i+2)*window, even, 3*even)
 			}
 		}
 	})

@@ -76,7 +76,7 @@ func (s *served) approve(t *testing.T) map[string]time.Time {
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("approve: %v", err)
+		t.Fatalf("approve: got %v, want no error", err)
 	}
 	return at
 }
@@ -141,7 +141,7 @@ func TestManyHosts(t *testing.T) {
 	start := time.Now()
 	crowd(hosts, 50, func(n simulated) {
 		if res := f.enroll(t.Context(), n, func(p *options.Params) { p.State = string(contract.StateRegistered) }); res.State != contract.StateRegistered {
-			t.Errorf("%s: %s: %s", n.fqdn(), res.State, res.Msg)
+			t.Errorf("%s: %s: got %s, want %v", n.fqdn(), res.State, res.Msg, contract.StateRegistered)
 		}
 	})
 	registered := time.Since(start)
@@ -185,7 +185,7 @@ func TestManyHosts(t *testing.T) {
 	}
 	slices.Sort(delays)
 	if len(delays) != hosts {
-		t.Fatalf("%d of %d hosts were provisioned", len(delays), hosts)
+		t.Fatalf("got %d of %d hosts were provisioned, want %v", len(delays), hosts, hosts)
 	}
 	printed(t, "many hosts", map[string]any{
 		"hosts": hosts, "interval": interval, "lost": lost,

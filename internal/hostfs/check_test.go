@@ -155,7 +155,7 @@ func TestMountPoint(t *testing.T) {
 			t.Errorf("a bind-mounted target: %v", err)
 		}
 		if err := os.Rename(s.out("/d/f"), s.out("/d/g")); !errors.Is(err, syscall.EBUSY) {
-			t.Errorf("the reason for the check, EBUSY, is gone: %v", err)
+			t.Errorf("the reason for the check, EBUSY, is gone: got %v, want %v", err, syscall.EBUSY)
 		}
 	})
 }
@@ -179,7 +179,7 @@ func FuzzUnescape(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		escaped := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`).Replace(path)
 		if got := unescape(escaped); got != path {
-			t.Errorf("%q came back as %q", path, got)
+			t.Errorf("%q came back as %q, want %v", path, got, path)
 		}
 	})
 }

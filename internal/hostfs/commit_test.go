@@ -71,7 +71,7 @@ func TestCommit(t *testing.T) {
 		t.Errorf("outcome %+v", out)
 	}
 	if out, err := s.host().Commit(journalPath, nil); err != nil || out.Result != Nothing {
-		t.Errorf("no changes: %+v, %v", out, err)
+		t.Errorf("no changes: got %+v, %v, want %v", out, err, Nothing)
 	}
 }
 
@@ -163,7 +163,7 @@ func eachFault(t *testing.T, run func(*faultfs.Fs), f func(name string, fault *f
 	run(&count)
 	n := len(count.Ops())
 	if n < 10 {
-		t.Fatalf("only %d operations counted", n)
+		t.Fatalf("only %d operations counted, want 10 at least", n)
 	}
 	for i, op := range count.Ops() {
 		for _, late := range []bool{false, true} {
@@ -213,17 +213,17 @@ func TestCommitFaults(t *testing.T) {
 			unfinished++
 		case fault.Forever:
 			if err := sameTargets(s.tree(), old); err != nil {
-				t.Errorf("%s: refused, but %v", name, err)
+				t.Errorf("%s: refused, but %v, want no error", name, err)
 			}
 		case !is(old):
 			t.Errorf("%s: refused, but %v", name, sameTree(s.tree(), old))
 		}
 		out, ferr := s.quick().Finish(journalPath)
 		if ferr != nil {
-			t.Errorf("%s: finish: %v", name, ferr)
+			t.Errorf("%s: finish: got %v, want no error", name, ferr)
 		}
 		if _, err := s.quick().SweepTemps([]string{"/certs", "/keys", "/state"}, nil); err != nil {
-			t.Errorf("%s: sweep: %v", name, err)
+			t.Errorf("%s: sweep: got %v, want no error", name, err)
 		}
 		switch {
 		case out.Result == Abandoned:
@@ -287,17 +287,17 @@ func TestFinishKilledToo(t *testing.T) {
 				t.Errorf("killed at %d and %d: a file is neither old nor new: %v", at, again, got)
 			}
 			if _, err := s.quick().Finish(journalPath); err != nil {
-				t.Errorf("killed at %d and %d: %v", at, again, err)
+				t.Errorf("killed at %d and %d: got %v, want no error", at, again, err)
 			}
 			if _, err := s.quick().SweepTemps([]string{"/certs", "/keys", "/state"}, nil); err != nil {
-				t.Errorf("killed at %d and %d: %v", at, again, err)
+				t.Errorf("killed at %d and %d: got %v, want no error", at, again, err)
 			}
 			// Every staged file was durable before there was a journal.
 			if err := sameTree(s.tree(), newTree); err != nil {
-				t.Errorf("killed at %d and %d: %v", at, again, err)
+				t.Errorf("killed at %d and %d: got %v, want no error", at, again, err)
 			}
 			if err := sameTargets(newTree, overlay(old, foreseen)); err != nil {
-				t.Errorf("killed at %d: EndState foresaw something else: %v", at, err)
+				t.Errorf("killed at %d: EndState foresaw something else: got %v, want no error", at, err)
 			}
 		}
 	}
@@ -362,10 +362,10 @@ func TestCommitObstacle(t *testing.T) {
 		t.Errorf("the order was broken: %v", got)
 	}
 	if _, err := s.host().Commit(journalPath, changes); !errors.Is(err, ErrJournalExists) {
-		t.Errorf("a second commit over the first: %v", err)
+		t.Errorf("a second commit over the first: got %v, want %v", err, ErrJournalExists)
 	}
 	if out, err := s.host().Finish(journalPath); err != nil || out.Result != Finished {
-		t.Fatalf("%+v, %v", out, err)
+		t.Fatalf("got %+v, %v, want %v", out, err, Finished)
 	}
 	if err := sameTree(s.tree(), newTree); err != nil {
 		t.Error(err)
@@ -403,14 +403,14 @@ func TestCommitKeepsLatestBackup(t *testing.T) {
 		key[0].Backup, key[0].Content = true, []byte(content)
 		out, err := s.host().Commit(journalPath, key)
 		if err != nil || len(out.Backups) != 1 {
-			t.Fatalf("%+v, %v", out, err)
+			t.Fatalf("got %+v, %v, want 1", out, err)
 		}
 		if all, err := s.host().Backups("/keys/server.key"); err != nil || !slices.Equal(all, out.Backups) {
-			t.Errorf("backups %v, made %v, %v", all, out.Backups, err)
+			t.Errorf("backups %v, made %v, %v, want %v", all, out.Backups, err, out.Backups)
 		}
 	}
 	if got := s.read("/keys/server.key.20260506T070810Z~"); got != "second key" {
-		t.Errorf("the latest backup holds %q", got)
+		t.Errorf(`the latest backup holds %q, want "second key"`, got)
 	}
 }
 
@@ -445,10 +445,10 @@ func TestCommitFullDisk(t *testing.T) {
 			{Path: "/b", Content: make([]byte, 80<<10), Attributes: Attributes{0o644, Keep, Keep}},
 		})
 		if !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("commit: %v", err)
+			t.Errorf("commit: got %v, want %v", err, syscall.ENOSPC)
 		}
 		if _, err := h.PrepareSlot("/slot", 80<<10); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("slot: %v", err)
+			t.Errorf("slot: got %v, want %v", err, syscall.ENOSPC)
 		}
 		if err := sameTree(s.tree(), before); err != nil {
 			t.Error(err)

@@ -25,7 +25,7 @@ func TestEnsureDir(t *testing.T) {
 		}
 		for path, mode := range map[string]os.FileMode{"/a": 0o755, "/a/b": 0o755, "/a/b/state": 0o700} {
 			if info, err := os.Stat(s.out(path)); err != nil || info.Mode().Perm() != mode {
-				t.Errorf("umask %03o, %s: %v, %v", umask, path, info.Mode(), err)
+				t.Errorf("umask %03o, %s: got %v, %v, want %v", umask, path, info.Mode(), err, mode)
 			}
 		}
 		var synced []string
@@ -56,7 +56,7 @@ func TestEnsureDirExisting(t *testing.T) {
 		}
 	}
 	if info, err := os.Stat(s.out("/d")); err != nil || info.Mode().Perm() != 0o750 {
-		t.Errorf("the mode of an existing directory was changed: %v, %v", info.Mode(), err)
+		t.Errorf("the mode of an existing directory was changed: got %v, %v, want 0o750", info.Mode(), err)
 	}
 	for path, inMessage := range map[string]string{
 		"/open": "/open", "/open/new": "/open", "/tmp": "/tmp", "/link": "/link is a symbolic link",
@@ -78,7 +78,7 @@ func TestEnsureDirFaults(t *testing.T) {
 		s := newSandbox(t)
 		_ = s.faulty(fault).EnsureDir("/a/b", 0o700)
 		if err := s.quick().EnsureDir("/a/b", 0o700); err != nil {
-			t.Errorf("%s: once more: %v", name, err)
+			t.Errorf("%s: once more: got %v, want no error", name, err)
 		}
 	})
 }
@@ -117,7 +117,7 @@ func TestWritable(t *testing.T) {
 		h := New(root, Options{UID: os.Geteuid(), GID: os.Getegid()})
 		for _, path := range []string{"/ro", "/ro/missing"} {
 			if err := h.Writable(path); contract.CodeOf(err) != contract.CodeFilesystem || !errors.Is(err, unix.EROFS) {
-				t.Errorf("%s: %v", path, err)
+				t.Errorf("%s: got %v, want %v, %v", path, err, contract.CodeFilesystem, unix.EROFS)
 			}
 		}
 	})
@@ -131,7 +131,7 @@ func TestSpace(t *testing.T) {
 		}
 		err := s.host().Space(path, 1<<62)
 		if !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: got %v, want %v", path, err, syscall.ENOSPC)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func TestList(t *testing.T) {
 		t.Errorf("%v, %v", names, err)
 	}
 	if names, err := s.host().List("/missing"); err != nil || len(names) > 0 {
-		t.Errorf("%v, %v", names, err)
+		t.Errorf("got %v, %v, want none", names, err)
 	}
 	_, err := s.host().List("/d/a")
 	wantCode(t, err, contract.CodeFilesystem, "/d/a")

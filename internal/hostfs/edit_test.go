@@ -83,7 +83,7 @@ func TestEdit(t *testing.T) {
 	}
 	refusal := contract.Errorf(contract.CodeWhitelist, "not one")
 	if _, err := h.Edit(ctx, "/f", o, func([]byte, bool) ([]byte, error) { return nil, refusal }); !errors.Is(err, refusal) {
-		t.Errorf("the edit's own error came back as %v", err)
+		t.Errorf("the edit's own error came back as %v, want %v", err, refusal)
 	}
 	delete(want, "/none")
 	want["/none.lock"] = "0600 "
@@ -104,7 +104,7 @@ func TestEditNoticesOthers(t *testing.T) {
 		return append(old, "mine\n"...), nil
 	})
 	if err != nil || calls != 2 || string(result.Before) != "1\n2\n" {
-		t.Errorf("%d calls, %+v, %v", calls, result, err)
+		t.Errorf(`got %d calls, %+v, %v, want calls 2, string(result.Before) "1\n2\n"`, calls, result, err)
 	}
 	want := map[string]string{"/f": "0644 1\n2\nmine\n", "/f" + stamp: "0644 1\n2\n", "/f.lock": "0600 "}
 	if err := sameTree(s.tree(), want); err != nil {
@@ -145,7 +145,7 @@ func TestEditSurvivesSweep(t *testing.T) {
 	}
 	_, err := s.faulty(f).Edit(context.Background(), "/f", EditOptions{}, adds("mine"))
 	if err != nil || swept != 1 || s.read("/f") != "1\nmine\n" {
-		t.Errorf("swept %d, %q, %v", swept, s.read("/f"), err)
+		t.Errorf(`swept %d, %q, %v, want swept 1, s.read("/f") "1\nmine\n"`, swept, s.read("/f"), err)
 	}
 }
 
@@ -175,7 +175,7 @@ func TestEditFaults(t *testing.T) {
 		case err == nil || result.Changed:
 			inPlace++
 			if err := sameTree(tree, edited); err != nil {
-				t.Errorf("%s: changed, but %v", name, err)
+				t.Errorf("%s: changed, but %v, want no error", name, err)
 			}
 			return
 		case fault.Forever:
@@ -184,20 +184,20 @@ func TestEditFaults(t *testing.T) {
 			}
 		default:
 			if err := sameTree(tree, old); err != nil {
-				t.Errorf("%s: refused, but %v", name, err)
+				t.Errorf("%s: refused, but %v, want no error", name, err)
 			}
 		}
 		h := s.quick()
 		if _, err := h.SweepTemps([]string{"/"}, nil); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want no error", name, err)
 		}
 		if _, err := h.Edit(context.Background(), "/f", EditOptions{}, adds("mine")); err != nil {
-			t.Errorf("%s: once more: %v", name, err)
+			t.Errorf("%s: once more: got %v, want no error", name, err)
 		}
 		tree = s.tree()
 		delete(tree, "/f"+stamp)
 		if len(tree) != 2 || tree["/f"] != edited["/f"] {
-			t.Errorf("%s: once more: %v", name, tree)
+			t.Errorf("%s: once more: got %v, want 2, %v", name, tree, edited["/f"])
 		}
 	})
 	if inPlace == 0 {
@@ -235,7 +235,7 @@ func TestEditCrowd(t *testing.T) {
 		want = append(want, line)
 		wg.Go(func() {
 			if err := f(); err != nil {
-				t.Errorf("%s: %v", line, err)
+				t.Errorf("%s: got %v, want no error", line, err)
 			}
 		})
 	}
@@ -268,14 +268,14 @@ func TestEditCrowd(t *testing.T) {
 	}
 	for _, line := range want {
 		if count[line] != 1 {
-			t.Errorf("%q is there %d times", line, count[line])
+			t.Errorf("%q is there %d times, want 1", line, count[line])
 		}
 	}
 	if len(got) != len(want) || got[0] != "# a comment" {
 		t.Errorf("%d lines, want %d: %q", len(got), len(want), got)
 	}
 	if names, _ := filepath.Glob(s.out("/*")); len(names) != 2 {
-		t.Errorf("left in the directory: %v", names)
+		t.Errorf("left in the directory: got %v, want 2", names)
 	}
 }
 
@@ -305,7 +305,7 @@ func TestEditKeepsOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 		if st.Uid != 12345 || st.Gid != 54321 || st.Mode&0o777 != 0o640 {
-			t.Errorf("%s: %d:%d, mode %o", path, st.Uid, st.Gid, st.Mode)
+			t.Errorf("%s: %d:%d, mode %o, want st.Uid 12345, st.Gid 54321, st.Mode&0o777 0o640", path, st.Uid, st.Gid, st.Mode)
 		}
 	}
 }

@@ -137,7 +137,7 @@ func TestField2_2_FailsBeforeTheRename(t *testing.T) {
 	s.write("/f", "old", 0o600)
 	temp, err := s.host().stageWith("/f", []byte("new"), Attributes{Mode: 0o600, UID: Keep, GID: Keep}, map[string][]byte{aclAccess: []byte("no ACL")})
 	if err == nil {
-		t.Fatalf("staged %s without what it was to keep", temp)
+		t.Fatalf("staged %s without what it was to keep, want an error", temp)
 	}
 	if !strings.Contains(err.Error(), "/f") {
 		t.Errorf("got %v, want the file's name in it", err)
@@ -164,7 +164,7 @@ func TestField3_3_AnACLEntryThatMayWriteCounts(t *testing.T) {
 			t.Errorf("%s: got %v", entry, err)
 		}
 		if out, err := exec.Command("setfacl", "-b", s.out("/d/f")).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("%v: got %s, want no error", err, out)
 		}
 		if err := os.Chmod(s.out("/d/f"), 0o644); err != nil {
 			t.Fatal(err)
@@ -274,15 +274,15 @@ func TestField3_10_FilesOfTheKernel(t *testing.T) {
 			continue
 		}
 		if _, err := h.Read(path); err == nil {
-			t.Errorf("Read(%s): got no error", path)
+			t.Errorf("Read(%s): got no error, want an error", path)
 		}
 		if _, _, err := ReadGiven(afero.NewOsFs(), path, MaxFile); err == nil {
-			t.Errorf("ReadGiven(%s): got no error", path)
+			t.Errorf("ReadGiven(%s): got no error, want an error", path)
 		}
 	}
 	for _, path := range []string{"/dev/zero", "/dev/null", "/dev/tty"} {
 		if _, _, err := ReadGiven(afero.NewOsFs(), path, MaxFile); err == nil {
-			t.Errorf("ReadGiven(%s): got no error", path)
+			t.Errorf("ReadGiven(%s): got no error, want an error", path)
 		}
 	}
 }
@@ -302,7 +302,7 @@ func TestField3_10_GivenFilesNeverWait(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, _, err := ReadGiven(afero.NewOsFs(), file, 10); (err == nil) != ok {
-			t.Errorf("%d bytes: got %v", len(content), err)
+			t.Errorf("%d bytes: got %v, want %v", len(content), err, ok)
 		}
 	}
 }
@@ -431,7 +431,7 @@ func checkLog(t *testing.T, s sandbox, refused string) {
 	}
 	info, err := os.Stat(s.out("/var/log/lpa/audit.log"))
 	if err != nil || info.Mode().Perm()&^0o644 != 0 || !strings.HasSuffix(s.read("/var/log/lpa/audit.log"), "more\n") {
-		t.Errorf("got %v, %v", info.Mode(), err)
+		t.Errorf(`got %v, %v, want 0, "more\n" last`, info.Mode(), err)
 	}
 }
 
@@ -459,7 +459,7 @@ func TestField3_3_LogBelowASystemGroupsDirectory(t *testing.T) {
 		}
 		t.Run(fmt.Sprint(c.dir, c.uid, c.gid), func(t *testing.T) { checkLog(t, s, c.refused) })
 		if err := s.host().CheckPath("/var/log/lpa/f"); err == nil {
-			t.Errorf("%+v: accepted for another file than the log", c)
+			t.Errorf("%+v: accepted for another file than the log, want an error", c)
 		}
 	}
 }
@@ -472,7 +472,7 @@ func TestField2_7_Rehearse(t *testing.T) {
 		t.Error(err)
 	}
 	if err := sameTree(s.tree(), before); err != nil {
-		t.Errorf("something is left: %v", err)
+		t.Errorf("something is left: got %v, want no error", err)
 	}
 	if os.Geteuid() != 0 {
 		err := s.host().Rehearse("/f", Attributes{Mode: 0o640, UID: Keep, GID: 0})
@@ -481,6 +481,6 @@ func TestField2_7_Rehearse(t *testing.T) {
 		}
 	}
 	if err := sameTree(s.tree(), before); err != nil {
-		t.Errorf("something is left: %v", err)
+		t.Errorf("something is left: got %v, want no error", err)
 	}
 }

@@ -26,7 +26,7 @@ func killedAt(t *testing.T, op faultfs.Op) (s sandbox, old map[string]string) {
 	}
 	f.Forever = true
 	if _, err := s.faulty(f).Commit(journalPath, changes); !errors.Is(err, ErrCommitUnfinished) {
-		t.Fatalf("died before %v: %v", op, err)
+		t.Fatalf("died before %v: got %v, want %v", op, err, ErrCommitUnfinished)
 	}
 	return s, old
 }
@@ -125,13 +125,13 @@ func TestFinish(t *testing.T) {
 				t.Error(err)
 			}
 			if err := sameTargets(overlay(now, foreseen), s.tree()); err != nil {
-				t.Errorf("EndState: %v", err)
+				t.Errorf("EndState: got %v, want no error", err)
 			}
 			if _, listed := slices.BinarySearch(out.Backups, "/certs/crl.pem"+stamp); listed != (c.result == Finished && s.tree()["/certs/crl.pem"+stamp] != "") {
 				t.Errorf("backups: %v", out.Backups)
 			}
 			if out, err := s.host().Finish(journalPath); err != nil || out.Result != Nothing {
-				t.Errorf("a second time: %+v, %v", out, err)
+				t.Errorf("a second time: got %+v, %v, want %v", out, err, Nothing)
 			}
 		})
 	}
@@ -154,13 +154,13 @@ func TestAbandonKeepsBackups(t *testing.T) {
 	}
 	loseTemp(t, s, "/certs/server.pem", false)
 	if out, err := s.host().Finish(journalPath); err != nil || out.Result != Abandoned {
-		t.Fatalf("%+v, %v", out, err)
+		t.Fatalf("got %+v, %v, want %v", out, err, Abandoned)
 	}
 	if got := s.read("/keys/server.key" + stamp); got != "old key" {
-		t.Errorf("the backup holds %q", got)
+		t.Errorf(`the backup holds %q, want "old key"`, got)
 	}
 	if temps, err := s.host().StaleTemps([]string{"/keys", "/certs"}); err != nil || len(temps) > 0 {
-		t.Errorf("left: %v, %v", temps, err)
+		t.Errorf("left: got %v, %v, want none", temps, err)
 	}
 }
 
@@ -175,7 +175,7 @@ func TestFinishChecksPaths(t *testing.T) {
 	}
 	s.mkdir("/keys", 0o755)
 	if out, err := s.host().Finish(journalPath); err != nil || out.Result != Finished {
-		t.Errorf("mended: %+v, %v", out, err)
+		t.Errorf("mended: got %+v, %v, want %v", out, err, Finished)
 	}
 }
 
@@ -203,11 +203,11 @@ func TestFinishDamagedJournal(t *testing.T) {
 			before := s.tree()
 			s.write(journalPath, journal, 0o600)
 			if _, err := s.host().LoadJournal(journalPath); !errors.Is(err, ErrJournalDamaged) {
-				t.Errorf("load: %v", err)
+				t.Errorf("load: got %v, want %v", err, ErrJournalDamaged)
 			}
 			out, err := s.host().Finish(journalPath)
 			if err != nil || out.Result != Abandoned {
-				t.Errorf("%+v, %v", out, err)
+				t.Errorf("got %+v, %v, want %v", out, err, Abandoned)
 			}
 			before[journalPath+".damaged"] = "0600 " + journal
 			if err := sameTree(s.tree(), before); err != nil {
@@ -225,7 +225,7 @@ func TestJournalOfOthers(t *testing.T) {
 	wantCode(t, err, contract.CodeFilesystem, journalPath)
 	s.write(journalPath, journal, 0o600)
 	if out, err := s.host().Finish(journalPath); err != nil || out.Result != Finished {
-		t.Errorf("%+v, %v", out, err)
+		t.Errorf("got %+v, %v, want %v", out, err, Finished)
 	}
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make another user's journal")
@@ -265,7 +265,7 @@ func FuzzJournal(f *testing.F) {
 		}
 		for _, path := range j.Prune {
 			if !strings.HasSuffix(path, "Z~") {
-				t.Errorf("%q would be pruned", path)
+				t.Errorf(`%q would be pruned, want "Z~" last`, path)
 			}
 		}
 		encoded, err := j.encode()
@@ -277,7 +277,7 @@ func FuzzJournal(f *testing.F) {
 			t.Fatal(err)
 		}
 		if a, b := mustJSON(t, j), mustJSON(t, again); a != b {
-			t.Errorf("%s came back as %s", a, b)
+			t.Errorf("%s came back as %s, want %v", a, b, b)
 		}
 	})
 }

@@ -141,7 +141,7 @@ func wantCode(t *testing.T, err error, code contract.Code, inMessage string) {
 		t.Errorf("code is %s, want %s: %v", got, code, err)
 	}
 	if !strings.Contains(err.Error(), inMessage) {
-		t.Errorf("message %q does not name %q", err, inMessage)
+		t.Errorf("message got %q, want %q in it", err, inMessage)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestRead(t *testing.T) {
 	}
 	s.write("/big", strings.Repeat("x", MaxFile), 0o600)
 	if _, err := h.Read("/big"); err != nil {
-		t.Errorf("a file of the largest size: %v", err)
+		t.Errorf("a file of the largest size: got %v, want no error", err)
 	}
 	s.write("/big", strings.Repeat("x", MaxFile+1), 0o600)
 	_, err = h.Read("/big")
@@ -189,7 +189,7 @@ func TestWithoutDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if file, err := h.Read("/etc/x/f"); err != nil || string(file.Content) != "new" {
-		t.Errorf("%+v, %v", file, err)
+		t.Errorf(`got %+v, %v, want "new"`, file, err)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestLinkedDirectoriesAreRefusedInWords(t *testing.T) {
 			_, err = h.List(filepath.Join(dir, link))
 		}
 		if err == nil || !strings.Contains(err.Error(), "symbolic link") {
-			t.Errorf("%s: %v", link, err)
+			t.Errorf(`%s: got %v, want an error, "symbolic link" in it`, link, err)
 		}
 		root.Close()
 	}

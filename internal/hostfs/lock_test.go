@@ -25,7 +25,7 @@ func TestLock(t *testing.T) {
 	s := newSandbox(t)
 	h, now := s.host(), expired(t)
 	if _, err := h.Lock(now, "/l", true, false); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a missing lock that may not be made: %v", err)
+		t.Errorf("a missing lock that may not be made: got %v, want %v", err, fs.ErrNotExist)
 	}
 	first, err := h.Lock(now, "/l", false, true)
 	if err != nil {
@@ -47,13 +47,13 @@ func TestLock(t *testing.T) {
 		readers = append(readers, l)
 	}
 	if _, err := h.Lock(now, "/l", false, false); !errors.Is(err, ErrBusy) {
-		t.Errorf("exclusive beside shared: %v", err)
+		t.Errorf("exclusive beside shared: got %v, want %v", err, ErrBusy)
 	}
 	for _, l := range readers {
 		l.Unlock()
 	}
 	if info, err := os.Stat(s.out("/l")); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the lock file: %v, %v", info, err)
+		t.Errorf("the lock file: got %v, %v, want 0o600", info, err)
 	}
 	(*Lock)(nil).Unlock()
 }
@@ -109,7 +109,7 @@ func TestLockReplacedFile(t *testing.T) {
 	}
 	defer l.Unlock()
 	if _, err := s.host().Lock(expired(t), "/l", false, true); !errors.Is(err, ErrBusy) {
-		t.Errorf("the file at the path is not the locked one: %v", err)
+		t.Errorf("the file at the path is not the locked one: got %v, want %v", err, ErrBusy)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestLockErrors(t *testing.T) {
 		cancel()
 		wantCode(t, err, contract.CodeFilesystem, "can't lock /l")
 		if !errors.Is(err, errno) || errors.Is(err, ErrBusy) {
-			t.Errorf("%v: %v", errno, err)
+			t.Errorf("%v: got %v, want %v, other than %v", errno, err, errno, ErrBusy)
 		}
 	}
 	s := newSandbox(t)
@@ -137,7 +137,7 @@ func TestLockErrors(t *testing.T) {
 	for _, path := range []string{"/d", "/fifo", "/link", "/open/l", "relative"} {
 		if l, err := s.host().Lock(expired(t), path, false, true); err == nil {
 			l.Unlock()
-			t.Errorf("%s was locked", path)
+			t.Errorf("%s was locked, want an error", path)
 		} else {
 			wantCode(t, err, contract.CodeFilesystem, path[:2])
 		}

@@ -26,7 +26,7 @@ func TestLockDirs(t *testing.T) {
 	}
 	for _, dirs := range [][]string{{"/a"}, {"/b"}, {"/a", "/b"}} {
 		if _, err := h.LockDirs(now, dirs); !errors.Is(err, ErrBusy) || contract.CodeOf(err) != contract.CodeLocked {
-			t.Errorf("%v: %v", dirs, err)
+			t.Errorf("%v: got %v, want %v, %v", dirs, err, ErrBusy, contract.CodeLocked)
 		}
 	}
 	waited := make(chan error)
@@ -40,7 +40,7 @@ func TestLockDirs(t *testing.T) {
 		t.Error(err)
 	}
 	if left, _ := filepath.Glob(s.out("/*/*")); len(left) > 0 {
-		t.Errorf("%v was made", left)
+		t.Errorf("%v was made, want none", left)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestLockDirsAllOrNone(t *testing.T) {
 	}
 	a, err := h.LockDirs(now, []string{"/a"})
 	if err != nil {
-		t.Errorf("/a is still held: %v", err)
+		t.Errorf("/a is still held: got %v, want no error", err)
 	}
 	a.Unlock()
 }

@@ -24,13 +24,13 @@ func FuzzNames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		// A line end is a character like any other in a name.
 		if got, want := isTempName(name), temp.MatchString(name); got != want {
-			t.Errorf("isTempName(%q) is %v", name, got)
+			t.Errorf("isTempName(%q) is %v, want %v", name, got, want)
 		}
 		if got, want := isBackup("/x", "/x."+name), backup.MatchString(name); got != want {
-			t.Errorf("isBackup of %q is %v", name, got)
+			t.Errorf("isBackup of %q is %v, want %v", name, got, want)
 		}
 		if got, want := isHash(name), hash.MatchString(name); got != want {
-			t.Errorf("isHash(%q) is %v", name, got)
+			t.Errorf("isHash(%q) is %v, want %v", name, got, want)
 		}
 	})
 }

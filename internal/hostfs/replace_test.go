@@ -31,7 +31,7 @@ func TestReplace(t *testing.T) {
 		}
 	}
 	if tree := s.tree(); len(tree) > 0 {
-		t.Errorf("left: %v", tree)
+		t.Errorf("left: got %v, want none", tree)
 	}
 	s.mkdir("/d", 0o755)
 	wantCode(t, h.Remove("/d"), contract.CodeFilesystem, "/d is a directory")
@@ -58,13 +58,13 @@ func TestReplaceFaults(t *testing.T) {
 			t.Errorf("%s: left %v", name, got)
 		}
 		if err := s.quick().Replace("/f", []byte("new"), a); err != nil {
-			t.Errorf("%s: once more: %v", name, err)
+			t.Errorf("%s: once more: got %v, want no error", name, err)
 		}
 		if _, err := s.quick().SweepTemps([]string{"/"}, nil); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want no error", name, err)
 		}
 		if err := sameTree(s.tree(), map[string]string{"/f": "0640 new"}); err != nil {
-			t.Errorf("%s: once more: %v", name, err)
+			t.Errorf("%s: once more: got %v, want no error", name, err)
 		}
 	})
 }
@@ -80,7 +80,7 @@ func TestRename(t *testing.T) {
 	}
 	for _, c := range [][2]string{{"/b", "/d/b"}, {"/b", "/d"}, {"/missing", "/b"}, {"/d", "/c"}} {
 		if err := h.Rename(c[0], c[1]); contract.CodeOf(err) != contract.CodeFilesystem {
-			t.Errorf("%v: %v", c, err)
+			t.Errorf("%v: got %v, want %v", c, err, contract.CodeFilesystem)
 		}
 	}
 	if err := sameTree(s.tree(), map[string]string{"/b": "0600 a"}); err != nil {
@@ -104,14 +104,14 @@ func TestTempFilesAreClosed(t *testing.T) {
 			return // owner and mode are in place
 		}
 		if seen++; info.Mode().Perm() != 0o600 {
-			t.Errorf("before %s: mode %v", op.Name, info.Mode())
+			t.Errorf("before %s: mode %v, want 0o600", op.Name, info.Mode())
 		}
 	}
 	if err := s.faulty(f).Replace("/f", []byte("x"), Attributes{0o666, Keep, Keep}); err != nil {
 		t.Fatal(err)
 	}
 	if seen < 2 {
-		t.Errorf("the temp file was seen %d times", seen)
+		t.Errorf("the temp file was seen %d times, want 2 at least", seen)
 	}
 }
 
@@ -124,11 +124,11 @@ func TestTempNames(t *testing.T) {
 	o := options()
 	o.Random = bytes.NewReader(make([]byte, 8*4))
 	if err := New(s.fs, o).Replace("/f", nil, a); !errors.Is(err, os.ErrExist) {
-		t.Errorf("four names that are taken: %v", err)
+		t.Errorf("four names that are taken: got %v, want %v", err, os.ErrExist)
 	}
 	o.Random = bytes.NewReader(append(make([]byte, 8*3), 1, 2, 3, 4, 5, 6, 7, 8))
 	if err := New(s.fs, o).Replace("/f", []byte("x"), a); err != nil {
-		t.Errorf("the fourth name is free: %v", err)
+		t.Errorf("the fourth name is free: got %v, want no error", err)
 	}
 	o.Random = bytes.NewReader(nil)
 	wantCode(t, New(s.fs, o).Replace("/f", nil, a), contract.CodeFilesystem, "/f")
@@ -154,10 +154,10 @@ func TestSweepTemps(t *testing.T) {
 	}
 	keep := &Journal{Steps: []step{{Action: doWrite, Path: "/d/f", Temp: name[3:]}}}
 	if removed, err := s.host().SweepTemps(dirs, keep); err != nil || removed != 0 {
-		t.Errorf("with a journal: %d, %v", removed, err)
+		t.Errorf("with a journal: got %d, %v, want 0", removed, err)
 	}
 	if removed, err := s.host().SweepTemps(dirs, nil); err != nil || removed != 1 {
-		t.Errorf("%d, %v", removed, err)
+		t.Errorf("got %d, %v, want 1", removed, err)
 	}
 	for _, path := range others {
 		if _, err := os.Lstat(s.out(path)); err != nil {
@@ -172,7 +172,7 @@ func TestSweepTemps(t *testing.T) {
 		t.Fatal(err)
 	}
 	if stale, err := s.host().StaleTemps(dirs); err != nil || len(stale) > 0 {
-		t.Errorf("another user's: %v, %v", stale, err)
+		t.Errorf("another user's: got %v, %v, want none", stale, err)
 	}
 }
 

@@ -22,10 +22,10 @@ func TestRootFsStaysInside(t *testing.T) {
 		}
 		if f, err := s.fs.Open(link); err == nil {
 			f.Close()
-			t.Errorf("%s led out of the root", link)
+			t.Errorf("%s led out of the root, want an error", link)
 		}
 		if _, err := s.fs.Stat(link); err == nil {
-			t.Errorf("%s: stat led out of the root", link)
+			t.Errorf("%s: stat led out of the root, want an error", link)
 		}
 	}
 	for _, path := range []string{"relative", "", "/a/../b", "/..", "/../" + outside} {
@@ -54,13 +54,13 @@ func TestRootFsNoFollow(t *testing.T) {
 		}
 	}
 	if got := s.read("/file"); got != "content" {
-		t.Errorf("the file was written through the link: %q", got)
+		t.Errorf(`the file was written through the link: got %q, want "content"`, got)
 	}
 	if _, err := os.Lstat(s.out("/made")); err == nil {
 		t.Error("a file was made through a dangling link")
 	}
 	if f, err := s.fs.Open("/link"); err != nil {
-		t.Errorf("without O_NOFOLLOW a link inside is followed: %v", err)
+		t.Errorf("without O_NOFOLLOW a link inside is followed: got %v, want no error", err)
 	} else {
 		f.Close()
 	}

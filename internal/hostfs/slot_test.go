@@ -46,14 +46,14 @@ func TestSlot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if st.Mode&0o777 != 0o600 || st.Size < 4096 || st.Blocks*512 < 4096 {
-		t.Errorf("mode %o, size %d, %d blocks", st.Mode, st.Size, st.Blocks)
+		t.Errorf("mode %o, size %d, %d blocks, want 0o600, 4096 at least, 4096 at least", st.Mode, st.Size, st.Blocks)
 	}
 	if err := slot.Store([]byte("the record")); err != nil {
 		t.Fatal(err)
 	}
 	readSlot(t, h, SlotStored, "the record")
 	if _, err := h.PrepareSlot("/slot", 0); !errors.Is(err, ErrSlotStored) {
-		t.Errorf("a record would have been overwritten: %v", err)
+		t.Errorf("a record would have been overwritten: got %v, want %v", err, ErrSlotStored)
 	}
 	readSlot(t, h, SlotStored, "the record")
 	if err := h.ResetSlot("/slot"); err != nil {
@@ -171,18 +171,18 @@ func TestSlotFaults(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := h.SweepTemps([]string{"/"}, nil); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want no error", name, err)
 		}
 		if state == SlotStored {
 			return
 		}
 		slot, err := h.PrepareSlot("/slot", 10)
 		if err != nil {
-			t.Fatalf("%s: once more: %v", name, err)
+			t.Fatalf("%s: once more: got %v, want no error", name, err)
 		}
 		slot.Close()
 		if tree := s.tree(); len(tree) != 1 {
-			t.Errorf("%s: %v", name, tree)
+			t.Errorf("%s: got %v, want 1", name, tree)
 		}
 	})
 }
@@ -197,7 +197,7 @@ func TestSlotWithoutFallocate(t *testing.T) {
 	}
 	defer slot.Close()
 	if info, err := os.Stat(s.out("/slot")); err != nil || info.Size() != slotHeader+8192 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("got %v, %v, want %v", info, err, slotHeader+8192)
 	}
 	readSlot(t, s.host(), SlotPrepared, "")
 }

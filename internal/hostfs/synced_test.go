@@ -61,7 +61,7 @@ func TestNothingIsLeftUnsynced(t *testing.T) {
 				}
 			}
 			if left := slices.Sorted(maps.Keys(unsynced)); len(left) > 0 || changes == 0 {
-				t.Errorf("after %d changes not synced: %q\n%v", changes, left, f.Ops())
+				t.Errorf("after %d changes not synced: got %q\n%v, want len(left) none, changes some", changes, left, f.Ops())
 			}
 		})
 	}

@@ -87,12 +87,12 @@ func TestAddresses(t *testing.T) {
 			continue
 		}
 		if want := addrs(strings.Fields(c.want)...); !reflect.DeepEqual(all, want) || ip != all[0] || (len(w) > 0) != c.warns {
-			t.Errorf("%s: %v of %v, %v", name, ip, all, w)
+			t.Errorf("%s: %v of %v, %v, want %v, ip %v, (len(w) > 0) %v", name, ip, all, w, want, all[0], c.warns)
 		}
 	}
 	s := Source{Interfaces: func() ([]Interface, error) { return nil, errors.New("EPERM") }}
 	var w warnings
 	if ip, _, err := s.addresses(t.Context(), Options{ReportIP: "10.0.0.5"}, &w); err != nil || ip.String() != "10.0.0.5" || len(w) != 1 {
-		t.Errorf("no list of interfaces: %v, %v, %v", ip, w, err)
+		t.Errorf(`no list of interfaces: got %v, %v, %v, want ip.String() "10.0.0.5", len(w) 1`, ip, w, err)
 	}
 }

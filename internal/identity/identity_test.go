@@ -71,7 +71,7 @@ func TestGather(t *testing.T) {
 func TestRequestHasNoNull(t *testing.T) {
 	got, err := json.Marshal(Host{}.Request())
 	if err != nil || strings.Contains(string(got), "null") {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf(`got %s, %v, want no "null" in it`, got, err)
 	}
 }
 
@@ -80,7 +80,7 @@ func TestGatherStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s.LookupCNAME = func(context.Context, string) (string, error) { cancel(); return "", context.Canceled }
 	if _, _, err := s.Gather(ctx, Options{}); contract.CodeOf(err) != contract.CodeInterrupted {
-		t.Errorf("a lookup that was cut short: %v", err)
+		t.Errorf("a lookup that was cut short: got %v, want %v", err, contract.CodeInterrupted)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestMachineID(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.MachineID(); !errors.Is(err, errNotAFile) {
-		t.Errorf("a directory: %v", err)
+		t.Errorf("a directory: got %v, want %v", err, errNotAFile)
 	}
 }
 
@@ -185,7 +185,7 @@ func TestNames(t *testing.T) {
 		}
 		s.LookupAddr = func(_ context.Context, addr string) ([]string, error) {
 			if addr != "10.0.0.5" {
-				t.Errorf("%s: asked for %s", name, addr)
+				t.Errorf(`%s: asked for %s, want "10.0.0.5"`, name, addr)
 			}
 			return c.reverse, nil
 		}
@@ -209,15 +209,15 @@ func TestOSDetailsWithoutFiles(t *testing.T) {
 	d := hostWith(t, nil).osDetails(Uname{Release: "6.1", Machine: "aarch64"}, &w)
 	want := contract.OSDetails{ID: "linux", Name: "Linux", Distro: "Linux", Kernel: "6.1", Architecture: "aarch64"}
 	if d != want || len(w) != 1 {
-		t.Errorf("%+v, %v", d, w)
+		t.Errorf("got %+v, %v, want %v, 1", d, w, want)
 	}
 	d = hostWith(t, map[string]string{"/usr/lib/os-release": "ID=alpine"}).osDetails(Uname{}, &w)
 	if d.ID != "alpine" || len(w) != 1 {
-		t.Errorf("%+v, %v", d, w)
+		t.Errorf(`got %+v, %v, want "alpine", 1`, d, w)
 	}
 	d = hostWith(t, map[string]string{"/usr/lib/os-release": "ID=alpine", "/etc/os-release": "ID=arch"}).osDetails(Uname{}, &w)
 	if d.ID != "arch" {
-		t.Errorf("%+v, %v", d, w)
+		t.Errorf(`got %+v, %v, want "arch"`, d, w)
 	}
 }
 
@@ -268,7 +268,7 @@ func FuzzParseOSRelease(f *testing.F) {
 			first[k] = v
 		}
 		if got := parseOSRelease([]byte(a + "\n" + b)); !reflect.DeepEqual(got, first) {
-			t.Fatalf("%q and %q are %q, together %q", a, b, first, got)
+			t.Fatalf("got %q and %q are %q, together %q, want %v", a, b, first, got, first)
 		}
 		for k, v := range first {
 			if !isVariable(k) || clean(v) != v {
@@ -294,12 +294,12 @@ func FuzzParseHosts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		want := append(parseHosts([]byte(a)), parseHosts([]byte(b))...)
 		if got := parseHosts([]byte(a + "\n" + b)); !reflect.DeepEqual(got, want) {
-			t.Fatalf("%q and %q are %v, together %v", a, b, want, got)
+			t.Fatalf("got %q and %q are %v, together %v, want %v", a, b, want, got, want)
 		}
 		for _, e := range want {
 			line := e.addr.String() + " " + strings.Join(e.names, "\t")
 			if got := parseHosts([]byte(line)); len(got) != 1 || !reflect.DeepEqual(got[0], e) {
-				t.Fatalf("%q is read as %v", line, got)
+				t.Fatalf("%q is read as %v, want 1, %v", line, got, e)
 			}
 		}
 	})

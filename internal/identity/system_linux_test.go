@@ -136,7 +136,7 @@ func TestParseAddrFlags(t *testing.T) {
 		data = append(data, attribute(unix.IFA_FLAGS, binary.NativeEndian.AppendUint32(nil, c.flags))...)
 		index, addr, ok := parseAddr(syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: unix.RTM_NEWADDR}, Data: data})
 		if index != 7 || addr != c.addr || ok != c.want {
-			t.Errorf("%v with flags %#x: %d, %v, %v", c.addr, c.flags, index, addr, ok)
+			t.Errorf("got %v with flags %#x: %d, %v, %v, want index 7, addr %v, ok %v", c.addr, c.flags, index, addr, ok, c.addr, c.want)
 		}
 	}
 }
@@ -144,11 +144,11 @@ func TestParseAddrFlags(t *testing.T) {
 func TestRoute(t *testing.T) {
 	for to, want := range map[string]string{"127.0.0.1:9": "127.0.0.1", "[::ffff:127.0.0.1]:9": "127.0.0.1"} {
 		if got, err := route(t.Context(), to); err != nil || got.String() != want {
-			t.Errorf("to %s: %v, %v", to, got, err)
+			t.Errorf("to %s: got %v, %v, want %v", to, got, err, want)
 		}
 	}
 	if got, err := route(t.Context(), "nonsense"); err == nil {
-		t.Errorf("to nonsense: %v", got)
+		t.Errorf("to nonsense: got %v, want an error", got)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestLogin(t *testing.T) {
 	}
 	l.clock.advance(900*time.Second - time.Nanosecond)
 	if got := get(bearer); got != 200 {
-		t.Errorf("just before 900 s: %d", got)
+		t.Errorf("just before 900 s: got %d, want 200", got)
 	}
 	l.clock.advance(time.Nanosecond)
 	if got := get(bearer); got != 401 {
@@ -80,7 +80,7 @@ func TestAdminEndpointsNeedALogin(t *testing.T) {
 		}
 	}
 	if rows, err := l.s.Pending(); err != nil || len(rows) != 1 {
-		t.Errorf("pending afterwards: %d, %v", len(rows), err)
+		t.Errorf("pending afterwards: got %d, %v, want 1", len(rows), err)
 	}
 }
 
@@ -91,14 +91,14 @@ func TestApproveAndDenyOverTheAPI(t *testing.T) {
 		return l.do(l.client, method, "/api/v1/admin/enrollments"+path, "", "Authorization", auth)
 	}
 	if r := admin("GET", ""); strings.TrimSpace(r.body) != "[]" {
-		t.Errorf("nothing pending: %s", r.body)
+		t.Errorf(`nothing pending: got %s, want "[]"`, r.body)
 	}
 	l.enroll(0)
 	l.clock.advance(time.Second)
 	l.enroll(1)
 	var rows []map[string]any
 	if err := json.Unmarshal([]byte(admin("GET", "").body), &rows); err != nil || len(rows) != 2 {
-		t.Fatalf("%d rows, %v", len(rows), err)
+		t.Fatalf("got %d rows, %v, want 2", len(rows), err)
 	}
 	machineID, fqdn, ip := machine(0)
 	first := rows[1]
@@ -112,7 +112,7 @@ func TestApproveAndDenyOverTheAPI(t *testing.T) {
 	}
 	id := first["id"].(string)
 	if r := admin("POST", "/"+id+"/approve"); r.code != 200 {
-		t.Errorf("approve: %d", r.code)
+		t.Errorf("approve: got %d, want 200", r.code)
 	}
 	if r := admin("POST", "/"+id+"/approve"); r.code != 404 {
 		t.Errorf("approve twice: %d, want 404", r.code)
@@ -135,7 +135,7 @@ func TestApproveAndDenyOverTheAPI(t *testing.T) {
 		}
 		body := strings.ReplaceAll(enrollBody(1), swap[0], swap[1])
 		if r := l.do(l.client, "POST", "/api/v1/enroll", body); r.code != 202 {
-			t.Fatalf("%s: registration %d", name, r.code)
+			t.Fatalf("%s: registration %d, want 202", name, r.code)
 		}
 		if r := admin("POST", "/"+l.pendingID(1)+"/approve"); r.code != 409 {
 			t.Errorf("%s: approve %d, want 409", name, r.code)
@@ -154,7 +154,7 @@ func TestApproveAndDenyOverTheAPI(t *testing.T) {
 		t.Errorf("deny an unknown id: %d, want 204 always", r.code)
 	}
 	if rows, err := l.s.Pending(); err != nil || len(rows) != 0 {
-		t.Errorf("pending after deny: %d, %v", len(rows), err)
+		t.Errorf("pending after deny: got %d, %v, want 0", len(rows), err)
 	}
 }
 
@@ -169,6 +169,6 @@ func TestPageSaysWhatThisIsAndNotWhoWaits(t *testing.T) {
 		t.Error("the page changes when a request waits")
 	}
 	if r := l.do(l.client, "GET", "/nothing", ""); r.code != 404 {
-		t.Errorf("unknown path: %d", r.code)
+		t.Errorf("unknown path: got %d, want 404", r.code)
 	}
 }

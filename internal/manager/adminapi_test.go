@@ -49,7 +49,7 @@ func (l *lab) bearer(name string) string {
 	r := l.logInAs(name, "correct horse", "")
 	token, _ := r.json(l.t)["access_token"].(string)
 	if r.code != 200 {
-		l.t.Fatalf("login of %s: %d", name, r.code)
+		l.t.Fatalf("login of %s: got %d, want 200", name, r.code)
 	}
 	return "Bearer " + token
 }
@@ -239,7 +239,7 @@ func (l *lab) listed() []map[string]any {
 	r := l.do(l.client, "GET", "/api/v1/admin/enrollments", "", "Authorization", l.login())
 	var rows []map[string]any
 	if err := json.Unmarshal([]byte(r.body), &rows); err != nil {
-		l.t.Fatalf("%d: %v", r.code, err)
+		l.t.Fatalf("%d: got %v, want no error", r.code, err)
 	}
 	return rows
 }
@@ -251,7 +251,7 @@ func TestTheRowIsShownWhole(t *testing.T) {
 		`"enrollment_proof":"v1:00","x":{"y":[1,null]}`).Replace(enrollBody(1))
 	l.clock.advance(time.Second)
 	if r := l.do(l.client, "POST", "/api/v1/enroll", body); r.code != 202 {
-		t.Fatalf("%d %s", r.code, r.body)
+		t.Fatalf("got %d %s, want 202", r.code, r.body)
 	}
 	rows := l.listed()
 	if len(rows) != 2 {
@@ -263,7 +263,7 @@ func TestTheRowIsShownWhole(t *testing.T) {
 		t.Error("polling_token is not the lower-case hex SHA-256 of the token")
 	}
 	if oldest["ip_address"] != "10.0.0.1/32" || oldest["hostname"] != "host0" {
-		t.Errorf("got %v and %v", oldest["ip_address"], oldest["hostname"])
+		t.Errorf(`got %v and %v, want "10.0.0.1/32", "host0"`, oldest["ip_address"], oldest["hostname"])
 	}
 	if hostname, there := newest["hostname"]; newest["ip_address"] != "2001:db8::2/128" || !there || hostname != nil {
 		t.Errorf("got %v and hostname %v", newest["ip_address"], hostname)
@@ -317,7 +317,7 @@ func TestExpiredRowsStayUntilTheHourlyPurge(t *testing.T) {
 	}
 	hosts, err := l.s.Hosts()
 	if err != nil || len(hosts) != 1 || hosts[0].ID != id {
-		t.Errorf("the host's id is not the request's: %v, %v", hosts, err)
+		t.Errorf("the host's id is not the request's: got %v, %v, want 1, %v", hosts, err, id)
 	}
 
 	l.enroll(1)
@@ -381,7 +381,7 @@ func TestHostsGroupsCertificatesAndReissue(t *testing.T) {
 	group := "22222222-2222-4222-8222-222222222222"
 	for range 2 {
 		if r := ask("POST", "/api/v1/hosts/"+ids[0]+"/groups", `{"group_id":"`+group+`"}`); r.code != 200 {
-			t.Errorf("group: %d", r.code)
+			t.Errorf("group: got %d, want 200", r.code)
 		}
 	}
 	wantCode(t, "no group", ask("POST", "/api/v1/hosts/"+ids[0]+"/groups", `{}`), "400 bad_request")
@@ -402,7 +402,7 @@ func TestHostsGroupsCertificatesAndReissue(t *testing.T) {
 	} {
 		c := certOf(t, m[crt])
 		if err := c.CheckSignatureFrom(ca); err != nil || c.SerialNumber.Text(16) != m[want.serial] || c.Subject.CommonName != want.cn {
-			t.Errorf("%s: %v, serial %v, CN %s", crt, err, m[want.serial], c.Subject.CommonName)
+			t.Errorf("%s: got %v, serial %v, CN %s, want c.SerialNumber.Text(16) %v, c.Subject.CommonName %v", crt, err, m[want.serial], c.Subject.CommonName, m[want.serial], want.cn)
 		}
 		if len(c.ExtKeyUsage) != 1 || c.ExtKeyUsage[0] != want.usage {
 			t.Errorf("%s: usage %v", crt, c.ExtKeyUsage)
@@ -429,7 +429,7 @@ func TestHostsGroupsCertificatesAndReissue(t *testing.T) {
 		t.Errorf("re-issuing lost the groups: %v", host)
 	}
 	if r := ask("DELETE", "/api/v1/hosts/"+ids[0], ""); r.code != 200 {
-		t.Errorf("remove: %d", r.code)
+		t.Errorf("remove: got %d, want 200", r.code)
 	}
 	if left := l.certificates(auth, "?host_id="+ids[0]); len(left) != 0 {
 		t.Errorf("the removed host has %d certificates, want 0", len(left))
@@ -445,7 +445,7 @@ func (l *lab) certificates(auth, query string) []map[string]any {
 	r := l.do(l.client, "GET", "/api/v1/certificates"+query, "", "Authorization", auth)
 	var rows []map[string]any
 	if err := json.Unmarshal([]byte(r.body), &rows); err != nil {
-		l.t.Fatalf("%d: %v", r.code, err)
+		l.t.Fatalf("%d: got %v, want no error", r.code, err)
 	}
 	return rows
 }
@@ -458,7 +458,7 @@ func TestCRLLivesADayAndIsSignedAnewInTime(t *testing.T) {
 		t.Errorf("it lives %v, want 24 h", got)
 	}
 	if got := r.header.Get("Cache-Control"); got != "max-age=3600" {
-		t.Errorf("Cache-Control %q", got)
+		t.Errorf(`Cache-Control %q, want "max-age=3600"`, got)
 	}
 	l.clock.advance(11 * time.Hour)
 	if crlOf(t, l.do(l.client, "GET", "/api/v1/pki/crl.pem", "").body).Number.Cmp(first.Number) != 0 {
@@ -484,7 +484,7 @@ func TestRepoConfig(t *testing.T) {
 	wantCode(t, "arch", get("?distro_id=arch&codename=x"), "400 unsupported_distro")
 	wantCode(t, "another release", get("?distro_id=debian&codename=sid"), "404 repo_not_configured")
 	if m := get("?distro_id=fedora").json(t); m["gpg_public_key"] != "KEY2" {
-		t.Errorf("fedora: got %v", m)
+		t.Errorf(`fedora: got %v, want "KEY2"`, m)
 	}
 	m := get("?distro_id=debian&codename=trixie").json(t)
 	if m["gpg_public_key"] != "KEY" || m["sources_config"] == "" || m["distro_id"] != "debian" || m["keyring_path"] != "/k" || len(m) != 4 {
@@ -494,7 +494,7 @@ func TestRepoConfig(t *testing.T) {
 	l.approve(0)
 	repo, _ := l.poll(token).json(t)["repo_config"].(map[string]any)
 	if repo["gpg_public_key"] != "KEY" {
-		t.Errorf("the bundle has %v", repo)
+		t.Errorf(`the bundle has %v, want "KEY"`, repo)
 	}
 	bare := newLab(t, manager.Options{NoRateLimit: true})
 	token = bare.enroll(0)
@@ -525,7 +525,7 @@ func TestLimitsOfAuthAndAPI(t *testing.T) {
 		ask := func() reply { return l.do(l.client, tc.method, tc.path, "{}", "Authorization", auth) }
 		for i := range tc.burst {
 			if r := ask(); r.code == 429 {
-				t.Fatalf("%s: request %d of the burst is refused", tc.path, i+1)
+				t.Fatalf("%s: request %d of the burst is refused, want other than 429", tc.path, i+1)
 			}
 		}
 		r := ask()
@@ -538,7 +538,7 @@ func TestLimitsOfAuthAndAPI(t *testing.T) {
 		}
 		l.clock.advance(tc.every)
 		if r := ask(); r.code == 429 {
-			t.Errorf("%s: refused after %v", tc.path, tc.every)
+			t.Errorf("%s: refused after %v, want other than 429", tc.path, tc.every)
 		}
 	}
 }
@@ -560,7 +560,7 @@ func TestAdminOfTheFirstStartCanBeChanged(t *testing.T) {
 		"bad seed":       {TOTPSecret: &password},
 	} {
 		if _, err := l.s.PutAccount("admin", c, false); err == nil {
-			t.Errorf("%s: accepted", what)
+			t.Errorf("%s: accepted, want an error", what)
 		}
 	}
 }

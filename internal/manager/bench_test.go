@@ -68,10 +68,10 @@ func TestHeapWithTenThousandHosts(t *testing.T) {
 	err := s.sweep(time.Now())
 	s.mu.Unlock()
 	if err != nil || s.pendingRows != 10_000 {
-		t.Fatalf("%d rows, %v", s.pendingRows, err)
+		t.Fatalf("got %d rows, %v, want 10_000", s.pendingRows, err)
 	}
 	if mib := heap(); mib > 32 {
-		t.Errorf("%.1f MiB of heap at rest", mib)
+		t.Errorf("%.1f MiB of heap at rest, want 32 at most", mib)
 	}
 }
 

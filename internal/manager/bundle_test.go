@@ -36,7 +36,7 @@ func TestIssuedBundle(t *testing.T) {
 			t.Error("the key is not the certificate's P-256 key")
 		}
 		if crt.Subject.CommonName != fqdn+"-server" {
-			t.Errorf("CN %q", crt.Subject.CommonName)
+			t.Errorf("CN %q, want %v", crt.Subject.CommonName, fqdn+"-server")
 		}
 		if !crt.NotBefore.Equal(now) || !crt.NotAfter.Equal(now.Add(365*24*time.Hour)) {
 			t.Errorf("valid %v to %v, approved at %v", crt.NotBefore, crt.NotAfter, now)
@@ -56,16 +56,16 @@ func TestIssuedBundle(t *testing.T) {
 			t.Error(err)
 		}
 		if crt.SerialNumber.Text(16) != h.Serial {
-			t.Errorf("recorded serial %s, issued %x", h.Serial, crt.SerialNumber)
+			t.Errorf("recorded serial %s, issued %x, want %v", h.Serial, crt.SerialNumber, h.Serial)
 		}
 		chain, hasChain := b["ca_chain"]
 		crl, hasCRL := b["crl_pem"].(string)
 		if newer := dialect == 2; hasChain != newer || hasCRL != newer {
-			t.Fatalf("ca_chain %v, crl_pem %v; newer managers send both, older none", hasChain, hasCRL)
+			t.Fatalf("ca_chain %v, crl_pem %v; newer managers send both, older none, want %v, %v", hasChain, hasCRL, newer, newer)
 		}
 		if dialect == 2 {
 			if chain != "" {
-				t.Errorf("ca_chain %q", chain)
+				t.Errorf("ca_chain %q, want an empty text", chain)
 			}
 			if list := crlOf(t, crl); list.CheckSignatureFrom(ca) != nil || len(list.RevokedCertificateEntries) != 0 {
 				t.Error("crl_pem is not an empty CRL of the CA")
@@ -100,7 +100,7 @@ func TestNewerBundleCanBeChosen(t *testing.T) {
 		_, chain := b["ca_chain"]
 		_, crl := b["crl_pem"]
 		if chain != tc.want || crl != tc.want {
-			t.Errorf("dialect %d, %s: ca_chain %v, crl_pem %v", tc.dialect, tc.newer, chain, crl)
+			t.Errorf("dialect %d, %s: ca_chain %v, crl_pem %v, want chain %v, crl %v", tc.dialect, tc.newer, chain, crl, tc.want, tc.want)
 		}
 	}
 }

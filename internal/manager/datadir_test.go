@@ -123,7 +123,7 @@ func TestBrokenDataDirectoryIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := manager.New(manager.Options{Dir: dir}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("lost CA key: %v; a new one must not take its place", err)
+		t.Errorf("lost CA key: got %v; a new one must not take its place, want %v", err, os.ErrNotExist)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		"hand-out time": {Dir: "x", Handout: -1},
 	} {
 		if _, err := manager.New(opt); err == nil {
-			t.Errorf("%s: accepted", name)
+			t.Errorf("%s: accepted, want an error", name)
 		}
 	}
 	if _, err := os.Stat("x"); !errors.Is(err, os.ErrNotExist) {

@@ -83,21 +83,21 @@ func TestRegistrationKeepsWhatWasClaimedAndWhereItCameFrom(t *testing.T) {
 	l := newLab(t, manager.Options{})
 	body := strings.Replace(enrollBody(0), `"ip_address":"10.0.0.1"`, `"ip_address":"::ffff:10.9.9.9"`, 1)
 	if r := l.do(l.client, "POST", "/api/v1/enroll", body, "X-Forwarded-For", "192.0.2.7", "Content-Type", "text/plain"); r.code != 202 {
-		t.Fatalf("answer %d", r.code)
+		t.Fatalf("answer %d, want 202", r.code)
 	}
 	rows, err := l.s.Pending()
 	if err != nil || len(rows) != 1 {
-		t.Fatalf("%d rows, %v", len(rows), err)
+		t.Fatalf("got %d rows, %v, want 1", len(rows), err)
 	}
 	p := rows[0]
 	if p.Source.String() != "127.0.0.1" || p.IPAddress.String() != "10.9.9.9" || len(p.IPAddresses) != 2 {
-		t.Errorf("source %v, address %v, addresses %v", p.Source, p.IPAddress, p.IPAddresses)
+		t.Errorf(`source %v, address %v, addresses %v, want "127.0.0.1", "10.9.9.9", 2`, p.Source, p.IPAddress, p.IPAddresses)
 	}
 	if want := l.clock.Now().Add(24 * time.Hour); !p.ExpiresAt.Equal(want) {
 		t.Errorf("expires %v, want %v", p.ExpiresAt, want)
 	}
 	if !strings.Contains(string(p.OSDetails), `"codename":"trixie"`) {
-		t.Errorf("os_details %s", p.OSDetails)
+		t.Errorf(`os_details %s, want "codename":"trixie" in it`, p.OSDetails)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestKnownMachine(t *testing.T) {
 				t.Errorf("body %s", r.body)
 			}
 			if got := l.state(2, l.poll(token)); got != "pending" {
-				t.Errorf("the first token then says %s", got)
+				t.Errorf(`the first token then says %s, want "pending"`, got)
 			}
 			l.approve(0)
 			if r := l.do(l.client, "POST", "/api/v1/enroll", enrollBody(0)); r.code != tc.approved {

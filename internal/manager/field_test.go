@@ -74,7 +74,7 @@ func TestField3_13_DamagedDatabaseIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := start(copyOf(t, dir)); err != nil {
-		t.Fatalf("the copy that is not damaged: got %v", err)
+		t.Fatalf("the copy that is not damaged: got %v, want no error", err)
 	}
 	for what, edit := range map[string]func([]byte) []byte{
 		"empty":                  func([]byte) []byte { return nil },
@@ -95,7 +95,7 @@ func TestField3_13_DamagedDatabaseIsRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want a refusal that names manager.db", what, err)
 		}
 		if after := len(readDir(t, broken)); after != before {
-			t.Errorf("%s: the refused start made files", what)
+			t.Errorf("%s: the refused start made files, want %v", what, before)
 		}
 	}
 	lost := copyOf(t, dir)
@@ -151,7 +151,7 @@ func TestField3_13_EveryDamagedPage(t *testing.T) {
 		}
 	}
 	if refused < pages/4 {
-		t.Errorf("only %d of %d damaged files were refused", refused, 2*pages)
+		t.Errorf("only %d of %d damaged files were refused, want %v at least", refused, 2*pages, pages/4)
 	}
 }
 

@@ -59,10 +59,10 @@ func FuzzParseRequest(f *testing.F) {
 		}
 		again, err := json.Marshal(back)
 		if err != nil || string(again) != string(raw) {
-			t.Errorf("stored %s, read %s, %v", raw, again, err)
+			t.Errorf("stored %s, read %s, %v, want %v", raw, again, err, string(raw))
 		}
 		if len(raw) > 16<<10 {
-			t.Errorf("a row of %d bytes", len(raw))
+			t.Errorf("a row of %d bytes, want %v at most", len(raw), 16<<10)
 		}
 		crt, _, _, err := ca.issueHost(p.FQDN, p.IPAddress, now, time.Hour, false)
 		if err != nil {
@@ -74,7 +74,7 @@ func FuzzParseRequest(f *testing.F) {
 		}
 		for _, name := range []string{p.FQDN, p.IPAddress.String()} {
 			if _, err := c.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: now}); err != nil {
-				t.Errorf("certificate for %q: %v", name, err)
+				t.Errorf("certificate for %q: got %v, want no error", name, err)
 			}
 		}
 	})
@@ -99,7 +99,7 @@ func FuzzHideSecrets(f *testing.F) {
 		}
 		for part := range strings.SplitSeq(got, "/") {
 			if len(part) > 36 {
-				t.Errorf("a part of %d characters", len(part))
+				t.Errorf("a part of %d characters, want 36 at most", len(part))
 			}
 		}
 	})

@@ -30,7 +30,7 @@ func TestRemovedHostIsRevokedAndItsBundleTakenBack(t *testing.T) {
 		t.Errorf("remove twice: %d, want 404", r.code)
 	}
 	if got := l.state(2, l.poll(token)); got != "notfound" {
-		t.Errorf("the bundle of a removed host: %s", got)
+		t.Errorf(`the bundle of a removed host: got %s, want "notfound"`, got)
 	}
 	after := crlOf(t, l.do(l.client, "GET", "/api/v1/pki/crl.pem", "").body)
 	revoked := map[string]bool{}
@@ -58,7 +58,7 @@ func TestRevokeAndCRLLifetime(t *testing.T) {
 	for range 2 {
 		body := fmt.Sprintf(`{"serial":%q}`, h.Serial)
 		if r := l.do(l.client, "POST", "/api/v1/reference/revocations", body, "Authorization", auth); r.code != 200 {
-			t.Errorf("revoke: %d", r.code)
+			t.Errorf("revoke: got %d, want 200", r.code)
 		}
 	}
 	for _, body := range []string{`{"serial":"01"}`, `{}`, `{"serial":"../x"}`} {
@@ -108,7 +108,7 @@ func TestClientCertificate(t *testing.T) {
 	}
 	r := l.do(l.client, "POST", "/api/v1/reference/client-certificates", csrOf(t, "ops", key), "Authorization", auth)
 	if r.code != 201 {
-		t.Fatalf("%d", r.code)
+		t.Fatalf("got %d, want 201", r.code)
 	}
 	crt := certOf(t, r.json(t)["certificate"])
 	if crt.Subject.CommonName != "ops" || !key.PublicKey.Equal(crt.PublicKey) {
@@ -119,7 +119,7 @@ func TestClientCertificate(t *testing.T) {
 	for usage, want := range map[x509.ExtKeyUsage]bool{x509.ExtKeyUsageClientAuth: true, x509.ExtKeyUsageServerAuth: false} {
 		_, err := crt.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: l.clock.Now(), KeyUsages: []x509.ExtKeyUsage{usage}})
 		if (err == nil) != want {
-			t.Errorf("usage %v: %v", usage, err)
+			t.Errorf("usage %v: got %v, want %v", usage, err, want)
 		}
 	}
 	for name, body := range map[string]string{
@@ -137,6 +137,6 @@ func TestClientCertificate(t *testing.T) {
 	}
 	body := fmt.Sprintf(`{"serial":%q}`, crt.SerialNumber.Text(16))
 	if r := l.do(l.client, "POST", "/api/v1/reference/revocations", body, "Authorization", auth); r.code != 200 {
-		t.Errorf("revoke the client's certificate: %d", r.code)
+		t.Errorf("revoke the client's certificate: got %d, want 200", r.code)
 	}
 }

@@ -17,7 +17,7 @@ func TestRandomTextIsFair(t *testing.T) {
 	const n = 62 * 2000
 	text, err := randomText(rand.Reader, n)
 	if err != nil || len(text) != n {
-		t.Fatalf("%d characters, %v", len(text), err)
+		t.Fatalf("got %d characters, %v, want %v", len(text), err, n)
 	}
 	// The expected count is 2000 with a standard deviation of 44; a plain
 	// modulo would give some letters 2422.
@@ -36,7 +36,7 @@ func TestSerialsArePositiveAndShort(t *testing.T) {
 		ca := &authority{rand: bytes.NewReader(bytes.Repeat([]byte{b}, 16))}
 		serial, err := ca.newSerial()
 		if err != nil || serial.Sign() <= 0 || serial.BitLen() > 127 {
-			t.Errorf("from %#x: %v, %v", b, serial, err)
+			t.Errorf("from %#x: got %v, %v, want serial.Sign() more than 0, serial.BitLen() 127 at most", b, serial, err)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func TestSweepPurgesRowsBundlesAndSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(s.bundles) != 0 || len(s.access)+len(s.refresh) != 0 || s.pendingRows != 0 {
-		t.Errorf("%d bundles, %d sessions, %d rows", len(s.bundles), len(s.access)+len(s.refresh), s.pendingRows)
+		t.Errorf("got %d bundles, %d sessions, %d rows, want 0, 0, 0", len(s.bundles), len(s.access)+len(s.refresh), s.pendingRows)
 	}
 	tx, err := s.store.db.Begin(false)
 	if err != nil {
@@ -119,7 +119,7 @@ func TestPendingRequestsAreBounded(t *testing.T) {
 	s.pendingRows = maxPending
 	p.MachineID = strings.Repeat("1", 32)
 	if _, _, err := s.register(p); !errors.Is(err, errFull) {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want %v", err, errFull)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestUsageErrors(t *testing.T) {
 		var out, errs bytes.Buffer
 		code := Run(context.Background(), args, nil, &out, &errs, func(string) string { return "" })
 		if code != exitUsage || out.Len() != 0 || !strings.Contains(errs.String(), "linux_patch_manager: ") {
-			t.Errorf("%q: exit code %d, stdout %q, stderr %q", args, code, &out, &errs)
+			t.Errorf(`%q: exit code %d, stdout %q, stderr %q, want code %v, out.Len() 0, "linux_patch_manager: " in it`, args, code, &out, &errs, exitUsage)
 		}
 	}
 }
@@ -201,12 +201,12 @@ func TestHelpSaysThatThisIsNoProductionManager(t *testing.T) {
 		var out bytes.Buffer
 		code := Run(context.Background(), args, nil, &out, io.Discard, func(string) string { return "" })
 		if code != exitOK || !strings.Contains(out.String(), "NOT the production manager") {
-			t.Errorf("%q: exit code %d, %q", args, code, &out)
+			t.Errorf(`%q: exit code %d, %q, want code %v, "NOT the production manager" in it`, args, code, &out, exitOK)
 		}
 		if args[0] == "--help" {
 			for verb := range verbs {
 				if !strings.Contains(out.String(), "  "+verb) {
-					t.Errorf("--help does not know %s", verb)
+					t.Errorf("--help does not know %s, want %q in it", verb, "  "+verb)
 				}
 			}
 		}

@@ -135,7 +135,7 @@ func (r reply) json(t *testing.T) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal([]byte(r.body), &m); err != nil {
-		t.Fatalf("answer %d is not a JSON object: %v", r.code, err)
+		t.Fatalf("answer %d is not a JSON object: got %v, want no error", r.code, err)
 	}
 	return m
 }
@@ -206,7 +206,7 @@ func (l *lab) enroll(n int) string {
 	l.t.Helper()
 	r := l.do(l.client, "POST", "/api/v1/enroll", enrollBody(n))
 	if r.code != 202 {
-		l.t.Fatalf("registration of host %d: %d %s", n, r.code, r.body)
+		l.t.Fatalf("registration of host %d: %d %s, want 202", n, r.code, r.body)
 	}
 	token, _ := r.json(l.t)["polling_token"].(string)
 	return token
@@ -247,7 +247,7 @@ func (l *lab) login() string {
 	l.t.Helper()
 	r := l.do(l.client, "POST", "/api/v1/auth/login", fmt.Sprintf(`{"username":"admin","password":%q,"totp_code":"123456"}`, l.s.AdminToken()))
 	if r.code != 200 {
-		l.t.Fatalf("login: %d", r.code)
+		l.t.Fatalf("login: got %d, want 200", r.code)
 	}
 	token, _ := r.json(l.t)["access_token"].(string)
 	return "Bearer " + token

@@ -12,17 +12,17 @@ func TestRateLimit(t *testing.T) {
 	token := l.enroll(0)
 	for i := range 2 {
 		if r := l.poll(token); r.code != 200 {
-			t.Fatalf("poll %d of the burst: %d", i, r.code)
+			t.Fatalf("poll %d of the burst: got %d, want 200", i, r.code)
 		}
 	}
 	for _, header := range []string{"X-Real-Ip", "Forwarded", "X-Nothing"} {
 		r := l.do(l.client, "GET", "/api/v1/enroll/status/"+token, "", header, "192.0.2.1")
 		if r.code != 429 || r.header.Get("Retry-After") != "12" || r.header.Get("X-Ratelimit-After") != "12" {
-			t.Errorf("4th request, %s: %d, Retry-After %q", header, r.code, r.header.Get("Retry-After"))
+			t.Errorf(`4th request, %s: got %d, Retry-After %q, want 429, "12", "12"`, header, r.code, r.header.Get("Retry-After"))
 		}
 	}
 	if r := l.do(l.client, "POST", "/api/v1/enroll", enrollBody(1)); r.code != 429 {
-		t.Errorf("POST shares the limit: %d", r.code)
+		t.Errorf("POST shares the limit: got %d, want 429", r.code)
 	}
 	for _, from := range []string{"192.0.2.1", "junk, 192.0.2.2", "2001:db8::1, 10.0.0.1"} {
 		if r := l.do(l.client, "GET", "/api/v1/enroll/status/"+token, "", "X-Forwarded-For", from); r.code != 200 {
@@ -30,10 +30,10 @@ func TestRateLimit(t *testing.T) {
 		}
 	}
 	if r := l.do(l.clientFrom("127.0.0.2"), "POST", "/api/v1/enroll", enrollBody(1)); r.code != 202 {
-		t.Errorf("another source has its own limit: %d", r.code)
+		t.Errorf("another source has its own limit: got %d, want 202", r.code)
 	}
 	if r := l.do(l.client, "GET", "/api/v1/pki/crl.pem", ""); r.code != 200 {
-		t.Errorf("other endpoints have none: %d", r.code)
+		t.Errorf("other endpoints have none: got %d, want 200", r.code)
 	}
 	l.clock.advance(5500 * time.Millisecond)
 	if r := l.poll(token); r.code != 429 || r.header.Get("Retry-After") != "6" {
@@ -41,10 +41,10 @@ func TestRateLimit(t *testing.T) {
 	}
 	l.clock.advance(6500 * time.Millisecond)
 	if got := l.state(2, l.poll(token)); got != "pending" {
-		t.Errorf("after 12 s: %s", got)
+		t.Errorf(`after 12 s: got %s, want "pending"`, got)
 	}
 	if r := l.poll(token); r.code != 429 {
-		t.Errorf("one request per 12 s: %d", r.code)
+		t.Errorf("one request per 12 s: got %d, want 429", r.code)
 	}
 }
 

@@ -76,14 +76,14 @@ func TestServeAnswersAndStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	if resp.StatusCode != 200 {
-		t.Errorf("%d", resp.StatusCode)
+		t.Errorf("got %d, want 200", resp.StatusCode)
 	}
 	if err := resp.Body.Close(); err != nil {
 		t.Error(err)
 	}
 	stop()
 	if err := <-done; err != nil {
-		t.Errorf("stop: %v", err)
+		t.Errorf("stop: got %v, want no error", err)
 	}
 	if c, err := net.Dial("tcp", ln.Addr().String()); err == nil {
 		c.Close()

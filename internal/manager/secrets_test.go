@@ -40,12 +40,12 @@ func TestAccessLogHasOneLinePerRequestAndNoToken(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if len(lines) != len(requests)+1 {
-		t.Fatalf("%d lines for %d requests", len(lines), len(requests)+1)
+		t.Fatalf("got %d lines for %d requests, want %v", len(lines), len(requests)+1, len(requests)+1)
 	}
 	for i, r := range requests {
 		var got manager.AccessLine
 		if err := json.Unmarshal([]byte(lines[i+1]), &got); err != nil {
-			t.Fatalf("line %d: %v", i+1, err)
+			t.Fatalf("line %d: got %v, want no error", i+1, err)
 		}
 		if got.Method != r.method || got.Status != r.status || !strings.HasPrefix(got.Path, r.logged) ||
 			got.Source.String() != "127.0.0.1" || !got.Time.Equal(l.clock.Now()) {

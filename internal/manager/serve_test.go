@@ -31,7 +31,7 @@ func serve(t *testing.T, args ...string) (line string, errs *buffer, stop func()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		cancel()
-		t.Fatalf("no line: %v, %s", err, errs)
+		t.Fatalf("no line: got %v, %s, want no error", err, errs)
 	}
 	return line, errs, func() int {
 		cancel()
@@ -56,7 +56,7 @@ func TestServeSaysWhereItListens(t *testing.T) {
 	}
 	for path, prefix := range map[string]string{urlFile: m[1], filepath.Join(dir, "url"): "https://127.0.0.1:"} {
 		if raw, err := os.ReadFile(path); err != nil || !strings.HasPrefix(string(raw), prefix) {
-			t.Errorf("%s: %q, %v", path, raw, err)
+			t.Errorf("%s: got %q, %v, want %q first", path, raw, err, prefix)
 		}
 	}
 	raw, err = os.ReadFile(filepath.Join(dir, "https.pem"))
@@ -69,7 +69,7 @@ func TestServeSaysWhereItListens(t *testing.T) {
 		}
 	}
 	if code := stop(); code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want 0", code)
 	}
 }
 
@@ -82,13 +82,13 @@ func TestServePlainHTTPOnLoopbackAndLogToStderr(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
-		t.Errorf("%d, %v", resp.StatusCode, err)
+		t.Errorf("got %d, %v, want %v", resp.StatusCode, err, http.StatusOK)
 	}
 	if !strings.Contains(errs.String(), `"method":"GET","path":"/","status":200,"source":"127.0.0.1"}`) {
-		t.Errorf("no access line on stderr: %s", errs)
+		t.Errorf(`no access line on stderr: got %s, want "method":"GET","path":"/","status":200,"source":"127.0.0.1"} in it`, errs)
 	}
 	if code := stop(); code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want 0", code)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "access.log")); !os.IsNotExist(err) {
 		t.Errorf("access.log beside stderr: %v", err)

@@ -43,7 +43,7 @@ func TestStatusOfEveryState(t *testing.T) {
 		l.clock.advance(time.Nanosecond)
 		expect("at expiry", token, "notfound")
 		if rows, err := l.s.Pending(); err != nil || len(rows) != 0 {
-			t.Errorf("an expired request is listed: %v, %v", rows, err)
+			t.Errorf("an expired request is listed: got %v, %v, want 0", rows, err)
 		}
 		if again := l.enroll(1); again == token {
 			t.Error("the same token twice")
@@ -68,7 +68,7 @@ func TestDeniedIsRememberedWhenAsked(t *testing.T) {
 		}
 		l2.enroll(0)
 		if got := l2.state(dialect, l2.poll(token)); got != "denied" {
-			t.Errorf("after registering anew the old token says %s", got)
+			t.Errorf(`after registering anew the old token says %s, want "denied"`, got)
 		}
 		l2.clock.advance(24 * time.Hour)
 		if got := l2.state(dialect, l2.poll(token)); got != "notfound" {
@@ -80,7 +80,7 @@ func TestDeniedIsRememberedWhenAsked(t *testing.T) {
 func TestNotFoundHasTwoSpellings(t *testing.T) {
 	l := newLab(t, manager.Options{NotFoundAlt: true})
 	if got := l.state(2, l.poll(strings.Repeat("b", 64))); got != "not_found" {
-		t.Errorf("%s", got)
+		t.Errorf(`got %s, want "not_found"`, got)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestNoPollSeesNotFoundBetweenPendingAndApproved(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := <-done; got != "approved" {
-			t.Fatalf("the first answer after pending is %s: a client would give up its token", got)
+			t.Fatalf(`the first answer after pending is %s: a client would give up its token, want "approved"`, got)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestHeadDoesNotConsumeTheBundle(t *testing.T) {
 		t.Errorf("HEAD: %d, want 405", r.code)
 	}
 	if got := l.state(2, l.poll(token)); got != "approved" {
-		t.Errorf("after HEAD: %s", got)
+		t.Errorf(`after HEAD: got %s, want "approved"`, got)
 	}
 }
 
@@ -175,20 +175,20 @@ func TestRestartForgetsBundlesAndKeepsTheRest(t *testing.T) {
 			t.Errorf("approved before the restart: %s, want notfound", got)
 		}
 		if got := l.state(dialect, l.poll(pending)); got != "pending" {
-			t.Errorf("pending before the restart: %s", got)
+			t.Errorf(`pending before the restart: got %s, want "pending"`, got)
 		}
 		if string(l.s.CAPEM()) != ca || l.s.AdminToken() != admin {
 			t.Error("CA or admin token changed")
 		}
 		hosts, err := l.s.Hosts()
 		if err != nil || len(hosts) != 1 {
-			t.Fatalf("%d hosts, %v", len(hosts), err)
+			t.Fatalf("got %d hosts, %v, want 1", len(hosts), err)
 		}
 		// The host that lost its bundle registers anew, and no admin can
 		// approve it before removing the host.
 		again := l.enroll(0)
 		if _, err := l.s.Approve(l.pendingID(0)); !errors.Is(err, manager.ErrHostExists) {
-			t.Errorf("approval of an existing host: %v", err)
+			t.Errorf("approval of an existing host: got %v, want %v", err, manager.ErrHostExists)
 		}
 		if got := l.state(dialect, l.poll(again)); got != "pending" {
 			t.Errorf("after the refused approval: %s, want pending", got)
@@ -198,7 +198,7 @@ func TestRestartForgetsBundlesAndKeepsTheRest(t *testing.T) {
 		}
 		l.approve(0)
 		if got := l.state(dialect, l.poll(again)); got != "approved" {
-			t.Errorf("after the host was removed: %s", got)
+			t.Errorf(`after the host was removed: got %s, want "approved"`, got)
 		}
 	})
 }

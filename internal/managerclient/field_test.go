@@ -129,7 +129,7 @@ func TestField3_2_FinalInformationalAnswer(t *testing.T) {
 			t.Errorf("%.40q: got %v, want %s", answer, err, contract.CodeBadAnswer)
 		}
 		if took := time.Since(began); took > 3*time.Second {
-			t.Errorf("%.40q: took %s", answer, took)
+			t.Errorf("%.40q: took %s, want %v at most", answer, took, 3*time.Second)
 		}
 	}
 }
@@ -287,10 +287,10 @@ func FuzzContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, encoding string, raw []byte) {
 		c, err := readContent(http.Header{"Content-Encoding": {encoding}}, bytes.NewReader(raw), 1<<16)
 		if err != nil {
-			t.Fatalf("%v without a network", err)
+			t.Fatalf("%v without a network, want no error", err)
 		}
 		if len(c.body) > 1<<16+1 {
-			t.Errorf("a body of %d bytes", len(c.body))
+			t.Errorf("a body of %d bytes, want %v at most", len(c.body), 1<<16+1)
 		}
 		if c.encoding != "" && !bytes.HasPrefix(raw, c.body) {
 			t.Errorf("kept %q of %q", c.body, raw)
@@ -431,7 +431,7 @@ func TestField4_2_WhichCertificate(t *testing.T) {
 	} {
 		err := c.ask(t)
 		if contract.CodeOf(err) != contract.CodeTLSUntrusted {
-			t.Fatalf("%s: %v", c.name, err)
+			t.Fatalf("%s: got %v, want %v", c.name, err, contract.CodeTLSUntrusted)
 		}
 		for _, says := range c.says {
 			if !strings.Contains(err.Error(), says) {
@@ -485,7 +485,7 @@ func TestField3_7_AnswerArrivesWhileStopped(t *testing.T) {
 		time.Sleep(2500 * time.Millisecond) // past the whole deadline
 		_ = child.Process.Signal(syscall.SIGCONT)
 		if err := child.Wait(); err != nil || !strings.Contains(out.String(), `got "bundle", <nil>`) {
-			t.Errorf("after %s: %v: %s", slow, err, out.String())
+			t.Errorf(`after %s: %v: got %s, want got "bundle", <nil> in it`, slow, err, out.String())
 		}
 	}
 }

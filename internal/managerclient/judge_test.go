@@ -102,7 +102,7 @@ func FuzzJudge(f *testing.F) {
 			t.Fatalf("verdict %v, bundle %v, error %v", v, b != nil, err)
 		}
 		if v2, _, err2 := Judge(status, []byte(body)); v2 != v || fmt.Sprint(err) != fmt.Sprint(err2) {
-			t.Fatalf("judged %v, then %v", v, v2)
+			t.Fatalf("judged %v, then %v, want %v, %v", v, v2, v, fmt.Sprint(err2))
 		}
 		if err != nil && len(err.Error()) > 200 {
 			t.Fatalf("a long error: %q", err)

@@ -63,7 +63,7 @@ func TestPollIsSentOnce(t *testing.T) {
 		t.Errorf("%#v", err)
 	}
 	if n := requests.Load(); n != 2 {
-		t.Errorf("%d requests for 2 polls", n)
+		t.Errorf("got %d requests for 2 polls, want 2", n)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestPollCutAtEachByte(t *testing.T) {
 		before := requests.Load()
 		a, err := c.Poll(t.Context(), tokenCanary)
 		if n := requests.Load() - before; n != 1 {
-			t.Fatalf("cut at %d: %d requests", at, n)
+			t.Fatalf("cut at %d: %d requests, want 1", at, n)
 		}
 		// The last CRLF ends an empty trailer, which net/http may do without.
 		if err == nil && at >= len(whole)-2 && string(a.Body) == `{"a":1}` {
@@ -143,13 +143,13 @@ func TestPollHostileAnswers(t *testing.T) {
 			client := clientFor(t, url, func(o *Options) { o.Timeout = 300 * time.Millisecond })
 			a, err := client.Poll(t.Context(), tokenCanary)
 			if took := time.Since(began); took > 4*time.Second {
-				t.Errorf("took %v", took)
+				t.Errorf("took %v, want %v at most", took, 4*time.Second)
 			}
 			if requests.Load() != 1 {
-				t.Errorf("%d requests", requests.Load())
+				t.Errorf("got %d requests, want 1", requests.Load())
 			}
 			if len(a.Body) > MaxBody+1 {
-				t.Errorf("a body of %d bytes", len(a.Body))
+				t.Errorf("a body of %d bytes, want %v at most", len(a.Body), MaxBody+1)
 			}
 			var re *RequestError
 			if errors.As(err, &re) && !re.MaybeDelivered {

@@ -29,14 +29,14 @@ func TestRegisterSendsTheContract(t *testing.T) {
 	c := clientFor(t, s.URL+"/base/api/v1/enroll", nil)
 	token, err := c.register(t.Context())
 	if err != nil || token != "aZ09._~-" {
-		t.Fatalf("token %q, %v", token, err)
+		t.Fatalf(`token %q, %v, want "aZ09._~-"`, token, err)
 	}
 	if seen.Method != "POST" || seen.URL.Path != "/base/api/v1/enroll" || seen.Proto != "HTTP/1.1" ||
 		seen.Header.Get("Content-Type") != "application/json" || seen.UserAgent() != "test/1" || seen.Header.Get("Accept-Encoding") != "identity" {
 		t.Errorf("sent %s %s %s %v", seen.Method, seen.URL, seen.Proto, seen.Header)
 	}
 	if body.MachineID != anyRequest.MachineID {
-		t.Errorf("sent body %+v", body)
+		t.Errorf("sent body %+v, want %v", body, anyRequest.MachineID)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestRegisterRepeats(t *testing.T) {
 			n := 0
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), anyRequest.MachineID) {
-					t.Errorf("attempt %d had the body %q", n, body)
+					t.Errorf("attempt %d had the body %q, want %q in it", n, body, anyRequest.MachineID)
 				}
 				w.Header().Set("Retry-After", "60")
 				w.WriteHeader(c.answers[n])
@@ -180,7 +180,7 @@ func TestRegisterRepeats(t *testing.T) {
 				t.Fatalf("%v, want %q", err, c.want)
 			}
 			if failureOf(err).MaybeDelivered != c.maybe {
-				t.Errorf("MaybeDelivered %v", failureOf(err).MaybeDelivered)
+				t.Errorf("MaybeDelivered %v, want %v", failureOf(err).MaybeDelivered, c.maybe)
 			}
 			for i, w := range waits {
 				if w != time.Minute {
@@ -204,7 +204,7 @@ func TestRegisterKeepsTheDeadline(t *testing.T) {
 		o.Retry.Wait429, o.Retry.Until = true, began.Add(30*time.Second)
 	}).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeRateLimited || failureOf(err).RetryAfter != time.Minute || time.Since(began) > 10*time.Second {
-		t.Errorf("%v, %+v after %v", err, failureOf(err), time.Since(began))
+		t.Errorf("got %v, %+v after %v, want %v, %v, %v at most", err, failureOf(err), time.Since(began), contract.CodeRateLimited, time.Minute, 10*time.Second)
 	}
 }
 
@@ -263,7 +263,7 @@ func TestRegisterLosesTheManager(t *testing.T) {
 	defer s.Close()
 	_, err := c.register(t.Context())
 	if contract.CodeOf(err) != contract.CodeUnreachable || tries != 3 {
-		t.Errorf("%v after %d tries", err, tries)
+		t.Errorf("got %v after %d tries, want %v, 3", err, tries, contract.CodeUnreachable)
 	}
 	if failureOf(err).HTTPStatus != 0 || failureOf(err).RetryAfter != 0 || !failureOf(err).MaybeDelivered {
 		t.Errorf("%+v", failureOf(err))

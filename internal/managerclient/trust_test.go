@@ -92,7 +92,7 @@ func TestTrust(t *testing.T) {
 			}
 			for _, part := range []string{c.says, s.URL, "(leaf): " + Fingerprint(c.cert.Leaf)} {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("%q lacks %q", err, part)
+					t.Errorf("got %q, want %q in it", err, part)
 				}
 			}
 		})
@@ -114,7 +114,7 @@ func TestTrustUsesTheClock(t *testing.T) {
 			o.Now = func() time.Time { return time.Unix(0, 0) }
 		}).register(t.Context())
 		if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), "clock says 1970-01-01T00:00:00Z") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf(`%s: got %v, want %v, "clock says 1970-01-01T00:00:00Z" in it`, name, err, contract.CodeTLSUntrusted)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func TestExpiredCertificateHintsAtTheClock(t *testing.T) {
 			o.CAPEM, o.Now = pemOf(ca.cert), func() time.Time { return now }
 		}).register(t.Context())
 		if hint := contract.HintOf(err); contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(hint, "clock") || strings.Contains(hint, "manager_ca") {
-			t.Errorf("at %s: %v, hint %q", now, err, hint)
+			t.Errorf(`at %s: got %v, hint %q, want %v, "clock" in it, no "manager_ca" in it`, now, err, hint, contract.CodeTLSUntrusted)
 		}
 	}
 }
@@ -163,10 +163,10 @@ func TestNotTLS(t *testing.T) {
 	} {
 		_, err := clientFor(t, c.url, func(o *Options) { o.CAPEM = pemOf(ca.cert) }).register(t.Context())
 		if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY") {
-			t.Errorf("%s: %v (%s)", name, err, contract.CodeOf(err))
+			t.Errorf(`%s: got %v (%s), want %v, %q in it, no "CANARY" in it`, name, err, contract.CodeOf(err), contract.CodeTLSUntrusted, c.says)
 		}
 		if hint := contract.HintOf(err); !strings.Contains(hint, "port") {
-			t.Errorf("%s: hint %q", name, hint)
+			t.Errorf(`%s: hint %q, want "port" in it`, name, hint)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func TestPlainHTTPPort(t *testing.T) {
 	defer s.Close()
 	_, err = clientFor(t, "https://"+l.Addr().String(), nil).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeTLSUntrusted || !strings.Contains(err.Error(), "plain HTTP") {
-		t.Errorf("%v (%s)", err, contract.CodeOf(err))
+		t.Errorf(`got %v (%s), want %v, "plain HTTP" in it`, err, contract.CodeOf(err), contract.CodeTLSUntrusted)
 	}
 }
 

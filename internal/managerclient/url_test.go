@@ -36,7 +36,7 @@ func TestParseURL(t *testing.T) {
 	} {
 		u, err := ParseURL(in)
 		if err != nil {
-			t.Errorf("ParseURL(%q): %v", in, err)
+			t.Errorf("ParseURL(%q): got %v, want no error", in, err)
 		} else if u.String() != want {
 			t.Errorf("ParseURL(%q) = %s, want %s", in, u, want)
 		}
@@ -94,7 +94,7 @@ func TestParseURLRefuses(t *testing.T) {
 			continue
 		}
 		if got := contract.CodeOf(err); got != contract.CodeInvalidArgument {
-			t.Errorf("ParseURL(%q): code %s", in, got)
+			t.Errorf("ParseURL(%q): code %s, want %v", in, got, contract.CodeInvalidArgument)
 		}
 		if !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("ParseURL(%q): %q, want %q in it", in, err, why)
@@ -113,10 +113,10 @@ func TestHTTPStaysHere(t *testing.T) {
 		return err
 	}
 	if err := dial("http://localhost"); !errors.Is(err, errNotLoopback) {
-		t.Errorf("http to another host: %v", err)
+		t.Errorf("http to another host: got %v, want %v", err, errNotLoopback)
 	}
 	if err := dial("https://manager.test"); errors.Is(err, errNotLoopback) {
-		t.Errorf("https to another host: %v", err)
+		t.Errorf("https to another host: got %v, want other than %v", err, errNotLoopback)
 	}
 }
 
@@ -148,7 +148,7 @@ func FuzzParseURL(f *testing.F) {
 		}
 		again, err := ParseURL(u.String())
 		if err != nil || *again != *u {
-			t.Fatalf("ParseURL(%q) = %s, which reads back as %v, %v", s, u, again, err)
+			t.Fatalf("ParseURL(%q) = %s, which reads back as %v, %v, want %v", s, u, again, err, *u)
 		}
 	})
 }

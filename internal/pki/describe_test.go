@@ -41,7 +41,7 @@ func TestDescribeKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := pki.DescribeKey([]byte(pemOf("EC PRIVATE KEY", sec1))); !strings.HasPrefix(got, want+"encoding: ") {
-		t.Errorf("in another encoding: %q", got)
+		t.Errorf("in another encoding: got %q, want %q first", got, want+"encoding: ")
 	}
 }
 
@@ -71,12 +71,12 @@ func TestDescriptionsOfWhatIsNotThere(t *testing.T) {
 	} {
 		for _, none := range []string{"", " \n"} {
 			if got := c.describe([]byte(none)); got != "" {
-				t.Errorf("%s: an empty file is described as %q", c.name, got)
+				t.Errorf("%s: an empty file is described as %q, want an empty text", c.name, got)
 			}
 		}
 		for _, bad := range []string{c.astray, "hello", "-----BEGIN", pemOf("PRIVATE KEY", []byte("x")), pemOf("CERTIFICATE", nil)} {
 			if got := c.describe([]byte(bad)); got != c.want {
-				t.Errorf("%s: %q is described as %q", c.name, bad, got)
+				t.Errorf("%s: %q is described as %q, want %v", c.name, bad, got, c.want)
 			}
 		}
 	}

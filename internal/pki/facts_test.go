@@ -36,7 +36,7 @@ func TestFactsAsJSON(t *testing.T) {
 
 	bare, err := json.Marshal(pki.FactsOf(pkitest.NewCA(t).Issue(t, pkitest.NoSAN()).Cert))
 	if err != nil || !strings.Contains(string(bare), `"san":[]`) {
-		t.Errorf("without SAN: %s, %v", bare, err)
+		t.Errorf(`without SAN: got %s, %v, want "san":[] in it`, bare, err)
 	}
 }
 
@@ -52,20 +52,20 @@ func TestHostileNamesAreTamed(t *testing.T) {
 		assertTame(t, text)
 	}
 	if n := len([]rune(f.Subject)); n > 300 {
-		t.Errorf("a subject of %d characters", n)
+		t.Errorf("a subject of %d characters, want 300 at most", n)
 	}
 	if n := len(f.SAN); n != 65 || f.SAN[64] != "and 37 more" {
-		t.Errorf("%d SAN entries, the last %q", n, f.SAN[n-1])
+		t.Errorf(`got %d SAN entries, the last %q, want 65, "and 37 more"`, n, f.SAN[n-1])
 	}
 	if lines := strings.Split(pki.DescribeCertificate([]byte(pemOf("CERTIFICATE", c.Raw))), "\n"); !strings.HasPrefix(lines[1], "issuer: ") {
-		t.Errorf("the subject broke out of its line: %q", lines[:2])
+		t.Errorf(`the subject broke out of its line: got %q, want "issuer: " first`, lines[:2])
 	}
 }
 
 func assertTame(t testing.TB, text string) {
 	t.Helper()
 	if i := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) && r != unicode.ReplacementChar }); i >= 0 {
-		t.Errorf("unprintable text: %q", text)
+		t.Errorf("unprintable text: got %q, want less than 0", text)
 	}
 }
 
@@ -84,7 +84,7 @@ func TestNormalizeFingerprint(t *testing.T) {
 		"SHA256 Fingerprint=" + strings.ToUpper(colons), "sha256 Fingerprint=" + colons,
 	} {
 		if got, err := pki.NormalizeFingerprint(good); err != nil || got != plain {
-			t.Errorf("%q: %q, %v", good, got, err)
+			t.Errorf("%q: got %q, %v, want %v", good, got, err, plain)
 		}
 	}
 	for _, bad := range []string{
@@ -94,7 +94,7 @@ func TestNormalizeFingerprint(t *testing.T) {
 	} {
 		got, err := pki.NormalizeFingerprint(bad)
 		if err == nil {
-			t.Errorf("%q was taken as %q", bad, got)
+			t.Errorf("%q was taken as %q, want an error", bad, got)
 			continue
 		}
 		assertTame(t, err.Error())

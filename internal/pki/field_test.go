@@ -26,7 +26,7 @@ func verified(t *testing.T, s *pki.Set) []string {
 	t.Helper()
 	warnings, err := s.Verify(pki.VerifyOptions{Now: time.Now()})
 	if err != nil {
-		t.Fatalf("Verify: %v", err)
+		t.Fatalf("Verify: got %v, want no error", err)
 	}
 	return warnings
 }
@@ -35,7 +35,7 @@ func installedSet(t *testing.T, ca string, leaf *pkitest.Leaf) *pki.Set {
 	t.Helper()
 	s, err := pki.ParseFiles([]byte(ca), []byte(leaf.PEM()), []byte(leaf.KeyPEM(t)), nil)
 	if err != nil {
-		t.Fatalf("ParseFiles: %v", err)
+		t.Fatalf("ParseFiles: got %v, want no error", err)
 	}
 	return s
 }
@@ -88,7 +88,7 @@ func TestField2_1_InstalledFileIsJudgedByWhatIsInIt(t *testing.T) {
 	both := leaf.KeyPEM(t) + leaf.PEM()
 	s, err := pki.ParseFiles([]byte(ca.PEM()), []byte(both), []byte(both), nil)
 	if err != nil {
-		t.Fatalf("key and certificate in one file: %v", err)
+		t.Fatalf("key and certificate in one file: got %v, want no error", err)
 	}
 	verified(t, s)
 	// A renewed root has the name and the key of the one before.
@@ -186,7 +186,7 @@ func TestField2_11_ChainInOrder(t *testing.T) {
 			want += cross.PEM()
 		}
 		if string(s.ServerPEM) != want {
-			t.Errorf("%s: not the leaf, then each one's issuer", name)
+			t.Errorf("%s: not the leaf, then each one's issuer, want %v", name, want)
 		}
 	}
 	b.ServerCrt, b.CAChain = b.ServerCrt+one.PEM()+two.PEM(), ""
@@ -214,7 +214,7 @@ func opensslVerifies(t *testing.T, openssl string, s *pki.Set) {
 	cmd := exec.Command(openssl, "verify", "-CAfile", "ca.pem", "-untrusted", "server.pem", "server.pem")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("openssl verify: %v\n%s", err, out)
+		t.Errorf("openssl verify: got %v\n%s, want no error", err, out)
 	}
 }
 
@@ -300,7 +300,7 @@ func TestField3_8_TheCAsOwnKeyIsRefused(t *testing.T) {
 	}
 	s := mustParse(t, ca.Issue(t, pkitest.Template(func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true })).Bundle(t))
 	if warnings := strings.Join(verified(t, s), "; "); !strings.Contains(warnings, "CA:TRUE") {
-		t.Errorf("a leaf that is a CA: got the warnings %q", warnings)
+		t.Errorf(`a leaf that is a CA: got the warnings %q, want "CA:TRUE" in it`, warnings)
 	}
 	if block, _ := pem.Decode(s.KeyPEM); block == nil {
 		t.Error("no key")

@@ -73,7 +73,7 @@ func TestVerifyAcceptsWithoutWarnings(t *testing.T) {
 			o.Strict = true
 			warnings, err := mustParse(t, c.bundle()).Verify(o)
 			if err != nil || len(warnings) != 0 {
-				t.Errorf("Verify = %q, %v", warnings, err)
+				t.Errorf("Verify = %q, %v, want 0", warnings, err)
 			}
 		})
 	}
@@ -352,7 +352,7 @@ func TestIdentityWarnsOrRefuses(t *testing.T) {
 			}
 			for _, w := range c.want {
 				if !strings.Contains(err.Error(), w) {
-					t.Errorf("strict: %q does not say %q", err, w)
+					t.Errorf("strict: got %q, want %q in it", err, w)
 				}
 			}
 		})
@@ -362,7 +362,7 @@ func TestIdentityWarnsOrRefuses(t *testing.T) {
 func assertWarnings(t *testing.T, got []string, err error, want []string) {
 	t.Helper()
 	if err != nil {
-		t.Fatalf("Verify: %v", err)
+		t.Fatalf("Verify: got %v, want no error", err)
 	}
 	if !slices.EqualFunc(got, want, strings.Contains) {
 		t.Errorf("warnings %q, want %q", got, want)

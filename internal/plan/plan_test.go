@@ -56,13 +56,13 @@ func TestDiffShowsEveryChangeAndNoContent(t *testing.T) {
 		}
 		d := c.Diff()
 		if d.Before == d.After {
-			t.Errorf("Ansible would print nothing for %s", c.Action())
+			t.Errorf("Ansible would print nothing for %s, want other than %v", c.Action(), d.After)
 		}
 		if all := d.Before + d.After + d.BeforeHeader + d.AfterHeader + c.Action(); strings.Contains(all, "SECRET") {
-			t.Errorf("content shown in %q", all)
+			t.Errorf(`content shown in %q, want no "SECRET" in it`, all)
 		}
 		if !strings.HasPrefix(d.BeforeHeader, "/k") || !strings.HasPrefix(d.AfterHeader, "/k") {
-			t.Errorf("headers %q, %q do not name the file", d.BeforeHeader, d.AfterHeader)
+			t.Errorf(`headers %q, %q do not name the file, want "/k" first, "/k" first`, d.BeforeHeader, d.AfterHeader)
 		}
 	}
 }

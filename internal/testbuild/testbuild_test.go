@@ -68,7 +68,7 @@ func TestAChangedProgramIsTestedAgain(t *testing.T) {
 			put(t, dir, small)
 			put(t, dir, map[string]string{"internal/testbuild/testbuild.go": string(source)})
 			if out, err := gotest(t, dir); err != nil {
-				t.Fatalf("%v\n%s", err, out)
+				t.Fatalf("got %v\n%s, want no error", err, out)
 			}
 			if out, err := gotest(t, dir); err != nil || !strings.Contains(out, "(cached)") {
 				t.Fatalf("nothing changed: got %v, want a remembered result\n%s", err, out)
@@ -169,12 +169,12 @@ func record(t *testing.T, dir, test string) []string {
 	compile := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", binary, ".")
 	compile.Dir = at
 	if out, err := compile.CombinedOutput(); err != nil {
-		t.Fatalf("go test -c: %v\n%s", err, out)
+		t.Fatalf("go test -c: got %v\n%s, want no error", err, out)
 	}
 	run := exec.CommandContext(t.Context(), binary, "-test.run", test, "-test.testlogfile", log)
 	run.Dir = at
 	if out, err := run.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("got %v\n%s, want no error", err, out)
 	}
 	raw, err := os.ReadFile(log)
 	if err != nil {

@@ -127,7 +127,7 @@ func (a *agent) stop(t *testing.T) {
 		return
 	}
 	if code := a.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("it stops with %d: %s", code, a.log)
+		t.Errorf("it stops with %d: got %s, want 0", code, a.log)
 	}
 }
 

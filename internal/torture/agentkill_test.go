@@ -94,7 +94,7 @@ func (s *site) restart(t *testing.T, c scenario, name string, at int, ended tort
 	if set := s.set(); strings.HasPrefix(set, "mixture") {
 		if _, err := os.Stat(s.path("state/journal")); err != nil {
 			counted.add(name, func(r *tally.Row) { r.Mixed++ })
-			t.Errorf("at %d, %s: %s, and no journal", at, ended.Hit, set)
+			t.Errorf("at %d, %s: got %s, and no journal, want no error", at, ended.Hit, set)
 		}
 	}
 	for secret := range strings.SplitSeq(strings.Join(s.lab.canaries(), "\n"), "\n") {
@@ -211,7 +211,7 @@ func TestCrowdOfDaemonsAndModules(t *testing.T) {
 	counted.add(name, func(r *tally.Row) { r.Runs += modules + daemons })
 	if posts, registered, handedOut := s.lab.counts(); posts != 1 || registered != 1 || handedOut != 1 {
 		counted.add(name, func(r *tally.Row) { r.Lost++ })
-		t.Errorf("%d registrations, %d taken, %d bundles", posts, registered, handedOut)
+		t.Errorf("got %d registrations, %d taken, %d bundles, want 1, 1, 1", posts, registered, handedOut)
 	}
 	for _, a := range agents {
 		if !a.over() {
@@ -259,7 +259,7 @@ func TestDaemonSecrets(t *testing.T) {
 	seen = append(seen, string(audit), string(status))
 	secrets := s.lab.canaries()
 	if len(secrets) < 3 || len(seen) < 300 || !strings.Contains(running.log.String(), "SIGABRT") {
-		t.Fatalf("%d secrets, %d texts: %s", len(secrets), len(seen), running.log)
+		t.Fatalf(`got %d secrets, %d texts: %s, want 3 at least, 300 at least, "SIGABRT" in it`, len(secrets), len(seen), running.log)
 	}
 	for _, secret := range secrets {
 		for _, text := range seen {

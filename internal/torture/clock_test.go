@@ -48,7 +48,7 @@ func TestClocks(t *testing.T) {
 			r := s.at(t, w.clock, s.commandOf(c))
 			posts, _, _ := s.lab.counts()
 			if r.code() != w.code || posts != w.posts {
-				t.Errorf("%d registrations: %s", posts, r.raw)
+				t.Errorf("got %d registrations: %s, want %v, %v", posts, r.raw, w.code, w.posts)
 			}
 			if r.Failed && !strings.Contains(r.Error.Hint, "clock") {
 				t.Errorf("the hint does not name the clock: %s", r.raw)
@@ -58,7 +58,7 @@ func TestClocks(t *testing.T) {
 				t.Errorf("with the right clock: %s", next.raw)
 			}
 			if posts, _, handedOut := s.lab.counts(); posts != 1 || handedOut != 1 {
-				t.Errorf("%d registrations, %d bundles", posts, handedOut)
+				t.Errorf("got %d registrations, %d bundles, want 1, 1", posts, handedOut)
 			}
 			for _, wrong := range s.checkEnd(c) {
 				t.Error(wrong)

@@ -54,7 +54,7 @@ func TestResetAtEachByte(t *testing.T) {
 					next := h.run(h.command(nil, h.commandFor(m, nil)))
 					if next.code() != c.code || !strings.Contains(next.Error.Hint, "administrator") {
 						counted.add(name, func(r *tally.Row) { r.Lost++ })
-						t.Errorf("cut at %d, and the next run says %s: %s", cut, next.code(), next.Msg)
+						t.Errorf(`cut at %d, and the next run says %s: got %s, want next.code() %v, "administrator" in it`, cut, next.code(), next.Msg, c.code)
 					}
 					counted.add(name, func(r *tally.Row) { r.Points++; r.Runs += 2 })
 				}
@@ -65,7 +65,7 @@ func TestResetAtEachByte(t *testing.T) {
 		m, h := newRaw(t), newHost(t)
 		m.get = answers(200, m.bundle(t, nil))
 		if r := h.run(h.command(nil, h.commandFor(m, nil))); r.State != "enrolled" {
-			t.Errorf("the whole answer: %s", r.raw)
+			t.Errorf(`the whole answer: got %s, want "enrolled"`, r.raw)
 		}
 	})
 }

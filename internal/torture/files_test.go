@@ -97,11 +97,11 @@ func TestHostileFiles(t *testing.T) {
 				refused(t, r, after-before)
 				for _, file := range []string{victim + ".new"} {
 					if _, err := os.Lstat(file); err == nil {
-						t.Errorf("%s was made through the link", file)
+						t.Errorf("%s was made through the link, want an error", file)
 					}
 				}
 				if raw, err := os.ReadFile(victim); err != nil || string(raw) != "mine" {
-					t.Errorf("the victim is %q", raw)
+					t.Errorf(`the victim is %q, want "mine"`, raw)
 				}
 				for _, name := range []string{"certs/server.pem", "certs/server.key.pem"} {
 					if _, err := os.Lstat(h.path(name)); err == nil && name != target {
@@ -202,7 +202,7 @@ func TestPlantedTempFiles(t *testing.T) {
 				}
 			}
 			if raw, err := os.ReadFile(victim); err != nil || string(raw) != "mine" {
-				t.Errorf("the victim is %q", raw)
+				t.Errorf(`the victim is %q, want "mine"`, raw)
 			}
 			if _, err := os.Lstat(victim + ".new"); err == nil {
 				t.Error("a file was made through the link")
@@ -222,7 +222,7 @@ func refused(t *testing.T, r result, posts int) {
 		t.Errorf("%s", r.raw)
 	}
 	if posts != 0 {
-		t.Errorf("%d registrations, and then: %s", posts, r.Msg)
+		t.Errorf("got %d registrations, and then: %s, want 0", posts, r.Msg)
 	}
 	if r.Error != nil && r.Error.Hint == "" {
 		t.Errorf("no hint: %s", r.Msg)

@@ -142,7 +142,7 @@ func (h *host) kept(t *testing.T, r result, set, whitelist string) {
 	t.Helper()
 	if now := h.set(); now != set {
 		counted.add("hostile manager", func(r *tally.Row) { r.Lost++ })
-		t.Errorf("the set is %s, was %s", now, set)
+		t.Errorf("the set is %s, was %s, want %v", now, set, set)
 	}
 	if !r.Failed || r.Error.Hint == "" || len(r.raw) > 64<<10 {
 		t.Errorf("the result: %.2000s", r.raw)
@@ -161,7 +161,7 @@ func (h *host) kept(t *testing.T, r result, set, whitelist string) {
 		}
 	}
 	if got, err := os.ReadFile(h.path("etc/whitelist.yaml")); err != nil || string(got) != whitelist {
-		t.Errorf("the whitelist is %q", got)
+		t.Errorf("the whitelist is %q, want %v", got, whitelist)
 	}
 	counted.add("hostile manager", func(r *tally.Row) { r.Points++; r.All++; r.Runs++ })
 }
@@ -225,7 +225,7 @@ func TestHostileAnswers(t *testing.T) {
 				start := time.Now()
 				r := h.run(h.command(nil, h.commandFor(m, nil)))
 				if took := time.Since(start); took > 30*time.Second {
-					t.Errorf("poll %v: it took %v", poll, took)
+					t.Errorf("poll %v: it took %v, want %v at most", poll, took, 30*time.Second)
 				}
 				h.unharmed(t, r)
 				if strings.ContainsAny(r.Msg, "\x1b\x00\x07") {
@@ -238,7 +238,7 @@ func TestHostileAnswers(t *testing.T) {
 		})
 	}
 	if n := other.posts.Load() + other.gets.Load(); n != 0 {
-		t.Errorf("a redirect was followed %d times", n)
+		t.Errorf("a redirect was followed %d times, want 0", n)
 	}
 }
 

@@ -27,7 +27,7 @@ func TestKillAtEverySystemCall(t *testing.T) {
 			s.prepare(c)
 			calm := s.attack(s.commandOf(c), torture.Attack{Counts: counts, At: -1})
 			if wrong := s.checkEnd(c); calm.Exit != 0 || len(wrong) > 0 {
-				t.Fatalf("undisturbed: %s%v", calm.Stdout, wrong)
+				t.Fatalf("undisturbed: %s%v, want 0, none", calm.Stdout, wrong)
 			}
 			name := "kill: " + c.name
 			counted.add(name, func(r *tally.Row) { r.All = len(calm.Calls) })
@@ -75,7 +75,7 @@ func (s *site) recover(t *testing.T, c scenario, name string, at int, ended tort
 	if set := s.set(); strings.HasPrefix(set, "mixture") {
 		if _, err := os.Stat(s.path("state/journal")); err != nil {
 			counted.add(name, func(r *tally.Row) { r.Mixed++ })
-			t.Errorf("at %d, %s: %s, and no journal", at, ended.Hit, set)
+			t.Errorf("at %d, %s: got %s, and no journal, want no error", at, ended.Hit, set)
 		}
 	}
 	if c.between != nil {

@@ -193,7 +193,7 @@ func (l *lab) serial() string {
 	hosts, err := l.server.Hosts()
 	must(l.t, err)
 	if len(hosts) != 1 {
-		l.t.Fatalf("the manager knows %d hosts", len(hosts))
+		l.t.Fatalf("the manager knows %d hosts, want 1", len(hosts))
 	}
 	return hosts[0].Serial
 }

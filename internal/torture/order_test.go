@@ -91,7 +91,7 @@ func TestOrderUnderPowerLoss(t *testing.T) {
 				last = at
 			}
 			if synced := tr.after(last, "fsync", "certs"); synced < 0 || dropped < synced {
-				t.Errorf("the journal goes (%d) before the directory is synced (%d)", dropped, synced)
+				t.Errorf("the journal goes (%d) before the directory is synced (%d), want 0 at least, %v at least", dropped, synced, synced)
 			}
 			if gone := tr.after(dropped, "fsync", "state"); gone < 0 {
 				t.Error("the journal's end is not synced")
@@ -115,7 +115,7 @@ func (tr trace) wantDurable(t *testing.T, path string) {
 	t.Helper()
 	renamed := tr.renamed(path)
 	if renamed < 0 {
-		t.Errorf("%s is not renamed into place", path)
+		t.Errorf("%s is not renamed into place, want 0 at least", path)
 		return
 	}
 	temp := tr[renamed].Path

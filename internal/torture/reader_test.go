@@ -106,7 +106,7 @@ func TestReaderDuringRenewals(t *testing.T) {
 		renew(i)
 		if _, err := h.load(); err != nil {
 			counted.add("reader", func(r *tally.Row) { r.Mixed++ })
-			t.Errorf("after run %d: %v", i, err)
+			t.Errorf("after run %d: got %v, want no error", i, err)
 		}
 	}
 	close(stop)
@@ -116,7 +116,7 @@ func TestReaderDuringRenewals(t *testing.T) {
 		renewals, seen.good.Load(), seen.mixed.Load(), time.Duration(seen.longest.Load()).Round(time.Microsecond))
 	// One commit has one row of renames.
 	if seen.good.Load() < int64(renewals) || seen.spells.Load() > int64(renewals) {
-		t.Errorf("%d good loads, and %d times a mixture in %d renewals", seen.good.Load(), seen.spells.Load(), renewals)
+		t.Errorf("got %d good loads, and %d times a mixture in %d renewals, want seen.good.Load() %v at least, seen.spells.Load() %v at most", seen.good.Load(), seen.spells.Load(), renewals, int64(renewals), int64(renewals))
 	}
 }
 

@@ -100,7 +100,7 @@ func (s *site) enrollLongAgo(more ...options) {
 		maps.Copy(all, o)
 	}
 	if r := s.run(s.command(s.lab, all)); r.State != "enrolled" {
-		s.t.Fatalf("not enrolled: %s", r.raw)
+		s.t.Fatalf(`not enrolled: got %s, want "enrolled"`, r.raw)
 	}
 	s.lab.ahead.Store(0)
 	s.template, s.old = s.image(), s.set()

@@ -108,7 +108,7 @@ func TestNoCoreAndNoSecretInATraceback(t *testing.T) {
 			t.Errorf("%v: a core was made", signal)
 		}
 		if out.Len() == 0 {
-			t.Errorf("%v: no traceback, so this shows nothing", signal)
+			t.Errorf("%v: no traceback, so this shows nothing, want some", signal)
 		}
 		if strings.Contains(out.String(), canary) || strings.Contains(out.String(), "PRIVATE KEY") {
 			counted.add("secrets", func(r *tally.Row) { r.Leaks++ })
@@ -157,14 +157,14 @@ func TestFullDisk(t *testing.T) {
 		must(t, os.RemoveAll(s.path("ballast")))
 		if r := s.run(s.commandOf(c)); r.State != "enrolled" {
 			counted.add("full disk", func(r *tally.Row) { r.Lost++ })
-			t.Errorf("%d KiB free, and then enough: %s", free, r.raw)
+			t.Errorf(`got %d KiB free, and then enough: %s, want "enrolled"`, free, r.raw)
 		}
 		for _, wrong := range s.checkEnd(c) {
 			t.Errorf("%d KiB free: %s", free, wrong)
 		}
 	}
 	if refused == 0 || enrolled == 0 {
-		t.Errorf("%d refused, %d enrolled", refused, enrolled)
+		t.Errorf("got %d refused, %d enrolled, want some, some", refused, enrolled)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestNoInodes(t *testing.T) {
 			t.Errorf("%d free, and then enough: %s", free, r.raw)
 		}
 		if posts, _, handedOut := s.lab.counts(); posts != 1 || handedOut != 1 {
-			t.Errorf("%d free: %d registrations, %d bundles", free, posts, handedOut)
+			t.Errorf("got %d free: %d registrations, %d bundles, want posts 1, handedOut 1", free, posts, handedOut)
 		}
 		for _, wrong := range s.checkEnd(c) {
 			t.Errorf("%d free: %s", free, wrong)

@@ -79,7 +79,7 @@ func TestAddThenRemove(t *testing.T) {
 			}
 			again, err := Add(got, ip4)
 			if err != nil || !bytes.Equal(again, got) {
-				t.Errorf("added twice: %q, %v", again, err)
+				t.Errorf("added twice: got %q, %v, want %v", again, err, got)
 			}
 			back, err := Remove(got, ip4.String())
 			if err != nil || string(back) != tt.in {
@@ -130,10 +130,10 @@ func TestAddMakesTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := strings.Replace(Example, "\nentries: []", "\nentries: [\"192.0.2.10\"]", 1); string(got) != want {
-			t.Errorf("got\n%s", got)
+			t.Errorf("got\n%s, want %v", got, want)
 		}
 		if back, err := Remove(got, ip4.String()); err != nil || string(back) != Example {
-			t.Errorf("Remove gives\n%s%v", back, err)
+			t.Errorf("Remove gives\n%s%v, want %v", back, err, Example)
 		}
 	}
 }
@@ -146,7 +146,7 @@ func TestAddCovered(t *testing.T) {
 	} {
 		for _, ip := range []netip.Addr{ip4, netip.MustParseAddr("::ffff:192.0.2.10")} {
 			if got, err := Add([]byte(in), ip); err != nil || string(got) != in {
-				t.Errorf("%q: got %q, %v", in, got, err)
+				t.Errorf("%q: got %q, %v, want %v", in, got, err, in)
 			}
 		}
 	}
@@ -155,7 +155,7 @@ func TestAddCovered(t *testing.T) {
 func TestAddHostNameNeverCovers(t *testing.T) {
 	got, err := Add([]byte("entries: [manager.example.com]\n"), ip4)
 	if want := "entries: [manager.example.com, 192.0.2.10]\n"; err != nil || string(got) != want {
-		t.Errorf("got %q, %v", got, err)
+		t.Errorf("got %q, %v, want %v", got, err, want)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestAddRefusesAddresses(t *testing.T) {
 	for _, ip := range []netip.Addr{{}, netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("::"),
 		netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("224.0.0.1"), netip.MustParseAddr("::ffff:10.0.0.1%x")} {
 		if got, err := Add(nil, ip); err == nil {
-			t.Errorf("%s was added:\n%s", ip, got)
+			t.Errorf("%s was added:\n%s, want an error", ip, got)
 		}
 	}
 }
@@ -199,18 +199,18 @@ func TestUneditable(t *testing.T) {
 	for _, tt := range uneditable {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := Parse([]byte(tt.in)); err != nil {
-				t.Fatalf("not a valid whitelist: %v", err)
+				t.Fatalf("not a valid whitelist: got %v, want no error", err)
 			}
 			got, err := Add([]byte(tt.in), ip4)
 			if !errors.Is(err, ErrUneditable) {
-				t.Fatalf("got %q, %v", got, err)
+				t.Fatalf("got %q, %v, want %v", got, err, ErrUneditable)
 			}
 			if contract.CodeOf(err) != contract.CodeWhitelist {
-				t.Errorf("code %s", contract.CodeOf(err))
+				t.Errorf("code %s, want %v", contract.CodeOf(err), contract.CodeWhitelist)
 			}
 			for _, want := range []string{tt.line, `- "192.0.2.10"`} {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("%q does not hold %q", err, want)
+					t.Errorf("got %q, want %q in it", err, want)
 				}
 			}
 		})

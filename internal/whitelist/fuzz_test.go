@@ -55,12 +55,12 @@ func FuzzAdd(f *testing.F) {
 		given := bytes.Clone(data)
 		got, err := Add(data, ip)
 		if !bytes.Equal(data, given) {
-			t.Fatalf("Add changed what it was given: %q", data)
+			t.Fatalf("Add changed what it was given: got %q, want %v", data, given)
 		}
 		before, bad := Parse(data)
 		if bad != nil {
 			if err == nil {
-				t.Fatalf("%q is no whitelist (%v) but was edited: %q", data, bad, got)
+				t.Fatalf("%q is no whitelist (%v) but was edited: got %q, want an error", data, bad, got)
 			}
 			return
 		}
@@ -69,7 +69,7 @@ func FuzzAdd(f *testing.F) {
 		}
 		after, err := Parse(got)
 		if err != nil {
-			t.Fatalf("%q became %q: %v", data, got, err)
+			t.Fatalf("%q became %q: got %v, want no error", data, got, err)
 		}
 		entry, ok := after.Covering(ip)
 		if !ok {
@@ -77,7 +77,7 @@ func FuzzAdd(f *testing.F) {
 		}
 		if covering, ok := before.Covering(ip); ok {
 			if !bytes.Equal(got, data) || entry != covering {
-				t.Fatalf("%q covers %s and became %q", data, ip, got)
+				t.Fatalf("%q covers %s and became %q, want %v, entry %v", data, ip, got, data, covering)
 			}
 			return
 		}
@@ -94,7 +94,7 @@ func FuzzAdd(f *testing.F) {
 		sameOthers(t, data, got)
 		again, err := Add(got, ip)
 		if err != nil || !bytes.Equal(again, got) {
-			t.Fatalf("%q added twice: %q, %v", data, again, err)
+			t.Fatalf("%q added twice: got %q, %v, want %v", data, again, err, got)
 		}
 		// Whoever wrote our mark by hand has made the line ours.
 		if bytes.Contains(data, []byte(addedMark)) {
@@ -107,7 +107,7 @@ func FuzzAdd(f *testing.F) {
 			return
 		}
 		if err != nil || !bytes.Equal(back, data) {
-			t.Fatalf("%q became %q and then %q, %v", data, got, back, err)
+			t.Fatalf("%q became %q and then %q, %v, want %v", data, got, back, err, data)
 		}
 	})
 }
@@ -133,14 +133,14 @@ func FuzzRemove(f *testing.F) {
 		given := bytes.Clone(data)
 		got, err := Remove(data, entry)
 		if !bytes.Equal(data, given) {
-			t.Fatalf("Remove changed what it was given: %q", data)
+			t.Fatalf("Remove changed what it was given: got %q, want %v", data, given)
 		}
 		if err != nil {
 			return
 		}
 		after, err := Parse(got)
 		if err != nil {
-			t.Fatalf("%q became %q: %v", data, got, err)
+			t.Fatalf("%q became %q: got %v, want no error", data, got, err)
 		}
 		if want := slices.Delete(texts(before), at, at+1); !slices.Equal(want, texts(after)) {
 			t.Fatalf("%q became %q: entries %q, want %q", data, got, texts(after), want)
@@ -191,6 +191,6 @@ func sameOthers(t *testing.T, a, b []byte) {
 	}
 	is, err := read(b)
 	if err != nil || !reflect.DeepEqual(was, is) {
-		t.Fatalf("%q became %q: %v became %v, %v", a, b, was, is, err)
+		t.Fatalf("%q became %q: %v became %v, %v, want %v", a, b, was, is, err, is)
 	}
 }

@@ -83,13 +83,13 @@ func TestParseErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l, err := Parse([]byte(tt.in))
 			if err == nil {
-				t.Fatalf("got %+v", l)
+				t.Fatalf("got %+v, want an error", l)
 			}
 			if !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%q does not name %q", err, tt.want)
+				t.Errorf("got %q, want %q in it", err, tt.want)
 			}
 			if c := contract.CodeOf(err); c != contract.CodeWhitelist {
-				t.Errorf("code %s", c)
+				t.Errorf("code %s, want %v", c, contract.CodeWhitelist)
 			}
 			if _, err := Add([]byte(tt.in), netip.MustParseAddr("10.0.0.1")); err == nil {
 				t.Error("Add edits it")

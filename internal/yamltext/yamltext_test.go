@@ -124,7 +124,7 @@ func FuzzScalar(f *testing.F) {
 				return
 			}
 			if got := alone.Root.Content[0].Value; got != n.Value {
-				t.Fatalf("%q: %q is placed at %q", data, n.Value, text)
+				t.Fatalf("%q: %q is placed at %q, want %v", data, n.Value, text, n.Value)
 			}
 		}
 		walk(d.Root)
@@ -152,10 +152,10 @@ func FuzzCut(f *testing.F) {
 			two := bytes.LastIndex(edited, []byte("x: @two"))
 			first, last := e.LineAt(one), e.LineAt(two)
 			if first.Start != one || last.Start != two || last.End != two+len("x: @two") {
-				t.Fatalf("%q: %s gives %q, not two lines", data, name, edited)
+				t.Fatalf("%q: %s gives %q, not two lines, want %v, %v, %v", data, name, edited, one, two, two+len("x: @two"))
 			}
 			if back := e.Cut(first, last); !bytes.Equal(back, data) {
-				t.Fatalf("%q: %s gives %q, and Cut %q", data, name, edited, back)
+				t.Fatalf("%q: %s gives %q, and Cut %q, want %v", data, name, edited, back, data)
 			}
 		}
 	})

@@ -36,7 +36,7 @@ func boot(t *testing.T) *machine {
 	image.Stderr = os.Stderr
 	name, err := image.Output()
 	if err != nil {
-		t.Fatalf("molecule/setup/image: %v", err)
+		t.Fatalf("molecule/setup/image: got %v, want no error", err)
 	}
 	m := &machine{t: t, name: fmt.Sprintf("linux-patch-unit-%d", os.Getpid())}
 	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", m.name).Run() })
@@ -54,7 +54,7 @@ func (m *machine) docker(args ...string) string {
 	m.t.Helper()
 	out, err := exec.Command("docker", args...).CombinedOutput()
 	if err != nil {
-		m.t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+		m.t.Fatalf("docker %s: got %v\n%s, want no error", strings.Join(args, " "), err, out)
 	}
 	return strings.TrimSpace(string(out))
 }
@@ -71,7 +71,7 @@ func (m *machine) put(path, mode, content string) {
 	cmd := exec.Command("docker", "exec", "-i", m.name, "sh", "-ec", fmt.Sprintf("mkdir -p %s; cat >%s; chmod %s %[2]s", filepath.Dir(path), path, mode))
 	cmd.Stdin = strings.NewReader(content)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		m.t.Fatalf("write %s: %v\n%s", path, err, out)
+		m.t.Fatalf("write %s: got %v\n%s, want no error", path, err, out)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestFaults(t *testing.T) {
 					continue
 				}
 				if failed++; !errors.Is(err, syscall.EIO) {
-					t.Errorf("not the fault: %v", err)
+					t.Errorf("not the fault: got %v, want %v", err, syscall.EIO)
 				}
 			}
 			if (failed > 0) != (f.At > 0) || failed > 1 != f.Forever || f.Failed() != (f.At > 0) {
@@ -56,7 +56,7 @@ func TestFaults(t *testing.T) {
 			}
 			content, err := afero.ReadFile(inner, c.path)
 			if err != nil || string(content) != c.content {
-				t.Errorf("%s: %q, %v", c.path, content, err)
+				t.Errorf("%s: got %q, %v, want %v", c.path, content, err, c.content)
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func TestCountsEverything(t *testing.T) {
 			t.Error(err)
 		}
 		if len(f.Ops()) == before {
-			t.Errorf("the operation after %v was not counted", f.Ops()[before-1])
+			t.Errorf("the operation after %v was not counted, want other than %v", f.Ops()[before-1], before)
 		}
 	}
 }

@@ -18,10 +18,10 @@ func TestIssuedChainsVerify(t *testing.T) {
 				t.Fatal("the chain holds no certificate")
 			}
 			if _, err := leaf.Cert.Verify(x509.VerifyOptions{Roots: root.Pool(), Intermediates: pool, DNSName: DefaultFQDN}); err != nil {
-				t.Errorf("verify: %v", err)
+				t.Errorf("verify: got %v, want no error", err)
 			}
 			if _, err := tls.X509KeyPair([]byte(b.ServerCrt), []byte(b.ServerKey)); err != nil {
-				t.Errorf("certificate and key: %v", err)
+				t.Errorf("certificate and key: got %v, want no error", err)
 			}
 			if got := len(leaf.TLS().Certificate); got != 3 {
 				t.Errorf("TLS() presents %d certificates, want leaf and two intermediates", got)
