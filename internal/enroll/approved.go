@@ -10,6 +10,7 @@ import (
 	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/plan"
 )
 
 // approved puts an answer in place that this run received.
@@ -43,10 +44,12 @@ func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 	verdict, bundle, err := managerclient.Judge(r.Disk.Spool().HTTPStatus, r.Disk.Spool().Body)
 	switch {
 	case verdict == managerclient.Approved:
-	case verdict == managerclient.Bad && r.Check:
-		return false, contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.StatePaths().Spool, err)
 	case verdict == managerclient.Bad:
-		return false, r.Nonsense(&converse.Answer{Answer: *r.Disk.Spool(), Stored: true}, r.Disk.Spool().LostPoll, err)
+		return false, r.Perform(plan.Step{Do: func() error {
+			return r.Nonsense(&converse.Answer{Answer: *r.Disk.Spool(), Stored: true}, r.Disk.Spool().LostPoll, err)
+		}, Say: func() error {
+			return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", r.StatePaths().Spool, err)
+		}})
 	default:
 		// The run was killed between the storing of an answer and its dropping:
 		// there is no bundle in it. A pending one says that none was lost before.
@@ -57,18 +60,24 @@ func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 		return true, r.Disk.RestorePoll(lost)
 	}
 	r.Identify(ctx)
-	first := len(r.Result.Actions)
-	err = r.settleBundle(r.Provision(ctx, bundle, install.SourceOf(*r.Disk.Spool())))
-	if r.Check || err == nil || len(r.Result.Actions) > first {
-		r.Result.Actions = slices.Insert(r.Result.Actions, first, "put the bundle in place that an earlier run received ("+r.StatePaths().Spool+")")
-	}
-	return false, err
+	first, from := len(r.Result.Actions), install.SourceOf(*r.Disk.Spool())
+	action := "put the bundle in place that an earlier run received (" + r.StatePaths().Spool + ")"
+	return false, r.Perform(plan.Step{Do: func() error {
+		err := r.settleBundle(r.Provision(ctx, bundle, from))
+		if err == nil || len(r.Result.Actions) > first {
+			r.Result.Actions = slices.Insert(r.Result.Actions, first, action)
+		}
+		return err
+	}, Say: func() error {
+		r.Result.Act(action)
+		return r.Provision(ctx, bundle, from)
+	}})
 }
 
 // settleBundle decides what becomes of a bundle that was not put in place.
 func (r *run) settleBundle(err error) error {
 	switch {
-	case err == nil || r.Check:
+	case err == nil:
 		return err
 	case errors.Is(err, install.ErrKeep):
 		return contract.Errorf(contract.CodeOf(err), "%w; the bundle is kept in %s", err, r.StatePaths().Spool).WithHint("%s", contract.HintOf(err))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/plan"
 )
 
 // lockMode says whether the lock file may be made.
@@ -21,7 +22,21 @@ const (
 // lock takes the run lock: nil where there is no lock file and mode does not
 // allow to make one. A host that is converged without this program's help so
 // stays as it is. Check mode takes it shared, and never makes it.
-func (r *run) lock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
+func (r *run) lock(ctx context.Context, mode lockMode) (lock *hostfs.Lock, err error) {
+	err = r.Perform(plan.Step{
+		Do: func() (err error) {
+			lock, err = r.takeLock(ctx, mode)
+			return err
+		},
+		Say: func() (err error) {
+			lock, err = r.shareLock(ctx)
+			return err
+		},
+	})
+	return lock, err
+}
+
+func (r *run) takeLock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
 	if mode == lockCreate {
 		if err := r.Files.EnsureDir(r.StatePaths().Dir, 0o700); err != nil {
 			return nil, err
@@ -29,11 +44,26 @@ func (r *run) lock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
 	}
 	wait, cancel := r.lockContext(ctx)
 	defer cancel()
-	lock, err := r.Files.Lock(wait, r.StatePaths().Lock, r.Check, bool(mode))
+	lock, err := r.Files.Lock(wait, r.StatePaths().Lock, false, bool(mode))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return lock, err
+}
+
+// shareLock keeps other runs from changing what is looked at, if it can.
+func (r *run) shareLock(ctx context.Context) (*hostfs.Lock, error) {
+	wait := time.Duration(0)
+	if r.State == string(contract.StateAbsent) {
+		wait = time.Duration(r.LockTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	lock, err := r.Files.Lock(ctx, r.StatePaths().Lock, true, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case r.Check && errors.Is(err, hostfs.ErrBusy):
+	case errors.Is(err, hostfs.ErrBusy):
 		r.Result.Warn("another run on this host is under way: what is shown may be outdated when it ends")
 		return nil, nil
 	}
@@ -47,7 +77,7 @@ func (r *run) lockContext(ctx context.Context) (context.Context, context.CancelF
 	switch {
 	case r.State == string(contract.StateAbsent):
 		return context.WithTimeout(ctx, time.Duration(r.LockTimeout))
-	case r.Check || !r.Wait || r.State == string(contract.StateRegistered):
+	case !r.Wait || r.State == string(contract.StateRegistered):
 		return context.WithTimeout(ctx, 0)
 	case !r.Deadline.IsZero():
 		return context.WithTimeout(ctx, r.Deadline.Sub(r.Now()))
@@ -61,7 +91,7 @@ func (r *run) busy(err error) error {
 	if !errors.Is(err, hostfs.ErrBusy) {
 		return err
 	}
-	if r.State == string(contract.StateAbsent) || r.Wait && !r.Check && r.State == string(contract.StateEnrolled) {
+	if r.State == string(contract.StateAbsent) || r.Wait && r.State == string(contract.StateEnrolled) {
 		return contract.Errorf(contract.CodeLocked, "another run on this host still holds %s", r.StatePaths().Lock)
 	}
 	r.Result.State = contract.StatePending

@@ -2,6 +2,8 @@ package enroll
 
 import (
 	"context"
+
+	"github.com/linux-patch/enroll/internal/plan"
 )
 
 // finishKilledRun ends what a killed run began. In check mode it shows what the
@@ -11,9 +13,13 @@ func (r *run) finishKilledRun(ctx context.Context) error {
 	if err := r.Disk.SetClonesAside(); err != nil {
 		return err
 	}
-	if r.Check {
-		return r.ForeseeJournal()
-	}
+	return r.Perform(plan.Step{
+		Do:  func() error { return r.finish(ctx) },
+		Say: r.ForeseeJournal,
+	})
+}
+
+func (r *run) finish(ctx context.Context) error {
 	if r.Disk.Journal() == nil && len(r.Disk.Stale) == 0 && (r.Disk.Unusable == nil || !r.Disk.Begun()) {
 		return nil
 	}

@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/ownership"
 	"github.com/linux-patch/enroll/internal/pace"
+	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/report"
 )
 
@@ -71,14 +73,13 @@ func (r *run) goOn(ctx context.Context) error {
 	if err = r.Observe(); err != nil {
 		return err
 	}
-	if lock == nil && !r.Check {
-		if settled, err := r.settled(ctx); err != nil || settled {
+	if lock == nil {
+		settled := false
+		err := r.Perform(plan.Step{Do: func() (err error) {
+			lock, settled, err = r.begin(ctx)
 			return err
-		}
-		if lock, err = r.lock(ctx, lockCreate); err != nil {
-			return r.busy(err)
-		}
-		if err = r.Observe(); err != nil {
+		}})
+		if err != nil || settled {
 			return err
 		}
 	}
@@ -92,6 +93,17 @@ func (r *run) goOn(ctx context.Context) error {
 		return err
 	}
 	return r.take(ctx, r.decide())
+}
+
+// begin makes the lock of a first run, unless there is nothing to do.
+func (r *run) begin(ctx context.Context) (lock *hostfs.Lock, settled bool, err error) {
+	if settled, err := r.settled(ctx); err != nil || settled {
+		return nil, settled, err
+	}
+	if lock, err = r.lock(ctx, lockCreate); err != nil {
+		return nil, false, r.busy(err)
+	}
+	return lock, false, r.Observe()
 }
 
 // explain makes an interrupted run's error say so.

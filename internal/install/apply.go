@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 
@@ -20,6 +21,36 @@ import (
 // It shows what it has done: a run that fails claims no more. admit is nil where
 // the manager is let in.
 func (in *Installer) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from Source) error {
+	err := in.Perform(plan.Step{
+		Do: func() error { return in.place(ctx, set, from) },
+		Say: func() error {
+			in.showFiles(in.changes(set))
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := in.letIn(ctx, admit, from.IP); err != nil {
+		return err
+	}
+	if err := in.tellAgent(ctx); err != nil {
+		return err
+	}
+	if err := in.installRepo(); err != nil {
+		return err
+	}
+	return in.Perform(plan.Step{
+		Do: func() error { return in.fulfil(ctx, set) },
+		Say: func() error {
+			in.Result.State, in.Result.Msg = contract.StateEnrolled, "would be enrolled"
+			return in.foreseeClear(false)
+		},
+	})
+}
+
+// place puts the set in place, and the record of it.
+func (in *Installer) place(ctx context.Context, set *pki.Set, from Source) error {
 	if err := in.ensureDirs(); err != nil {
 		return err
 	}
@@ -40,18 +71,11 @@ func (in *Installer) apply(ctx context.Context, set *pki.Set, admit *plan.Change
 			"serial": set.Server.SerialNumber.Text(16), "ca_sha256": pki.Fingerprint(set.CA.Raw),
 		})
 	}
-	if admit != nil {
-		if err := in.applyWhitelist(ctx, from.Ip); err != nil {
-			return err
-		}
-		in.Result.Show(*admit)
-	}
-	if err := in.tellAgent(ctx); err != nil {
-		return err
-	}
-	if err := in.installRepo(); err != nil {
-		return err
-	}
+	return nil
+}
+
+// fulfil ends the request whose set is in place.
+func (in *Installer) fulfil(ctx context.Context, set *pki.Set) error {
 	standing, err := in.withKeyBackups(in.Disk.Provenance())
 	if err != nil {
 		return err
@@ -62,7 +86,12 @@ func (in *Installer) apply(ctx context.Context, set *pki.Set, admit *plan.Change
 	}); err != nil {
 		return err
 	}
-	return in.endRequest(ctx)
+	if err := in.endRequest(ctx); err != nil {
+		return err
+	}
+	in.Result.State = contract.StateEnrolled
+	in.Result.Msg = fmt.Sprintf("enrolled; the certificate is valid until %s", set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
+	return nil
 }
 
 // ensureDirs makes the directories that the files go to. Preflight has done so
@@ -86,8 +115,8 @@ func (in *Installer) claim(p *statedir.Provenance, set *pki.Set, from Source) {
 	if from.url != "" {
 		p.ManagerURL = from.url
 	}
-	if from.Ip.IsValid() {
-		p.ManagerIP = from.Ip.String()
+	if from.IP.IsValid() {
+		p.ManagerIP = from.IP.String()
 	}
 	p.CAFingerprint = pki.Fingerprint(set.CA.Raw)
 	p.MachineID, p.FQDN, p.Removed = in.Result.MachineID, in.Result.FQDN, nil
@@ -193,11 +222,11 @@ func (in *Installer) endRequest(ctx context.Context) error {
 // source is where a bundle came from.
 type Source struct {
 	url string
-	Ip  netip.Addr
+	IP  netip.Addr
 }
 
 // SourceOf is where a stored answer came from.
 func SourceOf(s statedir.Answer) Source {
 	ip, _ := netip.ParseAddr(s.PeerIP)
-	return Source{url: s.URL, Ip: ip}
+	return Source{url: s.URL, IP: ip}
 }

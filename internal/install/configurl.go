@@ -64,18 +64,18 @@ func (in *Installer) tellAgent(ctx context.Context) error {
 	if !needed {
 		return nil
 	}
-	if !in.Check {
-		url := in.agentsManager()
-		if err := in.Disk.Remember(func(p *statedir.Provenance) { p.ConfigPath, p.ConfigManagerURL = string(in.ConfigPath), url }); err != nil {
-			return err
-		}
-		// Without a backup: the file may hold the token, and the edit can be undone.
-		_, err := in.edit(ctx, string(in.ConfigPath), false, func(old []byte) ([]byte, error) { return config.SetManagerURL(old, url) })
-		if err != nil {
-			return contract.Errorf(contract.CodeOf(err), "enrollment.manager_url was not written to %s: %w", in.ConfigPath, err).WithHint("%s", contract.HintOf(err))
-		}
+	return in.Perform(in.change(change, func() error { return in.writeURL(ctx, in.agentsManager()) }))
+}
+
+func (in *Installer) writeURL(ctx context.Context, url string) error {
+	if err := in.Disk.Remember(func(p *statedir.Provenance) { p.ConfigPath, p.ConfigManagerURL = string(in.ConfigPath), url }); err != nil {
+		return err
 	}
-	in.Result.Show(change)
+	// Without a backup: the file may hold the token, and the edit can be undone.
+	_, err := in.edit(ctx, string(in.ConfigPath), false, func(old []byte) ([]byte, error) { return config.SetManagerURL(old, url) })
+	if err != nil {
+		return contract.Errorf(contract.CodeOf(err), "enrollment.manager_url was not written to %s: %w", in.ConfigPath, err).WithHint("%s", contract.HintOf(err))
+	}
 	return nil
 }
 

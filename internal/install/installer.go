@@ -16,6 +16,7 @@ import (
 	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/observe"
+	"github.com/linux-patch/enroll/internal/plan"
 )
 
 // Installer changes the files of one host, for one run.
@@ -33,9 +34,6 @@ type Installer struct {
 // Record records an event in a real run; a log that cannot be written is a
 // warning, never a failure.
 func (in *Installer) Record(event contract.Event, fields map[string]string) {
-	if in.Check {
-		return
-	}
 	all := map[string]string{"machine_id": in.Result.MachineID, "fqdn": in.Result.FQDN}
 	if in.URL != nil {
 		all["manager"] = in.URL.String()
@@ -43,7 +41,21 @@ func (in *Installer) Record(event contract.Event, fields map[string]string) {
 	for name, value := range fields {
 		all[name] = value
 	}
-	if err := in.Audit(in.AuditLog).Record(event, all); err != nil {
+	if err := in.Perform(plan.Step{Do: func() error { return in.Audit(in.AuditLog).Record(event, all) }}); err != nil {
 		in.Result.Warn(fmt.Sprintf("the audit log was not written: %v", err))
 	}
+}
+
+// change is the step that changes one file: it is shown once it is done.
+func (in *Installer) change(c plan.Change, do func() error) plan.Step {
+	show := func() error {
+		in.Result.Show(c)
+		return nil
+	}
+	return plan.Step{Say: show, Do: func() error {
+		if err := do(); err != nil {
+			return err
+		}
+		return show()
+	}}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -50,10 +51,10 @@ func (in *Installer) PreflightFiles() error {
 			return err
 		}
 	}
-	if err := in.rehearseRepo(); err != nil || in.Check {
+	if err := in.rehearseRepo(); err != nil {
 		return err
 	}
-	return in.Files.Space(in.StatePaths().Dir, 2*statedir.SpoolSpace)
+	return in.Perform(plan.Step{Do: func() error { return in.Files.Space(in.StatePaths().Dir, 2*statedir.SpoolSpace) }})
 }
 
 // preflightMirror gives the copy of the token in config.yaml up where it could

@@ -2,7 +2,6 @@ package install
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/plan"
@@ -14,8 +13,7 @@ func (in *Installer) Provision(ctx context.Context, bundle *contract.PkiBundle, 
 	if err != nil {
 		return err
 	}
-	changes := in.changes(set)
-	ip := from.Ip
+	ip := from.IP
 	if in.ManagerAddr.IsValid() {
 		ip = in.ManagerAddr
 	}
@@ -27,24 +25,5 @@ func (in *Installer) Provision(ctx context.Context, bundle *contract.PkiBundle, 
 	if needed {
 		admit = &change
 	}
-	if in.Check {
-		in.showFiles(changes)
-		if admit != nil {
-			in.Result.Show(*admit)
-		}
-		if err := in.tellAgent(ctx); err != nil {
-			return err
-		}
-		if err := in.installRepo(); err != nil {
-			return err
-		}
-		in.Result.State, in.Result.Msg = contract.StateEnrolled, "would be enrolled"
-		return in.foreseeClear(false)
-	}
-	if err := in.apply(ctx, set, admit, Source{url: from.url, Ip: ip}); err != nil {
-		return err
-	}
-	in.Result.State = contract.StateEnrolled
-	in.Result.Msg = fmt.Sprintf("enrolled; the certificate is valid until %s", set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
-	return nil
+	return in.apply(ctx, set, admit, Source{url: from.url, IP: ip})
 }

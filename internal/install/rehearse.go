@@ -9,6 +9,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
@@ -18,13 +19,19 @@ func (in *Installer) rehearse(path string, after hostfs.File) error {
 	if err := in.Files.CheckPath(path); err != nil {
 		return err
 	}
+	return in.Perform(plan.Step{
+		Do: func() error { return in.tryFile(path, after) },
+		Say: func() error {
+			if err := in.Files.Writable(filepath.Dir(path)); err != nil {
+				return err
+			}
+			return in.mayGive(after)
+		},
+	})
+}
+
+func (in *Installer) tryFile(path string, after hostfs.File) error {
 	dir := filepath.Dir(path)
-	if in.Check {
-		if err := in.Files.Writable(dir); err != nil {
-			return err
-		}
-		return in.mayGive(after)
-	}
 	if err := in.Files.EnsureDir(dir, 0o755); err != nil {
 		return err
 	}
@@ -58,18 +65,25 @@ func (in *Installer) mayGive(f hostfs.File) error {
 // whoever holds it for ever is found while there is nothing to lose. Check mode
 // looks only for one who holds it alone.
 func (in *Installer) tryLock(ctx context.Context, path string) error {
-	timeout := time.Duration(in.LockTimeout)
-	if in.Check {
-		timeout = 0
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return in.Perform(plan.Step{
+		Do: func() error { return in.tryLockFor(ctx, path, time.Duration(in.LockTimeout), false) },
+		Say: func() error {
+			if err := in.tryLockFor(ctx, path, 0, true); !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		},
+	})
+}
+
+// tryLockFor waits so long for the lock. A shared one is not made.
+func (in *Installer) tryLockFor(ctx context.Context, path string, wait time.Duration, shared bool) error {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	lock, err := in.Files.Lock(ctx, path+".lock", in.Check, !in.Check)
+	lock, err := in.Files.Lock(ctx, path+".lock", shared, !shared)
 	switch {
 	case err == nil:
 		lock.Unlock()
-		return nil
-	case errors.Is(err, fs.ErrNotExist) && in.Check:
 		return nil
 	case errors.Is(err, hostfs.ErrBusy):
 		return contract.Errorf(contract.CodeLocked, "%w; nothing was asked of the manager yet", err).

@@ -48,19 +48,23 @@ func (in *Installer) Remove(ctx context.Context) error {
 	if told {
 		in.Result.Show(forgotten)
 	}
-	if in.Check && in.Result.Changed {
-		in.Result.Msg = "this host's enrollment would be removed" + held
-	}
-	if in.Check && in.mirrored() {
-		return in.foreseeClear(false)
-	}
-	// With nothing to remove, the record of a removal that was killed at its
-	// end may still have to go.
-	if in.Check || !in.Result.Changed && !in.mirrored() && !in.LeftAnything() {
+	return in.Perform(plan.Step{Do: func() error {
+		// With nothing to remove, the record of a removal that was killed at its
+		// end may still have to go.
+		if !in.Result.Changed && !in.mirrored() && !in.LeftAnything() {
+			return nil
+		}
+		in.Result.Msg = "enrollment removed from this host" + held
+		return in.applyRemoval(ctx, ours, secrets, listed, told)
+	}, Say: func() error {
+		if in.Result.Changed {
+			in.Result.Msg = "this host's enrollment would be removed" + held
+		}
+		if in.mirrored() {
+			return in.foreseeClear(false)
+		}
 		return nil
-	}
-	in.Result.Msg = "enrollment removed from this host" + held
-	return in.applyRemoval(ctx, ours, secrets, listed, told)
+	}})
 }
 
 // heldByManager says what the manager still holds of this host: a removal asks
@@ -127,9 +131,10 @@ func (in *Installer) elsewhere(claimed statedir.Provenance) ([]desire, error) {
 }
 
 // readElsewhere reads a file, and refuses one of ours that could not be removed
-// safely. In check mode it is read as a killed run's journal will leave it.
+// safely. Where a killed run's journal is only foreseen, it is read as that will
+// leave it.
 func (in *Installer) readElsewhere(claimed statedir.Provenance, path string) (hostfs.File, error) {
-	if in.Check && in.Disk.Journal() != nil {
+	if in.Disk.Journal() != nil {
 		end, err := in.Disk.Journal().EndState()
 		if file, ok := end[path]; ok || err != nil {
 			return file, err

@@ -37,20 +37,12 @@ func (in *Installer) Converge(ctx context.Context) error {
 		return err
 	}
 	for _, c := range repairs {
-		if !in.Check {
-			if err := in.Files.SetAttributes(c.After.Path, attributesOf(c.After)); err != nil {
-				return err
-			}
+		if err := in.Perform(in.change(c, func() error { return in.Files.SetAttributes(c.After.Path, attributesOf(c.After)) })); err != nil {
+			return err
 		}
-		in.Result.Show(c)
 	}
-	if admit != nil {
-		if !in.Check {
-			if err := in.applyWhitelist(ctx, in.KnownManagerIP()); err != nil {
-				return err
-			}
-		}
-		in.Result.Show(*admit)
+	if err := in.letIn(ctx, admit, in.KnownManagerIP()); err != nil {
+		return err
 	}
 	return in.Conclude(ctx)
 }

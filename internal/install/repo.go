@@ -116,10 +116,16 @@ func (in *Installer) installRepo() error {
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if in.Check {
-		in.showFiles(changes)
-		return nil
-	}
+	return in.Perform(plan.Step{
+		Do: func() error { return in.placeRepo(changes) },
+		Say: func() error {
+			in.showFiles(changes)
+			return nil
+		},
+	})
+}
+
+func (in *Installer) placeRepo(changes []desire) error {
 	var replaced []hostfs.Change
 	for _, d := range changes {
 		if err := in.Files.EnsureDir(filepath.Dir(d.after.Path), 0o755); err != nil {

@@ -79,6 +79,14 @@ func (in *Installer) admit(content []byte, ip netip.Addr) (after []byte, covered
 	return after, "", nil
 }
 
+// letIn lets ip in, where admit says that the whitelist has to change for it.
+func (in *Installer) letIn(ctx context.Context, admit *plan.Change, ip netip.Addr) error {
+	if admit == nil {
+		return nil
+	}
+	return in.Perform(in.change(*admit, func() error { return in.applyWhitelist(ctx, ip) }))
+}
+
 // applyWhitelist lets ip in. The edit is planned again under the file's own
 // lock, since others write the file too.
 func (in *Installer) applyWhitelist(ctx context.Context, ip netip.Addr) error {
@@ -145,16 +153,17 @@ func (in *Installer) preflightEdit(ctx context.Context, file hostfs.File) error 
 // preflightUneditable finds out whether a whitelist that can't be edited lets
 // the manager in already, by the addresses of its name.
 func (in *Installer) preflightUneditable(ctx context.Context, content []byte) error {
-	if in.Check {
+	return in.Perform(plan.Step{Say: func() error {
 		in.Result.Warn(fmt.Sprintf("whether %s lets the manager in already is not known in check mode, and it is written in a form that cannot be edited; set manager_ip to find out", in.Whitelist))
 		return nil
-	}
-	for _, ip := range in.managerAddresses(ctx) {
-		if _, _, err := in.admit(content, ip); err != nil {
-			return err
+	}, Do: func() error {
+		for _, ip := range in.managerAddresses(ctx) {
+			if _, _, err := in.admit(content, ip); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	}})
 }
 
 // managerAddresses are those of the manager's name; where there are none, the

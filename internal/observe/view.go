@@ -12,6 +12,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
 )
@@ -38,11 +39,14 @@ func (v *View) Host() options.Host { return options.Host{Files: v.Files, Account
 
 // ObserveAgain looks at the disk after a real run changed it.
 func (v *View) ObserveAgain() error {
-	if v.Check || !v.Result.Changed {
+	if !v.Result.Changed {
 		return nil
 	}
-	return v.Observe()
+	return v.Perform(plan.Step{Do: v.Observe})
 }
+
+// Perform performs a step of this run.
+func (v *View) Perform(step plan.Step) error { return step.Perform(v.Check) }
 
 // LiveToken is the token that the run's manager may still honour.
 func (v *View) LiveToken() *statedir.Token {

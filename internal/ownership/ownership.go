@@ -43,9 +43,11 @@ type Taker struct {
 // until all is done nothing uses it.
 type taking struct {
 	Taker
-	p     options.Params
-	res   *report.Result
-	check bool
+	p   options.Params
+	res *report.Result
+	// foresees says that nothing is taken; seen is the host for which all is.
+	foresees bool
+	seen     *hostfs.Host
 	// dirs are taken, files are to be; both end in taken.
 	dirs  []string
 	files []hostfs.File
@@ -57,20 +59,26 @@ func (t Taker) options() options.Host { return options.Host{Files: t.Files, Acco
 // Take takes what it must, and returns the host to go on with: in check mode one
 // for which it is done. A host that has nothing to take gets no lock file.
 func (t Taker) Take(ctx context.Context, p options.Params, res *report.Result) (*hostfs.Host, error) {
-	foreseen := &taking{Taker: t, p: p, res: report.New(), check: true}
+	foreseen := &taking{Taker: t, p: p, res: report.New(), foresees: true, seen: t.Files}
 	if err := foreseen.take(); err != nil || len(foreseen.taken) == 0 {
 		return t.Files, err
 	}
-	if p.Check {
+	files := t.Files
+	err := plan.Step{Do: func() error { return t.takeLocked(ctx, p, res) }, Say: func() error {
 		res.Add(foreseen.res)
-		return t.Files.Assume(foreseen.taken), nil
-	}
+		files = foreseen.seen
+		return nil
+	}}.Perform(p.Check)
+	return files, err
+}
+
+func (t Taker) takeLocked(ctx context.Context, p options.Params, res *report.Result) error {
 	lock, err := t.lock(ctx, p)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer lock.Unlock()
-	return t.Files, (&taking{Taker: t, p: p, res: res}).take()
+	return (&taking{Taker: t, p: p, res: res, seen: t.Files}).take()
 }
 
 // lock takes the run lock: no other run may replace a file after this one has
@@ -104,7 +112,7 @@ func (t *taking) take() error {
 	if err := t.dir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	file, err := t.host().ReadAlone(path)
+	file, err := t.seen.ReadAlone(path)
 	if err != nil {
 		return err
 	}
@@ -116,7 +124,7 @@ func (t *taking) take() error {
 	if err != nil {
 		return err
 	}
-	if foreign || !t.host().Access(file).Closed() {
+	if foreign || !t.seen.Access(file).Closed() {
 		if err := t.inScope(path, paths); err != nil {
 			return err
 		}
@@ -128,10 +136,10 @@ func (t *taking) take() error {
 		return nil
 	}
 	trusted := t.tell(cfg, paths)
-	if err := t.replace(path); err != nil || t.check {
+	if err := t.replace(path); err != nil {
 		return err
 	}
-	if err := t.Audit(paths.AuditLog).Record(contract.EventOwnershipTaken, trusted); err != nil {
+	if err := t.perform(func() error { return t.Audit(paths.AuditLog).Record(contract.EventOwnershipTaken, trusted) }); err != nil {
 		t.res.Warn(fmt.Sprintf("the audit log was not written: %v", err))
 	}
 	return nil
@@ -215,16 +223,16 @@ func (t *taking) plan(configPath string, paths config.Paths) error {
 			return err
 		}
 	}
-	log, err := t.host().Stat(paths.AuditLog)
-	if err == nil && !t.host().Access(log).Closed() {
-		log, err = t.host().ReadAlone(paths.AuditLog)
+	log, err := t.seen.Stat(paths.AuditLog)
+	if err == nil && !t.seen.Access(log).Closed() {
+		log, err = t.seen.ReadAlone(paths.AuditLog)
 		t.file(log)
 	}
 	return err
 }
 
 func (t *taking) filesOf(home string, want func(path string) bool) error {
-	names, err := t.host().List(home)
+	names, err := t.seen.List(home)
 	if err != nil {
 		return err
 	}
@@ -232,7 +240,7 @@ func (t *taking) filesOf(home string, want func(path string) bool) error {
 		return nil
 	}
 	if slices.Contains(t.dirs, home) {
-		files, err := t.host().FilesIn(home)
+		files, err := t.seen.FilesIn(home)
 		for _, f := range files {
 			t.file(f)
 		}
@@ -240,7 +248,7 @@ func (t *taking) filesOf(home string, want func(path string) bool) error {
 	}
 	for _, name := range names {
 		if path := filepath.Join(home, name); want(path) {
-			f, err := t.host().ReadAlone(path)
+			f, err := t.seen.ReadAlone(path)
 			if err != nil {
 				return err
 			}
@@ -250,29 +258,31 @@ func (t *taking) filesOf(home string, want func(path string) bool) error {
 	return nil
 }
 
-// host is the host as it is once what is taken is taken.
-func (t *taking) host() *hostfs.Host {
-	if t.check {
-		return t.Files.Assume(t.taken)
+// perform does something, unless it is only foreseen.
+func (t *taking) perform(do func() error) error { return plan.Step{Do: do}.Perform(t.foresees) }
+
+// note adds a path to what is taken.
+func (t *taking) note(path string) {
+	t.taken = append(t.taken, path)
+	if t.foresees {
+		t.seen = t.Files.Assume(t.taken)
 	}
-	return t.Files
 }
 
 // dir takes a directory that is not root's alone.
 func (t *taking) dir(dir string) error {
-	d, err := t.host().Takeable(dir)
-	if err != nil || !d.Exists || t.host().CheckAbove(filepath.Join(dir, "any")) == nil || slices.Contains(t.dirs, dir) {
+	d, err := t.seen.Takeable(dir)
+	if err != nil || !d.Exists || t.seen.CheckAbove(filepath.Join(dir, "any")) == nil || slices.Contains(t.dirs, dir) {
 		return err
 	}
 	if err := t.mayTake(dir); err != nil {
 		return err
 	}
-	if !t.check {
-		if err := t.Files.TakeDir(dir); err != nil {
-			return err
-		}
+	if err := t.perform(func() error { return t.Files.TakeDir(dir) }); err != nil {
+		return err
 	}
-	t.dirs, t.taken = append(t.dirs, dir), append(t.taken, dir)
+	t.dirs = append(t.dirs, dir)
+	t.note(dir)
 	t.show(d)
 	return nil
 }
@@ -287,13 +297,14 @@ func (t *taking) mayTake(path string) error {
 // file notes a file that somebody else may write. One of the owner that was
 // asked for stays.
 func (t *taking) file(f hostfs.File) {
-	if t.host().Access(f).Closed() {
+	if t.seen.Access(f).Closed() {
 		return
 	}
-	if uid, err := t.Accounts.UID(t.p.Owner); t.p.Owner != "" && err == nil && f.UID == uid && t.host().Access(f).Others == nil {
+	if uid, err := t.Accounts.UID(t.p.Owner); t.p.Owner != "" && err == nil && f.UID == uid && t.seen.Access(f).Others == nil {
 		return
 	}
-	t.files, t.taken = append(t.files, f), append(t.taken, f.Path)
+	t.files = append(t.files, f)
+	t.note(f.Path)
 }
 
 // replace puts the copies in place, config.yaml last.
@@ -311,10 +322,9 @@ func (t *taking) replace(configPath string) error {
 		if err := t.mayTake(f.Path); err != nil {
 			return err
 		}
-		if !t.check {
-			if err := t.Files.Replace(f.Path, f.Content, hostfs.Attributes{Mode: f.Mode &^ 0o022, UID: 0, GID: f.GID}); err != nil {
-				return err
-			}
+		taken := hostfs.Attributes{Mode: f.Mode &^ 0o022, UID: 0, GID: f.GID}
+		if err := t.perform(func() error { return t.Files.Replace(f.Path, f.Content, taken) }); err != nil {
+			return err
 		}
 		t.show(f)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/plan"
 )
 
 // Cloned reports whether files of another host are to be set aside.
@@ -28,16 +29,15 @@ func (s *Store) ClonedSet() bool { return s.MachineID != "" && s.of(s.provenance
 // readable until the next one comes: an administrator may have to find out
 // which request was copied.
 func (s *Store) SetClonesAside() error {
-	if s.Check {
-		return nil
-	}
-	for _, path := range s.clones.files {
-		if err := s.Files.Rename(path, s.Paths.aside(path)); err != nil {
-			return err
+	return plan.Step{Do: func() error {
+		for _, path := range s.clones.files {
+			if err := s.Files.Rename(path, s.Paths.aside(path)); err != nil {
+				return err
+			}
 		}
-	}
-	s.clones.files = nil
-	return nil
+		s.clones.files = nil
+		return nil
+	}}.Perform(s.Check)
 }
 
 // SaveToken writes the token, alive or dead.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/plan"
 )
 
 const (
@@ -80,22 +81,23 @@ func (s *Store) MarkPoll() {
 
 // RestorePoll leaves the mark of an earlier unanswered poll, and else none.
 func (s *Store) RestorePoll(before *time.Time) error {
-	if before == nil || s.Check {
+	if before == nil {
 		return s.DropSpool()
 	}
-	if err := s.Files.ResetSlot(s.Paths.Spool); err != nil {
-		return err
-	}
-	s.spool, s.pollAt = nil, before
-	return nil
+	return plan.Step{Say: s.DropSpool, Do: func() error {
+		if err := s.Files.ResetSlot(s.Paths.Spool); err != nil {
+			return err
+		}
+		s.spool, s.pollAt = nil, before
+		return nil
+	}}.Perform(s.Check)
 }
 
 // DropSpool removes an answer, or the mark of a poll.
 func (s *Store) DropSpool() error {
-	if !s.Check {
-		if err := s.Files.Remove(s.Paths.Spool); err != nil {
-			return err
-		}
+	remove := plan.Step{Do: func() error { return s.Files.Remove(s.Paths.Spool) }}
+	if err := remove.Perform(s.Check); err != nil {
+		return err
 	}
 	s.spool, s.pollAt = nil, nil
 	return nil
