@@ -233,13 +233,13 @@ func TestAdminListIsLenient(t *testing.T) {
 		t.Fatalf("got %d rows, %v, want 5", len(rows), err)
 	}
 	if r := rows[0]; r.TokenSHA256 != hash || r.Proof != proof || r.IPAddress != "192.0.2.1" || r.CreatedAt.Year() != 2026 || r.ExpiresAt.Day() != 3 {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want hash, proof, 192.0.2.1, created in 2026, expiring on a 3rd", r)
 	}
 	if r := rows[1]; r.ID != "2" || r.MachineID != "" || r.FQDN != "" || r.IPAddress != "2001:db8::1" || !r.CreatedAt.IsZero() {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want id 2 and 2001:db8::1, and nothing else", r)
 	}
 	if r := rows[2]; r.Proof != "" || len(r.FQDN) > maxField+8 {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want no proof, and a name of %d bytes at most", r, maxField+8)
 	}
 }
 
@@ -301,7 +301,7 @@ func FuzzListed(f *testing.F) {
 			}
 		})
 		if strings.HasPrefix(strings.TrimSpace(row), "{") && (err != nil || n == 0) {
-			t.Errorf("%q: %v after %d rows", row, err, n)
+			t.Errorf("%q: got %v after %d rows, want at least one row", row, err, n)
 		}
 	})
 }

@@ -41,7 +41,7 @@ func TestField1_3_AddressOfTheConnection(t *testing.T) {
 			from, _ := netip.ParseAddrPort(r.RemoteAddr)
 			seen <- from.Addr()
 			if asked.IPAddress != from.Addr().String() || r.ContentLength <= 0 {
-				t.Errorf("got ip_address %s and length %d from %s", asked.IPAddress, r.ContentLength, from)
+				t.Errorf("got ip_address %s and length %d, want %s and a length", asked.IPAddress, r.ContentLength, from)
 			}
 			fmt.Fprintf(w, `{"polling_token":%q}`, tokenCanary)
 		})}
@@ -233,11 +233,11 @@ func TestField2_16_ListOverTheLimit(t *testing.T) {
 		}
 		verdict, bundle, err := Judge(200, k.kept)
 		if verdict != Approved || bundle.ServerKey != "KEY" || bundle.CRLPEM != "" || !k.skipped {
-			t.Errorf("got %v, %v, skipped %v from %.60q", verdict, err, k.skipped, body)
+			t.Errorf("got %v, %v, skipped %v from %.60q, want approved with its key, the long member skipped", verdict, err, k.skipped, body)
 		}
 		kept := keeper{limit: 1 << 20, crlLimit: 2000}
 		if _, err := kept.Write([]byte(body)); err != nil || string(kept.kept) != body || kept.skipped {
-			t.Errorf("within the limit: got %q, %v", kept.kept, err)
+			t.Errorf("within the limit: got %q, %v, want all of it", kept.kept, err)
 		}
 	}
 }
@@ -262,7 +262,7 @@ func FuzzKeeper(f *testing.F) {
 			t.Skip("too long")
 		}
 		if !k.skipped && !bytes.Equal(k.kept, body) {
-			t.Fatalf("%q became %q", body, k.kept)
+			t.Fatalf("got %q, want %q", k.kept, body)
 		}
 		want, err := read(body)
 		if err != nil {
@@ -293,7 +293,7 @@ func FuzzContent(f *testing.F) {
 			t.Errorf("a body of %d bytes, want %v at most", len(c.body), 1<<16+1)
 		}
 		if c.encoding != "" && !bytes.HasPrefix(raw, c.body) {
-			t.Errorf("kept %q of %q", c.body, raw)
+			t.Errorf("got %q, want the beginning of %q", c.body, raw)
 		}
 	})
 }
@@ -342,10 +342,10 @@ func TestField1_14_GatewayAnswers(t *testing.T) {
 				t.Errorf("HTTP %d %q, dialect %d: got %v, want %v", c.status, c.body, d, got.Verdict, want)
 			}
 			if got.Err != nil && want == OnTheWay && !contract.CodeOf(got.Err).Info().Retryable {
-				t.Errorf("HTTP %d: %s is not retryable", c.status, contract.CodeOf(got.Err))
+				t.Errorf("HTTP %d: got %s, want a code that is retryable", c.status, contract.CodeOf(got.Err))
 			}
 			if Dialect(d) == DialectBody && got.Dialect != DialectBody {
-				t.Errorf("HTTP %d %q made the manager speak by codes", c.status, c.body)
+				t.Errorf("HTTP %d %q: got a manager that speaks by codes, want the dialect that it spoke before", c.status, c.body)
 			}
 		}
 	}
@@ -390,7 +390,7 @@ func TestField1_8_FirstCauseIsKept(t *testing.T) {
 			t.Errorf("%v: got %v (%s), %+v; want %s and %q", c.answers, err, contract.CodeOf(err), failed, c.code, c.says)
 		}
 		if hint := contract.HintOf(err); slices.Contains(c.answers, 500) && (!strings.Contains(hint, "purged within the hour") || !strings.Contains(hint, "denies")) {
-			t.Errorf("%v: got the hint %q", c.answers, hint)
+			t.Errorf("%v: got the hint %q, want what is purged when, and what an administrator denies", c.answers, hint)
 		}
 	}
 }
@@ -446,7 +446,7 @@ func TestField4_2_WhichCertificate(t *testing.T) {
 		cmd := exec.Command("openssl", "x509", "-noout", "-fingerprint", "-sha256")
 		cmd.Stdin = bytes.NewReader(pemOf(ca.cert))
 		if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "="+Fingerprint(ca.cert)+"\n") {
-			t.Errorf("openssl writes %q, %v, and we %s", out, err, Fingerprint(ca.cert))
+			t.Errorf("got %[3]s, want %[1]q as openssl writes it (%[2]v)", out, err, Fingerprint(ca.cert))
 		}
 	}
 }
@@ -497,6 +497,6 @@ func TestPatienceEnds(t *testing.T) {
 	_, err := clientFor(t, url, func(o *Options) { o.Timeout = 300 * time.Millisecond }).Poll(t.Context(), tokenCanary)
 	var re *RequestError
 	if !errors.As(err, &re) || re.Err.Code != contract.CodeUnreachable || time.Since(began) > 3*time.Second {
-		t.Errorf("got %v after %s", err, time.Since(began))
+		t.Errorf("got %v after %s, want %s within 3 s", err, time.Since(began), contract.CodeUnreachable)
 	}
 }

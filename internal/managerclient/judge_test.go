@@ -71,13 +71,13 @@ func TestJudge(t *testing.T) {
 				t.Fatalf("verdict %v, want %v (%v)", v, c.want, err)
 			}
 			if (b != nil) != (v == Approved) || b != nil && (b.CACrt != "CA" || b.ServerCrt != "CERT" || b.ServerKey != "KEYCANARY") {
-				t.Errorf("bundle %v does not fit %v", b, v)
+				t.Errorf("got the bundle %v with %v, want a whole one with approved alone", b, v)
 			}
 			if (c.code == "") != (err == nil) || err != nil && contract.CodeOf(err) != c.code {
 				t.Errorf("error %v, want code %q", err, c.code)
 			}
 			if err != nil && strings.Contains(err.Error(), "CANARY") {
-				t.Errorf("text of the body in %q", err)
+				t.Errorf("got %q, want no text of the body in it", err)
 			}
 		})
 	}
@@ -99,20 +99,20 @@ func FuzzJudge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		v, b, err := Judge(status, []byte(body))
 		if (b != nil) != (v == Approved) || (err == nil) != (v == Approved || v == Pending) {
-			t.Fatalf("verdict %v, bundle %v, error %v", v, b != nil, err)
+			t.Fatalf("got verdict %v, bundle %v, error %v; want a bundle with approved, an error with neither that nor pending", v, b != nil, err)
 		}
 		if v2, _, err2 := Judge(status, []byte(body)); v2 != v || fmt.Sprint(err) != fmt.Sprint(err2) {
 			t.Fatalf("judged %v, then %v, want %v, %v", v, v2, v, fmt.Sprint(err2))
 		}
 		if err != nil && len(err.Error()) > 200 {
-			t.Fatalf("a long error: %q", err)
+			t.Fatalf("got %q, want 200 bytes at most", err)
 		}
 		if b == nil {
 			return
 		}
 		var plain map[string]json.RawMessage
 		if status < 200 || status > 299 || json.Unmarshal([]byte(body), &plain) != nil {
-			t.Fatalf("approved from HTTP %d %q", status, body)
+			t.Fatalf("got approved from HTTP %d %q, want it from an object with 2xx alone", status, body)
 		}
 		for name, got := range map[string]string{
 			"ca_crt": b.CACrt, "server_crt": b.ServerCrt, "server_key": b.ServerKey, "ca_chain": b.CAChain, "crl_pem": b.CRLPEM,
@@ -126,7 +126,7 @@ func FuzzJudge(f *testing.F) {
 			}
 		}
 		if b.CACrt == "" || b.ServerCrt == "" || b.ServerKey == "" {
-			t.Fatal("approved with a part missing")
+			t.Fatal("got approved with a part missing, want CA, certificate and key")
 		}
 	})
 }

@@ -30,13 +30,13 @@ func TestPoll(t *testing.T) {
 		})
 		a, err := clientFor(t, url+"/base", nil).Poll(t.Context(), tokenCanary)
 		if err != nil || a.HTTPStatus != status || a.RetryAfter != 9*time.Second || a.PeerIP.String() != "127.0.0.1" {
-			t.Errorf("HTTP %d: %#v, %v", status, a, err)
+			t.Errorf("HTTP %d: got %#v, %v, want the status, 9 s and 127.0.0.1", status, a, err)
 		}
 		if status != 204 && string(a.Body) != "text" {
-			t.Errorf("HTTP %d: body %q", status, a.Body)
+			t.Errorf("HTTP %d: got the body %q, want text", status, a.Body)
 		}
 		if path := <-paths; path != "/base/api/v1/enroll/status/"+tokenCanary || requests.Load() != 1 {
-			t.Errorf("asked for %s, %d times", path, requests.Load())
+			t.Errorf("got %s, %d times; want the path with the token, once", path, requests.Load())
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestPollIsSentOnce(t *testing.T) {
 	_, err := c.Poll(t.Context(), tokenCanary)
 	var re *RequestError
 	if !errors.As(err, &re) || !re.MaybeDelivered || re.Err.Code != contract.CodeUnreachable {
-		t.Errorf("%#v", err)
+		t.Errorf("got %#v, want %s, maybe delivered", err, contract.CodeUnreachable)
 	}
 	if n := requests.Load(); n != 2 {
 		t.Errorf("got %d requests for 2 polls, want 2", n)
@@ -93,7 +93,7 @@ func TestPollCutAtEachByte(t *testing.T) {
 		}
 		var re *RequestError
 		if !errors.As(err, &re) || !re.MaybeDelivered || re.Err.Code != contract.CodeUnreachable && re.Err.Code != contract.CodeBadAnswer {
-			t.Errorf("cut at %d: %#v, %v", at, a, err)
+			t.Errorf("cut at %d: got %#v, %v, want %s or %s, maybe delivered", at, a, err, contract.CodeUnreachable, contract.CodeBadAnswer)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func TestPollHostileAnswers(t *testing.T) {
 			}
 			var re *RequestError
 			if errors.As(err, &re) && !re.MaybeDelivered {
-				t.Error("said to be surely not delivered")
+				t.Error("got surely not delivered, want maybe delivered")
 			}
 			if err == nil {
 				_, _, err = Judge(a.HTTPStatus, a.Body)
@@ -187,18 +187,18 @@ func TestPollInterrupted(t *testing.T) {
 	_, err := clientFor(t, url, nil).Poll(ctx, tokenCanary)
 	var re *RequestError
 	if !errors.Is(err, context.Canceled) || contract.CodeOf(err) != contract.CodeInterrupted || !errors.As(err, &re) || !re.MaybeDelivered {
-		t.Errorf("%#v", err)
+		t.Errorf("got %#v, want %s, maybe delivered", err, contract.CodeInterrupted)
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	url, _ = rawServer(t, func(c net.Conn, _ *http.Request) { io.Copy(io.Discard, c) })
 	_, err = clientFor(t, url, nil).Poll(ctx, tokenCanary)
 	if !errors.Is(err, context.DeadlineExceeded) || contract.CodeOf(err) != contract.CodeTimeout {
-		t.Errorf("%#v", err)
+		t.Errorf("got %#v, want %s", err, contract.CodeTimeout)
 	}
 	_, err = clientFor(t, url, nil).Poll(ctx, tokenCanary)
 	if !errors.As(err, &re) || re.MaybeDelivered {
-		t.Errorf("a poll that was over before it began: %#v", err)
+		t.Errorf("a poll that was over before it began: got %#v, want it surely not delivered", err)
 	}
 }
 
@@ -206,10 +206,10 @@ func TestPollRefusesWhatIsNoToken(t *testing.T) {
 	url, requests := rawServer(t, func(net.Conn, *http.Request) {})
 	for _, token := range []string{"", ".", "..", "a/b", "a?b", "a b", "a\nb", "ä", "%2e", strings.Repeat("a", 513)} {
 		if _, err := clientFor(t, url, nil).Poll(t.Context(), token); contract.CodeOf(err) != contract.CodeTokenUnknown {
-			t.Errorf("%q: %v", token, err)
+			t.Errorf("%q: got %v, want %s", token, err, contract.CodeTokenUnknown)
 		}
 	}
 	if requests.Load() != 0 {
-		t.Error("a request was sent")
+		t.Error("got a request, want none")
 	}
 }

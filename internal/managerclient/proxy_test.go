@@ -53,10 +53,10 @@ func TestProxy(t *testing.T) {
 	c := clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL, o.CAPEM = at, pemOf(ca.cert) })
 	token, err := c.register(t.Context())
 	if err != nil || token != tokenCanary || asked != "CONNECT manager.test:443" {
-		t.Fatalf("%q, %v, asked %q", token, err, asked)
+		t.Fatalf("got %q, %v, asked %q; want the token by CONNECT manager.test:443", token, err, asked)
 	}
 	if answer, err := c.Poll(t.Context(), token); !c.UsesProxy() || err != nil || answer.PeerIP.IsValid() {
-		t.Errorf("through a proxy, the peer is %v, %v", answer.PeerIP, err)
+		t.Errorf("through a proxy: got the peer %v, %v, want none", answer.PeerIP, err)
 	}
 
 	wrong := strings.Replace(proxy.URL, "http://", "http://user:CANARYwrong@", 1)
@@ -68,13 +68,13 @@ func TestProxy(t *testing.T) {
 
 	_, err = clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL = at }).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeTLSUntrusted || strings.Contains(err.Error(), "CANARY") {
-		t.Errorf("without the manager's CA: %v", err)
+		t.Errorf("without the manager's CA: got %v, want %s without credentials", err, contract.CodeTLSUntrusted)
 	}
 	proxy.Close()
 	_, err = clientFor(t, "https://manager.test", func(o *Options) { o.ProxyURL = at }).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeUnreachable || !strings.Contains(err.Error(), "no connection to the proxy: connection refused") ||
 		strings.Contains(err.Error(), "CANARY") {
-		t.Errorf("without a proxy there: %v", err)
+		t.Errorf("without a proxy there: got %v, want words of the proxy without credentials", err)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestHTTPSProxy(t *testing.T) {
 	} {
 		_, err := clientFor(t, "https://manager.test", func(o *Options) { change(o); o.ProxyURL = at }).register(t.Context())
 		if contract.CodeOf(err) != contract.CodeUnreachable || !strings.Contains(err.Error(), "proxy") || strings.Contains(err.Error(), "CANARY") || asked != "" {
-			t.Errorf("%s: %v, asked %q", name, err, asked)
+			t.Errorf("%s: got %v, asked %q; want %s of the proxy, without credentials, and nothing asked", name, err, asked, contract.CodeUnreachable)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestRegisterSendsTheContract(t *testing.T) {
 	}
 	if seen.Method != "POST" || seen.URL.Path != "/base/api/v1/enroll" || seen.Proto != "HTTP/1.1" ||
 		seen.Header.Get("Content-Type") != "application/json" || seen.UserAgent() != "test/1" || seen.Header.Get("Accept-Encoding") != "identity" {
-		t.Errorf("sent %s %s %s %v", seen.Method, seen.URL, seen.Proto, seen.Header)
+		t.Errorf("got %s %s %s %v, want a JSON request of test/1, HTTP/1.1, in no encoding", seen.Method, seen.URL, seen.Proto, seen.Header)
 	}
 	if body.MachineID != anyRequest.MachineID {
 		t.Errorf("sent body %+v, want %v", body, anyRequest.MachineID)
@@ -121,7 +121,7 @@ func TestRegisterAnswers(t *testing.T) {
 			}
 			if c.code == "" {
 				if err != nil || token == "" {
-					t.Fatalf("token %q, %v", token, err)
+					t.Fatalf("got the token %q, %v, want one", token, err)
 				}
 				return
 			}
@@ -130,7 +130,7 @@ func TestRegisterAnswers(t *testing.T) {
 				t.Fatalf("token %q, error %v (%s), want %s", token, err, contract.CodeOf(err), c.code)
 			}
 			if re.MaybeDelivered != c.maybe || re.HTTPStatus != c.status {
-				t.Errorf("error %+v", *re)
+				t.Errorf("got %+v, want maybe delivered %v, HTTP %d", *re, c.maybe, c.status)
 			}
 			if text := err.Error(); !strings.Contains(text, c.says) || strings.Contains(text, "CANARY") || len(text) > 1200 ||
 				strings.ContainsAny(text, "\x1b\n\u202e") {
@@ -218,7 +218,7 @@ func TestRegisterStops(t *testing.T) {
 	})
 	_, err := c.register(ctx)
 	if contract.CodeOf(err) != contract.CodeInterrupted || !errors.Is(err, context.Canceled) || !failureOf(err).MaybeDelivered {
-		t.Errorf("%v, %+v", err, failureOf(err))
+		t.Errorf("got %v, %+v, want it maybe delivered", err, failureOf(err))
 	}
 }
 
@@ -228,7 +228,7 @@ func TestRegisterUnanswered(t *testing.T) {
 	url, requests := rawServer(t, func(c net.Conn, _ *http.Request) { c.Close() })
 	_, err := clientFor(t, url, nil).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeUnreachable || !failureOf(err).MaybeDelivered || requests.Load() != 1 {
-		t.Errorf("%v, %+v, %d requests", err, failureOf(err), requests.Load())
+		t.Errorf("got %v, %+v, %d requests, want one, maybe delivered", err, failureOf(err), requests.Load())
 	}
 }
 
@@ -240,7 +240,7 @@ func TestRegisterCutOff(t *testing.T) {
 	})
 	_, err := clientFor(t, url, nil).register(t.Context())
 	if contract.CodeOf(err) != contract.CodeUnreachable || !failureOf(err).MaybeDelivered {
-		t.Errorf("%v, %+v", err, failureOf(err))
+		t.Errorf("got %v, %+v, want it maybe delivered", err, failureOf(err))
 	}
 }
 
@@ -266,7 +266,7 @@ func TestRegisterLosesTheManager(t *testing.T) {
 		t.Errorf("got %v after %d tries, want %v, 3", err, tries, contract.CodeUnreachable)
 	}
 	if failureOf(err).HTTPStatus != 0 || failureOf(err).RetryAfter != 0 || !failureOf(err).MaybeDelivered {
-		t.Errorf("%+v", failureOf(err))
+		t.Errorf("got %+v, want no HTTP status, maybe delivered", failureOf(err))
 	}
 }
 
@@ -285,7 +285,7 @@ func TestRegisterUnreachable(t *testing.T) {
 	_, err = c.register(t.Context())
 	want := fmt.Sprintf("cannot reach the manager at http://%s: connection refused", l.Addr())
 	if contract.CodeOf(err) != contract.CodeUnreachable || failureOf(err).MaybeDelivered || tries != 3 || err.Error() != want {
-		t.Errorf("%v, %+v, %d tries", err, failureOf(err), tries)
+		t.Errorf("got %v, %+v, %d tries, want %s after 3", err, failureOf(err), tries, want)
 	}
 }
 

@@ -74,12 +74,12 @@ func TestTokenInNoError(t *testing.T) {
 				_, _, err = Judge(a.HTTPStatus, a.Body)
 			}
 			if err == nil {
-				t.Fatal("no error")
+				t.Fatal("got no error, want one")
 			}
 			for e := err; e != nil; e = errors.Unwrap(e) {
 				for _, text := range []string{e.Error(), fmt.Sprintf("%v|%+v|%#v", e, e, e), fmt.Sprintf("%v %+v %#v", a, a, a)} {
 					if strings.Contains(text, tokenCanary) {
-						t.Fatalf("the token is in %q", text)
+						t.Fatalf("got %q, want no token in it", text)
 					}
 				}
 			}

@@ -88,7 +88,7 @@ func TestTrust(t *testing.T) {
 				return
 			}
 			if contract.CodeOf(err) != contract.CodeTLSUntrusted || failureOf(err).MaybeDelivered {
-				t.Fatalf("%v (%s), %+v", err, contract.CodeOf(err), failureOf(err))
+				t.Fatalf("got %v (%s), %+v, want %s, surely not delivered", err, contract.CodeOf(err), failureOf(err), contract.CodeTLSUntrusted)
 			}
 			for _, part := range []string{c.says, s.URL, "(leaf): " + Fingerprint(c.cert.Leaf)} {
 				if !strings.Contains(err.Error(), part) {

@@ -133,17 +133,17 @@ func FuzzParseURL(f *testing.F) {
 		u, err := ParseURL(s)
 		if err != nil {
 			if text := err.Error(); !strings.HasPrefix(text, "manager_url ") || len(s) > 12 && strings.Contains(text, s) {
-				t.Fatalf("ParseURL(%q): %q", s, text)
+				t.Fatalf("ParseURL(%q): got %q, want manager_url first, and not what was given", s, text)
 			}
 			return
 		}
 		if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" || u.Host == "" {
-			t.Fatalf("ParseURL(%q) = %#v", s, u)
+			t.Fatalf("ParseURL(%q): got %#v, want scheme, host and path alone", s, u)
 		}
 		if u.Scheme != "https" {
 			ip, err := netip.ParseAddr(u.Hostname())
 			if u.Scheme != "http" || u.Hostname() != "localhost" && (err != nil || !ip.Unmap().IsLoopback()) {
-				t.Fatalf("ParseURL(%q) = %s: in the clear to another host", s, u)
+				t.Fatalf("ParseURL(%q): got %s, want nothing in the clear to another host", s, u)
 			}
 		}
 		again, err := ParseURL(u.String())

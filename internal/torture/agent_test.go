@@ -123,7 +123,7 @@ func (a *agent) stop(t *testing.T) {
 	select {
 	case <-a.ended:
 	case <-time.After(10 * time.Second):
-		t.Errorf("it does not stop: %s", a.log)
+		t.Errorf("got an agent that does not stop, want an end within 10 s: %s", a.log)
 		return
 	}
 	if code := a.cmd.ProcessState.ExitCode(); code != 0 {

@@ -33,7 +33,7 @@ func serving(t *testing.T, list string) (*agent, *pkitest.CA, client) {
 	h.provision(t, ca)
 	a := h.start(t, nil, "status.json")
 	if !a.listening() {
-		t.Fatalf("it does not listen: %s", a.log)
+		t.Fatalf("got an agent that does not listen, want one that does: %s", a.log)
 	}
 	leaf := ca.Issue(t, pkitest.EKU(x509.ExtKeyUsageClientAuth))
 	c := client{config: &tls.Config{
@@ -183,7 +183,7 @@ func TestDaemonUnderFire(t *testing.T) {
 			all.Go(func() {
 				for ctx.Err() == nil {
 					if err := good.from("127.0.0.3").ask(address); err == nil {
-						t.Error("a stranger got an answer")
+						t.Error("got an answer for a stranger, want none")
 					}
 					made.Add(1)
 					pause(ctx, 5*time.Millisecond)
@@ -195,7 +195,7 @@ func TestDaemonUnderFire(t *testing.T) {
 				began := time.Now()
 				if err := good.ask(address); err != nil {
 					failed++
-					t.Errorf("request %d of a good client: %v", asked, err)
+					t.Errorf("request %d of a good client: got %v, want an answer", asked, err)
 				}
 				asked++
 				worst, files = max(worst, time.Since(began)), max(files, a.files())
@@ -214,17 +214,17 @@ func TestDaemonUnderFire(t *testing.T) {
 			// Beside the 128 of one address: the good client's, strangers' that are
 			// being dropped, and the daemon's own files.
 			if asked < 5 || made.Load() < 100 || files > before+128+32 || kib > maxKiB {
-				t.Errorf("%d asked, %d assaults, %d files, %d KiB", asked, made.Load(), files, kib)
+				t.Errorf("got %d asked, %d assaults, %d files, %d KiB, want 5 and 100 at least, %d and %d at most", asked, made.Load(), files, kib, before+128+32, maxKiB)
 			}
 			if !a.eventually(func() bool { return a.files() <= before+2 }) {
-				t.Errorf("%d files are open, %d were", a.files(), before)
+				t.Errorf("got %d open files, want %d, which were open before, or two more", a.files(), before)
 			}
 			if err := good.ask(address); err != nil {
-				t.Errorf("after it all: %v", err)
+				t.Errorf("after it all: got %v, want an answer", err)
 			}
 			a.stop(t)
 			if strings.Contains(a.log.String(), "panic") || len(a.log.String()) > 1<<20 {
-				t.Errorf("the log: %.2000s", a.log)
+				t.Errorf("got the log %.2000s, want no panic in it, and 1 MiB at most", a.log)
 			}
 		})
 	}
@@ -273,12 +273,12 @@ func TestDaemonAndHostileSwaps(t *testing.T) {
 				logged := len(a.log.String())
 				must(t, a.cmd.Process.Signal(syscall.SIGHUP))
 				if !a.eventually(func() bool { return strings.Contains(a.log.String()[logged:], "reading everything again") }) {
-					t.Errorf("it does not take SIGHUP: %s", a.log)
+					t.Errorf("after SIGHUP: got %s, want that it reads everything again", a.log)
 				}
 				for range 3 {
 					if err := good.ask(a.address()); err != nil {
 						counted.add(name, func(r *tally.Row) { r.Lost++ })
-						t.Errorf("a good client: %v, %v", err, a.log.String()[logged:])
+						t.Errorf("a good client: got %v, want an answer: %v", err, a.log.String()[logged:])
 					}
 				}
 				undo()
@@ -293,7 +293,7 @@ func TestDaemonAndHostileSwaps(t *testing.T) {
 	}
 	a.host.provision(t, ca)
 	if !a.eventually(func() bool { serial, err := a.serial(); return err == nil && serial == a.set() }) {
-		t.Errorf("the next set is not taken up: %s", a.log)
+		t.Errorf("got the old set, want the next one: %s", a.log)
 	}
 	a.stop(t)
 }
@@ -324,10 +324,10 @@ func TestDaemonStartsAmongHostileFiles(t *testing.T) {
 				text := a.log.String()
 				if !up && (!a.over() || a.cmd.ProcessState.ExitCode() <= 0 || !strings.Contains(text, "level=error")) {
 					counted.add(name, func(r *tally.Row) { r.Lost++ })
-					t.Errorf("it neither listens nor says why not: %s", text)
+					t.Errorf("got an agent that does not listen, want why: %s", text)
 				}
 				if strings.Contains(text, "panic") || strings.Contains(text, "goroutine ") {
-					t.Errorf("it crashed: %s", text)
+					t.Errorf("got a crash, want none: %s", text)
 				}
 				if up {
 					a.stop(t)

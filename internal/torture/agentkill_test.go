@@ -100,7 +100,7 @@ func (s *site) restart(t *testing.T, c scenario, name string, at int, ended tort
 	for secret := range strings.SplitSeq(strings.Join(s.lab.canaries(), "\n"), "\n") {
 		if secret != "" && strings.Contains(ended.Stderr, secret) {
 			counted.add(name, func(r *tally.Row) { r.Leaks++ })
-			t.Errorf("at %d, %s: a secret in the log", at, ended.Hit)
+			t.Errorf("at %d, %s: got a secret in the log, want none", at, ended.Hit)
 		}
 	}
 	renewing := s.old != "" && s.old != "none" && !strings.HasPrefix(s.old, "mixture")
@@ -193,7 +193,7 @@ func TestCrowdOfDaemonsAndModules(t *testing.T) {
 		all.Go(func() {
 			if r := s.run(cmd); r.Failed || r.State != "enrolled" && r.State != "pending" {
 				counted.add(name, func(r *tally.Row) { r.Lost++ })
-				t.Errorf("a module: %s", r.raw)
+				t.Errorf("a module: got %s, want it enrolled or pending", r.raw)
 			}
 		})
 	}
@@ -201,11 +201,11 @@ func TestCrowdOfDaemonsAndModules(t *testing.T) {
 	for _, a := range agents {
 		if !a.listening() {
 			counted.add(name, func(r *tally.Row) { r.Lost++ })
-			t.Errorf("a daemon does not listen: %s", a.log)
+			t.Errorf("got a daemon that does not listen, want one that does: %s", a.log)
 			continue
 		}
 		if serial, err := a.serial(); err != nil || serial != s.lab.serial() {
-			t.Errorf("it serves %s, %v", serial, err)
+			t.Errorf("got %s, %v, want the serial number that the manager issued", serial, err)
 		}
 	}
 	counted.add(name, func(r *tally.Row) { r.Runs += modules + daemons })
@@ -244,12 +244,12 @@ func TestDaemonSecrets(t *testing.T) {
 	ended := s.attack(s.agentCommand(s.lab, "status.json"), a)
 	running := s.start(t, s.lab, "status.json")
 	if !running.listening() {
-		t.Fatalf("it does not listen: %s", running.log)
+		t.Fatalf("got an agent that does not listen, want one that does: %s", running.log)
 	}
 	must(t, running.cmd.Process.Signal(syscall.SIGABRT))
 	<-running.ended
 	if running.cmd.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
-		t.Error("a core was made")
+		t.Error("got a core, want none")
 	}
 	seen = append(seen, ended.Stdout+ended.Stderr, running.log.String())
 	audit, err := os.ReadFile(s.path("log/audit.log"))
@@ -265,7 +265,7 @@ func TestDaemonSecrets(t *testing.T) {
 		for _, text := range seen {
 			if strings.Contains(text, secret) {
 				counted.add("secrets of the daemon", func(r *tally.Row) { r.Leaks++ })
-				t.Fatalf("a secret stands in %.300q", text)
+				t.Fatalf("got a secret in %.300q, want none", text)
 			}
 		}
 	}

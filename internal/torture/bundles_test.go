@@ -144,7 +144,7 @@ func TestHostileBundles(t *testing.T) {
 				nothing := l.name == "nothing in it" && r.code() == "ENROLL_UNREACHABLE"
 				byClock := r.code() == "ENROLL_IDENTITY" && strings.Contains(r.Msg, "the clock says")
 				if code := r.code(); code != "ENROLL_BUNDLE_INVALID" && code != "ENROLL_BAD_ANSWER" && !byClock && !nothing {
-					t.Errorf("enrolled %v: %.500s", enrolled, r.raw)
+					t.Errorf("enrolled %v: got %.500s, want ENROLL_BUNDLE_INVALID or ENROLL_BAD_ANSWER", enrolled, r.raw)
 				}
 				h.kept(t, r, set, list)
 			}
@@ -170,11 +170,11 @@ func TestHostileNames(t *testing.T) {
 			}))
 			r := h.run(h.command(nil, h.commandFor(m, nil)))
 			if r.State != "enrolled" || r.Failed || !strings.Contains(fmt.Sprint(r.Warnings), "crl_pem") {
-				t.Errorf("%.2000s", r.raw)
+				t.Errorf("got %.2000s, want it enrolled, with a warning of crl_pem", r.raw)
 			}
 			for where, text := range map[string]string{"the result": r.raw, "the audit log": string(h.image()["log/audit.log"].content)} {
 				if text == "" || strings.ContainsAny(strings.ReplaceAll(text, "\n", ""), "\x1b\x07\u202e") || len(text) > 64<<10 {
-					t.Errorf("%s: %.2000q", where, text)
+					t.Errorf("%s: got %.2000q, want plain text of 64 KiB at most", where, text)
 				}
 			}
 		})

@@ -51,11 +51,11 @@ func TestClocks(t *testing.T) {
 				t.Errorf("got %d registrations: %s, want %v, %v", posts, r.raw, w.code, w.posts)
 			}
 			if r.Failed && !strings.Contains(r.Error.Hint, "clock") {
-				t.Errorf("the hint does not name the clock: %s", r.raw)
+				t.Errorf("got %s, want the clock in its hint", r.raw)
 			}
 			if next := s.run(s.commandOf(c)); next.Failed || next.State != "enrolled" {
 				counted.add(name, func(r *tally.Row) { r.Lost++ })
-				t.Errorf("with the right clock: %s", next.raw)
+				t.Errorf("with the right clock: got %s, want it enrolled", next.raw)
 			}
 			if posts, _, handedOut := s.lab.counts(); posts != 1 || handedOut != 1 {
 				t.Errorf("got %d registrations, %d bundles, want 1, 1", posts, handedOut)
@@ -78,13 +78,13 @@ func TestClockAheadKeepsTheBundle(t *testing.T) {
 	s := &site{host: h}
 	r := s.at(t, 366*day, h.command(nil, h.commandFor(m, nil)))
 	if r.code() != "ENROLL_IDENTITY" || !strings.Contains(r.Error.Hint, "clock") {
-		t.Errorf("%s", r.raw)
+		t.Errorf("got %s, want ENROLL_IDENTITY with the clock in its hint", r.raw)
 	}
 	h.unharmed(t, r)
 	m.get = answers(200, `{"status":"notfound"}`)
 	if next := h.run(h.command(nil, h.commandFor(m, nil))); next.State != "enrolled" || next.Failed {
 		counted.add("clock ahead", func(r *tally.Row) { r.Lost++ })
-		t.Errorf("with the right clock: %s", next.raw)
+		t.Errorf("with the right clock: got %s, want it enrolled", next.raw)
 	}
 	counted.add("clock ahead", func(r *tally.Row) { r.Points++; r.All++; r.Runs += 2 })
 }
@@ -108,15 +108,15 @@ func TestClocksOfAnEnrolledHost(t *testing.T) {
 			r := s.at(t, clock, s.commandOf(c))
 			after, _, _ := s.lab.counts()
 			if !r.Failed || s.set() != set {
-				t.Errorf("the set is %s, was %s: %s", s.set(), set, r.raw)
+				t.Errorf("got the set %s, want %s as before, and a failure: %s", s.set(), set, r.raw)
 			}
 			if clock < 0 && (after != posts || !strings.Contains(r.Error.Hint, "clock")) {
-				t.Errorf("%d registrations: %s", after-posts, r.raw)
+				t.Errorf("got %d registrations, want 0, and the clock in the hint: %s", after-posts, r.raw)
 			}
 			next := s.run(s.commandOf(c))
 			if next.Failed || next.State != "enrolled" || s.set() != set {
 				counted.add("clock "+name+", enrolled", func(r *tally.Row) { r.Lost++ })
-				t.Errorf("with the right clock: %s", next.raw)
+				t.Errorf("with the right clock: got %s, want it enrolled", next.raw)
 			}
 			counted.add("clock "+name+", enrolled", func(r *tally.Row) { r.Points++; r.All++; r.Runs += 3 })
 		})

@@ -66,7 +66,7 @@ func TestCrowd(t *testing.T) {
 				}
 				if r.Failed || r.State != "enrolled" && (wait || r.State != "pending") {
 					counted.add(name, func(r *tally.Row) { r.Lost++ })
-					t.Errorf("a run of the crowd: %s", r.raw)
+					t.Errorf("a run of the crowd: got %s, want it enrolled or pending", r.raw)
 				}
 				if r.Changed {
 					changed++
@@ -75,7 +75,7 @@ func TestCrowd(t *testing.T) {
 			counted.add(name, func(r *tally.Row) { r.Runs += crowd })
 			posts, registered, handedOut := s.lab.counts()
 			if posts != 1 || registered != 1 || handedOut != 1 || changed != 1 {
-				t.Errorf("%d registrations, %d taken, %d bundles, %d runs that changed something", posts, registered, handedOut, changed)
+				t.Errorf("got %d registrations, %d taken, %d bundles, %d runs that changed something, want one of each", posts, registered, handedOut, changed)
 			}
 			for _, wrong := range s.checkEnd(scenario{}) {
 				t.Error(wrong)
@@ -118,7 +118,7 @@ func TestCrowdOfWhitelistWriters(t *testing.T) {
 		})
 		all.Go(func() {
 			if r := own.run(cmd); r.Failed || !r.Changed {
-				t.Errorf("a writer: %s", r.raw)
+				t.Errorf("a writer: got %s, want a change", r.raw)
 			}
 		})
 	}
@@ -131,7 +131,7 @@ func TestCrowdOfWhitelistWriters(t *testing.T) {
 		line := fmt.Sprintf("  - 10.1.0.%d\n", i+1)
 		if n := strings.Count(rest, line); n != 1 {
 			counted.add("whitelist writers", func(r *tally.Row) { r.Lost++ })
-			t.Errorf("%q stands %d times", line, n)
+			t.Errorf("%q: got %d, want 1", line, n)
 		}
 		rest = strings.Replace(rest, line, "", 1)
 	}
@@ -141,6 +141,6 @@ func TestCrowdOfWhitelistWriters(t *testing.T) {
 	parsed, err := whitelist.Parse(raw)
 	must(t, err)
 	if _, ok := parsed.Covering(netip.MustParseAddr("10.1.0.50")); !ok {
-		t.Error("the last entry lets nobody in")
+		t.Error("got no entrance by the last entry, want one")
 	}
 }

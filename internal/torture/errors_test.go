@@ -93,18 +93,18 @@ func (s *site) fail(t *testing.T, c scenario, name string, a torture.Attack) {
 	case err != nil:
 		t.Errorf("at %d, %s, %v: %v", a.At, ended.Hit, a.Errno, err)
 	case r.Failed && r.code() != "ENROLL_FILESYSTEM":
-		t.Errorf("at %d, %s, %v: fails with %s: %s", a.At, ended.Hit, a.Errno, r.code(), r.Msg)
+		t.Errorf("at %d, %s, %v: got %s, want ENROLL_FILESYSTEM: %s", a.At, ended.Hit, a.Errno, r.code(), r.Msg)
 	case r.Failed && r.Error.Hint == "":
-		t.Errorf("at %d, %s, %v: no hint: %s", a.At, ended.Hit, a.Errno, r.Msg)
+		t.Errorf("at %d, %s, %v: got no hint, want one: %s", a.At, ended.Hit, a.Errno, r.Msg)
 	}
 	if !renamedSet(ended.Calls) && s.set() != s.old && !c.absent {
 		counted.add(name, func(r *tally.Row) { r.Lost++ })
-		t.Errorf("at %d, %s, %v: nothing was renamed, and the set is %s", a.At, ended.Hit, a.Errno, s.set())
+		t.Errorf("at %d, %s, %v: nothing was renamed: got the set %s, want the old one", a.At, ended.Hit, a.Errno, s.set())
 	}
 	for _, secret := range s.lab.canaries() {
 		if strings.Contains(ended.Stdout, secret) {
 			counted.add(name, func(r *tally.Row) { r.Leaks++ })
-			t.Errorf("at %d, %s, %v: a secret in the result", a.At, ended.Hit, a.Errno)
+			t.Errorf("at %d, %s, %v: got a secret in the result, want none", a.At, ended.Hit, a.Errno)
 		}
 	}
 	// With a disk that takes nothing any more, an answer that has come can go

@@ -105,7 +105,7 @@ func TestHostileFiles(t *testing.T) {
 				}
 				for _, name := range []string{"certs/server.pem", "certs/server.key.pem"} {
 					if _, err := os.Lstat(h.path(name)); err == nil && name != target {
-						t.Errorf("%s was made", name)
+						t.Errorf("got %s, want no file there", name)
 					}
 				}
 			})
@@ -148,7 +148,7 @@ func TestFilesOfAnotherUser(t *testing.T) {
 				must(t, err)
 				st := info.Sys().(*syscall.Stat_t)
 				if name == target && !ours && st.Uid != foreign {
-					t.Errorf("%s belongs to user %d now", name, st.Uid)
+					t.Errorf("%s: got the owner %d, want the one as before", name, st.Uid)
 				}
 				if st.Uid != foreign || !info.Mode().IsRegular() {
 					continue
@@ -198,14 +198,14 @@ func TestPlantedTempFiles(t *testing.T) {
 					continue
 				}
 				if raw, err := os.ReadFile(path); err == nil && len(raw) > 0 && string(raw) != "mine" && string(raw) != "old" {
-					t.Errorf("%s was written to", path)
+					t.Errorf("%s: got another content, want it as it was", path)
 				}
 			}
 			if raw, err := os.ReadFile(victim); err != nil || string(raw) != "mine" {
 				t.Errorf(`the victim is %q, want "mine"`, raw)
 			}
 			if _, err := os.Lstat(victim + ".new"); err == nil {
-				t.Error("a file was made through the link")
+				t.Error("got a file that was made through the link, want none")
 			}
 			counted.add("hostile files", func(r *tally.Row) { r.Points++; r.All++; r.Runs++ })
 		})
@@ -225,7 +225,7 @@ func refused(t *testing.T, r result, posts int) {
 		t.Errorf("got %d registrations, and then: %s, want 0", posts, r.Msg)
 	}
 	if r.Error != nil && r.Error.Hint == "" {
-		t.Errorf("no hint: %s", r.Msg)
+		t.Errorf("got no hint, want one: %s", r.Msg)
 	}
 }
 

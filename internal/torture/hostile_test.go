@@ -145,11 +145,11 @@ func (h *host) kept(t *testing.T, r result, set, whitelist string) {
 		t.Errorf("the set is %s, was %s, want %v", now, set, set)
 	}
 	if !r.Failed || r.Error.Hint == "" || len(r.raw) > 64<<10 {
-		t.Errorf("the result: %.2000s", r.raw)
+		t.Errorf("got %.2000s, want a failure with a hint, 64 KiB at most", r.raw)
 	}
 	if strings.Contains(r.raw, canary) || strings.Contains(r.raw, "PRIVATE KEY") {
 		counted.add("hostile manager", func(r *tally.Row) { r.Leaks++ })
-		t.Errorf("a secret stands in the result: %.2000s", r.raw)
+		t.Errorf("got a secret in the result, want none: %.2000s", r.raw)
 	}
 	for name, f := range h.image() {
 		if strings.HasPrefix(name, "state/") || name == "etc/config.yaml" || keyFile.MatchString(name) {
@@ -229,10 +229,10 @@ func TestHostileAnswers(t *testing.T) {
 				}
 				h.unharmed(t, r)
 				if strings.ContainsAny(r.Msg, "\x1b\x00\x07") {
-					t.Errorf("control characters in %q", r.Msg)
+					t.Errorf("got %q, want no control characters", r.Msg)
 				}
 				if poll && !h.token() {
-					t.Errorf("the token is gone: %s", r.Msg)
+					t.Errorf("got no token any more, want it kept: %s", r.Msg)
 				}
 			}
 		})
@@ -260,7 +260,7 @@ func TestHostileTokens(t *testing.T) {
 			m.post = answers(202, string(body))
 			r := h.run(h.command(nil, h.commandFor(m, nil)))
 			if m.gets.Load() != 0 || !r.Failed || r.code() != "ENROLL_BAD_ANSWER" {
-				t.Errorf("%d polls: %.500s", m.gets.Load(), r.raw)
+				t.Errorf("got %d polls, %.500s, want none, and ENROLL_BAD_ANSWER", m.gets.Load(), r.raw)
 			}
 		})
 	}
@@ -287,7 +287,7 @@ func TestSlowLoris(t *testing.T) {
 	start := time.Now()
 	r := h.run(h.command(nil, h.commandFor(m, nil)))
 	if took := time.Since(start); took > 45*time.Second || !h.token() {
-		t.Errorf("after %v, token kept: %v", took, h.token())
+		t.Errorf("got an end after %v, token kept: %v; want it within 45 s, with the token", took, h.token())
 	}
 	h.unharmed(t, r)
 }

@@ -139,7 +139,7 @@ func (s *site) actAsTold(t *testing.T, at int, ended torture.Ended, next result)
 		s.lab.removeHosts()
 		s.lab.deny()
 	default:
-		t.Errorf("at %d, %s: in the window, and the next run says %s", at, ended.Hit, next.raw)
+		t.Errorf("at %d, %s: in the window, the next run: got %s, want what happened", at, ended.Hit, next.raw)
 	}
 }
 

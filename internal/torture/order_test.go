@@ -83,10 +83,10 @@ func TestOrderUnderPowerLoss(t *testing.T) {
 				at := tr.renamed(path)
 				temp := tr.after(0, "fsync", tr[max(at, 0)].Path)
 				if temp < 0 || temp > journal || tr.after(temp, "fsync", "certs") > journal {
-					t.Errorf("%s was not staged, with its name synced, before the journal", path)
+					t.Errorf("%s: got the journal first, want it staged, with its name synced, before that", path)
 				}
 				if at < tr.after(journal, "fsync", "state") || at < last {
-					t.Errorf("%s is renamed before the journal is synced, or out of order", path)
+					t.Errorf("%s: got another order, want it renamed in turn, after the journal is synced", path)
 				}
 				last = at
 			}
@@ -94,15 +94,15 @@ func TestOrderUnderPowerLoss(t *testing.T) {
 				t.Errorf("the journal goes (%d) before the directory is synced (%d), want 0 at least, %v at least", dropped, synced, synced)
 			}
 			if gone := tr.after(dropped, "fsync", "state"); gone < 0 {
-				t.Error("the journal's end is not synced")
+				t.Error("got no sync after the journal's end, want one")
 			}
 			for _, secret := range []string{"state/token", "state/spool"} {
 				if at := tr.after(dropped, "unlinkat", secret); at < 0 || tr.after(at, "fsync", "state") < 0 {
-					t.Errorf("%s does not go, synced, after the journal", secret)
+					t.Errorf("%s: got another order, want it gone, synced, after the journal", secret)
 				}
 				for _, path := range edits {
 					if at := tr.after(dropped, "unlinkat", secret); at < tr.renamed(path) {
-						t.Errorf("%s goes before %s is edited", secret, path)
+						t.Errorf("got %s gone before %s is edited, want it after", secret, path)
 					}
 				}
 			}
@@ -154,7 +154,7 @@ func TestWindowHoldsNothingElse(t *testing.T) {
 				t.Fatalf("prepared %d, synced %d, written %d, synced %d", prepared, open, write, closed)
 			}
 			if space := tr.after(0, "fallocate", tr[prepared].Path); space < 0 || space > prepared {
-				t.Error("no space was reserved for the answer")
+				t.Error("got no space reserved for the answer, want some")
 			}
 			// The manager may act once the request is sent: after the last read
 			// of its TLS greeting. From the connection on is a little more.
@@ -175,7 +175,7 @@ func TestWindowHoldsNothingElse(t *testing.T) {
 				}
 				ours := i == write || i == closed
 				if call.Kind == torture.Changing && !ours || call.Create {
-					t.Errorf("in the window: %s", call)
+					t.Errorf("in the window: got %s, want nothing but the answer stored", call)
 				}
 			}
 			t.Logf("from the connection to the stored answer: %s", strings.Join(list, "; "))

@@ -98,7 +98,7 @@ func TestReaderDuringRenewals(t *testing.T) {
 				}
 			default:
 				seen.broken.Add(1)
-				t.Errorf("neither old nor new: %v", err)
+				t.Errorf("got neither old nor new, want one of them: %v", err)
 			}
 		}
 	}()

@@ -37,18 +37,18 @@ func TestSecretsInProc(t *testing.T) {
 	}})
 	secrets := s.lab.canaries()
 	if ended.Exit != 0 || looks < 100 || len(seen) < looks || len(secrets) < 3 {
-		t.Fatalf("exit %d, %d looks, %d texts, %d secrets", ended.Exit, looks, len(seen), len(secrets))
+		t.Fatalf("got exit %d, %d looks, %d texts, %d secrets, want 0, 100, as many texts, 3", ended.Exit, looks, len(seen), len(secrets))
 	}
 	for _, secret := range secrets {
 		for _, raw := range seen {
 			if bytes.Contains(raw, []byte(secret)) {
 				counted.add("secrets", func(r *tally.Row) { r.Leaks++ })
-				t.Fatal("a secret stands in /proc")
+				t.Fatal("got a secret in /proc, want none")
 			}
 		}
 		if strings.Contains(ended.Stdout+ended.Stderr, secret) {
 			counted.add("secrets", func(r *tally.Row) { r.Leaks++ })
-			t.Fatal("a secret stands in the result")
+			t.Fatal("got a secret in the result, want none")
 		}
 	}
 	counted.add("secrets", func(r *tally.Row) { r.Points += looks; r.All += looks; r.Runs++ })
@@ -105,17 +105,17 @@ func TestNoCoreAndNoSecretInATraceback(t *testing.T) {
 		must(t, c.Process.Signal(signal))
 		_ = c.Wait()
 		if status := c.ProcessState.Sys().(syscall.WaitStatus); status.CoreDump() {
-			t.Errorf("%v: a core was made", signal)
+			t.Errorf("%v: got a core, want none", signal)
 		}
 		if out.Len() == 0 {
 			t.Errorf("%v: no traceback, so this shows nothing, want some", signal)
 		}
 		if strings.Contains(out.String(), canary) || strings.Contains(out.String(), "PRIVATE KEY") {
 			counted.add("secrets", func(r *tally.Row) { r.Leaks++ })
-			t.Errorf("%v: a secret stands in the traceback", signal)
+			t.Errorf("%v: got a secret in the traceback, want none", signal)
 		}
 		if !h.token() {
-			t.Errorf("%v: the token is gone", signal)
+			t.Errorf("%v: got no token any more, want it kept", signal)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func TestFullDisk(t *testing.T) {
 		case !r.Failed:
 			enrolled++
 		case r.code() != "ENROLL_FILESYSTEM" || posts != 0 || !strings.Contains(r.Error.Hint, "free space"):
-			t.Errorf("%d KiB free: %d registrations, %s", free, posts, r.raw)
+			t.Errorf("%d KiB free: got %d registrations, %s, want none, and the free space in the hint", free, posts, r.raw)
 		default:
 			refused++
 		}
@@ -202,7 +202,7 @@ func TestNoInodes(t *testing.T) {
 		case !r.Failed:
 			enrolled++
 		case r.code() != "ENROLL_FILESYSTEM" || r.Error.Hint == "":
-			t.Errorf("%d free: %s", free, r.raw)
+			t.Errorf("%d free: got %s, want ENROLL_FILESYSTEM with a hint", free, r.raw)
 		case posts == 0:
 			refused++
 		default:
