@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/testbuild"
+	"github.com/linux-patch/enroll/internal/testconsole"
 )
 
 const (
@@ -56,7 +58,7 @@ func build(t *testing.T) string {
 func tie(t *testing.T) {
 	t.Helper()
 	var files []string
-	for _, pattern := range []string{"build/*.tar.gz", "build/bin/*", "ansible/setup/*", "configs/*", "configs/packages/*"} {
+	for _, pattern := range []string{"build/*.tar.gz", "build/bin/*", "ansible/setup/*", "configs/*", "configs/packages/*", "README.md"} {
 		found, err := filepath.Glob(filepath.Join(top, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -92,7 +94,7 @@ func boot(t *testing.T, suite string) *host {
 	}
 	image := strings.TrimSpace(shell(t, nil, "molecule/setup/image", suite))
 	h := &host{t, fmt.Sprintf("linux-patch-package-%s-%d", suite, os.Getpid())}
-	shell(t, nil, "docker", "run", "--detach", "--name", h.name, "--env", "container=docker", "--cap-add", "SYS_ADMIN",
+	shell(t, nil, "docker", "run", "--detach", "--name", h.name, "--hostname", "web1.example.com", "--env", "container=docker", "--cap-add", "SYS_ADMIN",
 		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--cgroupns", "host",
 		"--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", image, "/sbin/init")
 	t.Cleanup(func() { _ = exec.Command("docker", "rm", "--force", h.name).Run() })
@@ -124,11 +126,11 @@ func (h *host) journal() string {
 	return out
 }
 
-// waitFor runs a script until it succeeds, for a minute at most.
+// waitFor runs a script until it succeeds. An agent asks its manager once a minute.
 func (h *host) waitFor(script string) {
 	h.t.Helper()
 	last := ""
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		out, err := h.try(script)
 		if err == nil {
 			return
@@ -153,6 +155,7 @@ func (h *host) wantOutput(script string, want ...string) {
 func TestPackages(t *testing.T) {
 	dir := build(t)
 	t.Run("of other distributions", func(t *testing.T) { otherDistributions(t, filepath.Join(dir, "now")) })
+	t.Run("the commands of the README", func(t *testing.T) { readmes(t, filepath.Join(dir, "now")) })
 	for _, suite := range []string{"bookworm", "trixie"} {
 		t.Run(suite, func(t *testing.T) {
 			h := boot(t, suite)
@@ -170,6 +173,57 @@ func TestPackages(t *testing.T) {
 			h.upgrade()
 			h.removeAndPurge()
 		})
+	}
+}
+
+// readmes runs the commands of the README on a host that has nothing but the
+// packages and the manager's CA. The manager is the host's own.
+func readmes(t *testing.T, dir string) {
+	blocks := readmesCommands(t)
+	h := boot(t, "bookworm")
+	for _, name := range []string{agent, alone} {
+		h.put(deb(t, dir, name), "/root/")
+	}
+	h.put("build/bin/linux_patch_manager", "/usr/local/bin/linux_patch_manager")
+	h.run(`echo "$(hostname -i | cut -d ' ' -f 1) manager.example.com" >> /etc/hosts
+		systemd-run --unit manager linux_patch_manager serve --data /root/lab --listen :443 --advertise manager.example.com`)
+	h.waitFor("test -s /root/lab/ca.pem && cp /root/lab/ca.pem /root/manager-ca.pem")
+	h.follow(blocks[0])
+	h.run("linux_patch_manager approve --data /root/lab --fqdn web1.example.com")
+	h.waitFor("systemctl status linux-patch-api | grep -i listening")
+	h.follow(blocks[1])
+	h.nothingIsLeft()
+}
+
+// readmesCommands are the commands before and after the approval.
+func readmesCommands(t *testing.T) [][]testconsole.Step {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(top, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks [][]testconsole.Step
+	count := 0
+	for _, m := range regexp.MustCompile("(?s)\n```console host\n(.*?)\n```\n").FindAllStringSubmatch(string(text), -1) {
+		steps := testconsole.Steps(m[1])
+		blocks = append(blocks, steps)
+		count += len(steps)
+	}
+	if len(blocks) != 2 || count >= 10 {
+		t.Fatalf("got %d blocks and %d commands, want 2 blocks and less than ten commands", len(blocks), count)
+	}
+	return blocks
+}
+
+// follow runs commands as a person at /root would.
+func (h *host) follow(steps []testconsole.Step) {
+	h.t.Helper()
+	arch := strings.TrimSpace(shell(h.t, nil, "dpkg", "--print-architecture"))
+	for _, s := range steps {
+		out := h.run("cd /root; " + strings.ReplaceAll(s.Command, "_amd64.deb", "_"+arch+".deb"))
+		if !testconsole.Matches(out, s.Output) {
+			h.t.Errorf("%s: got\n%s\nwant\n%s", s.Command, out, s.Output)
+		}
 	}
 }
 
@@ -227,6 +281,11 @@ func (h *host) removeAndPurge() {
 	// The other package goes on with the certificates.
 	h.wantOutput("enrollment info", `"state":"enrolled"`)
 	h.run("dpkg --purge linux-patch-enroll")
+	h.nothingIsLeft()
+}
+
+func (h *host) nothingIsLeft() {
+	h.t.Helper()
 	left := strings.Fields(h.run(`find /etc /usr /var /run -xdev -name "*linux[_-]patch*" ! -path "/usr/local/bin/*" ! -path "*/journal/*" ! -path "/run/systemd/*"`))
 	if len(left) > 0 {
 		h.t.Errorf("got %v after a purge, want nothing left", slices.Compact(left))

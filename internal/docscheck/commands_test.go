@@ -5,43 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/linux-patch/enroll/internal/testconsole"
 )
-
-// step is a command of a console block with what it prints.
-type step struct {
-	command, output string
-}
-
-// steps takes a console block apart: a line with "$ " begins a command, which
-// goes on until a here-document in it ends; the rest is output.
-func steps(body string) []step {
-	var all []step
-	end := ""
-	for line := range strings.Lines(body) {
-		line = strings.TrimSuffix(line, "\n")
-		command, isCommand := strings.CutPrefix(line, "$ ")
-		switch {
-		case end != "":
-			all[len(all)-1].command += "\n" + line
-			if line == end {
-				end = ""
-			}
-		case isCommand:
-			all = append(all, step{command: command})
-			if _, word, ok := strings.Cut(command, "<<"); ok {
-				end = strings.Fields(word)[0]
-			}
-		case len(all) > 0:
-			all[len(all)-1].output += line + "\n"
-		}
-	}
-	return all
-}
 
 // TestCommands runs each console block that is marked as tested, by one shell
 // in an empty directory, and compares what it prints; "…" stands for anything.
@@ -65,7 +35,7 @@ func checkCommands(t *testing.T) {
 						t.Skipf("the commands use %s, which is not installed", tool)
 					}
 				}
-				runBlock(t, steps(f.body))
+				runBlock(t, testconsole.Steps(f.body))
 			})
 		}
 	}
@@ -74,7 +44,7 @@ func checkCommands(t *testing.T) {
 	}
 }
 
-func runBlock(t *testing.T, all []step) {
+func runBlock(t *testing.T, all []testconsole.Step) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -82,7 +52,7 @@ func runBlock(t *testing.T, all []step) {
 	// Job control, as a person's shell has it, makes %1 known.
 	script := "set -m\nexec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null' EXIT\n"
 	for i, s := range all {
-		script += s.command + "\n" + fmt.Sprintf("status=$?; echo; echo '### %d' $status\n", i)
+		script += s.Command + "\n" + fmt.Sprintf("status=$?; echo; echo '### %d' $status\n", i)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -100,30 +70,15 @@ func runBlock(t *testing.T, all []step) {
 	for i, s := range all {
 		said, after, ok := strings.Cut(rest, fmt.Sprintf("\n### %d ", i))
 		if !ok {
-			t.Fatalf("%s: was not reached (%v)\n%s", s.command, err, out)
+			t.Fatalf("%s: was not reached (%v)\n%s", s.Command, err, out)
 		}
 		status, after, _ := strings.Cut(after, "\n")
 		rest = after
 		if status != "0" {
-			t.Errorf("%s: exit code %s\n%s", s.command, status, said)
+			t.Errorf("%s: exit code %s\n%s", s.Command, status, said)
 		}
-		if !matches(strings.TrimSpace(said), strings.TrimSpace(s.output)) {
-			t.Errorf("%s: prints\n  %s\nthe document has\n  %s", s.command, said, s.output)
+		if !testconsole.Matches(said, s.Output) {
+			t.Errorf("%s: prints\n  %s\nthe document has\n  %s", s.Command, said, s.Output)
 		}
 	}
-}
-
-// matches compares output with a document's, in which "…" is anything.
-func matches(got, want string) bool {
-	if want == "" {
-		return true
-	}
-	var pattern strings.Builder
-	for i, part := range strings.Split(want, "…") {
-		if i > 0 {
-			pattern.WriteString(".*")
-		}
-		pattern.WriteString(regexp.QuoteMeta(part))
-	}
-	return regexp.MustCompile(`(?s)^` + pattern.String() + `$`).MatchString(got)
 }

@@ -18,7 +18,7 @@ var neededByDeployed = []string{"jobs.max_concurrent", "jobs.timeout_minutes"}
 var (
 	// written is a config.yaml that a console block writes, appended one that it
 	// adds to what is there.
-	written  = regexp.MustCompile(`(?s)\$ cat > \S*config\.yaml <<END\n(.*?)\nEND\n`)
+	written  = regexp.MustCompile(`(?s)\$ (?:cat >|install -m \d+ /dev/stdin) \S*config\.yaml <<END\n(.*?)\nEND\n`)
 	appended = regexp.MustCompile(`\$ printf '([^']*)' >> \S*config\.yaml`)
 )
 

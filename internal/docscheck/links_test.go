@@ -61,8 +61,9 @@ func checkPaths(t *testing.T) {
 	}
 }
 
-// kinds of fenced blocks. What is "tested" is run by TestCommands.
-var kinds = []string{"text", "console", "console tested", "yaml", "json", "mermaid", "go"}
+// kinds of fenced blocks. What is "tested" is run by TestCommands, and what is
+// for a "host" by the test of the packages, on a host of its own.
+var kinds = []string{"text", "console", "console tested", "console host", "yaml", "json", "mermaid", "go"}
 
 func checkFences(t *testing.T) {
 	for name, d := range documents(t) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
+
+	"github.com/linux-patch/enroll/internal/testconsole"
 )
 
 // TestTroubleshooting provokes each symptom, and looks for what the program
@@ -135,7 +137,7 @@ func (m *messages) count(t *testing.T) {
 func (m *messages) ends(cell string) bool {
 	for _, code := range inCode.FindAllStringSubmatch(cell, -1) {
 		for said := range m.said {
-			if matches(said, "cannot reach the manager at …: "+code[1]) {
+			if testconsole.Matches(said, "cannot reach the manager at …: "+code[1]) {
 				return true
 			}
 		}

@@ -52,7 +52,7 @@ func (v *serveFlags) define(f *flag.FlagSet) {
 	f.StringVar(&v.allowFrom, "allow-from", "", "networks, comma separated, from which the admin API may be called:\nall others get 403 forbidden_ip (default: anywhere)")
 	f.BoolVar(&v.opt.HideTokenHash, "hide-token-hash", false, "leave polling_token, the hash of a host's token, out of the list")
 	f.StringVar(&v.opt.RepoConfig, "repo-config", "", "JSON file: a list of objects with gpg_public_key, sources_config,\ndistro_id, keyring_path, and codename unless for all releases")
-	f.BoolVar(&v.opt.LegacyCerts, "legacy-certs", false, "issue as older managers do: clientAuth only and no SAN")
+	f.BoolVar(&v.opt.LegacyCerts, "legacy-certs", false, "issue as managers before 2.0 do: clientAuth only and no SAN")
 }
 
 // oneOf says whether value is the second of two words.

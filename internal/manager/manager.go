@@ -93,7 +93,7 @@ type Options struct {
 	// NewerBundle is "on" or "off" for ca_chain and crl_pem in the bundle;
 	// "" or "auto" is on in dialect 2 only.
 	NewerBundle string
-	// LegacyCerts issues host certificates as older managers do: clientAuth
+	// LegacyCerts issues host certificates as managers before 2.0 do: clientAuth
 	// only and no SAN.
 	LegacyCerts bool
 
