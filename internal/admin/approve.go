@@ -139,7 +139,7 @@ func (a *approving) compareCertificates() {
 		}
 	}
 	if differ > 0 {
-		a.report.warn(fmt.Sprintf("%d hosts were presented another HTTPS certificate by the manager than this controller (SHA-256 %s); if it was not renewed in between, somebody stands between", differ, ours))
+		a.report.warn(fmt.Sprintf("%d hosts were presented another HTTPS certificate by the manager than this controller (SHA-256 %s); if it was not renewed in between, someone may intercept the connection", differ, ours))
 	}
 }
 
@@ -198,7 +198,7 @@ func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *appro
 			}
 			continue
 		case failed.HTTPStatus == http.StatusNotFound:
-			res.Decision, res.Reason = decisionNotFound, "somebody decided the request meanwhile"
+			res.Decision, res.Reason = decisionNotFound, "someone else has decided the request meanwhile"
 			return nil
 		case !failed.MaybeDelivered:
 			return refused(res, decisionFailed, "the manager did not approve: "+failed.Error())

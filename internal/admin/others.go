@@ -156,7 +156,7 @@ func (a *approving) closeHost(h HostEntry, issued []string, res *HostResult) {
 	lost := errorCodeOf(h.Evidence) == contract.CodeTokenUnknown || errorCodeOf(h.Evidence) == contract.CodeBundleLost
 	switch {
 	case res.Decision == string(approval.Enrolled) && !slices.Contains(issued, serial(installed)):
-		_ = refused(res, decisionOther, fmt.Sprintf("the host's certificate (serial %s) is none that the manager issued for its request; find out who answered it", approval.Plain(installed)))
+		_ = refused(res, decisionOther, fmt.Sprintf("the host's certificate (serial %s) is not one that the manager issued for its request; find out who answered it", approval.Plain(installed)))
 	case res.Refused && lost:
 		_ = refused(res, decisionUnclaimed, "it was approved and the host did not receive the bundle: treat the key as stolen, remove the host at the manager (state withdrawn), and enroll it again")
 	}

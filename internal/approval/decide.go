@@ -80,7 +80,7 @@ func (d *decider) evidence(h *Host) (Verdict, bool) {
 	case e.TokenSHA256 == "":
 		return Verdict{}, true // no registration to doubt
 	case e.VerifiedBy == VerifiedByNothing:
-		return refuse(UnverifiedRegistration, "the host registered with insecure: whoever stood in between holds its polling token; deny the request and register again with the manager's CA")
+		return refuse(UnverifiedRegistration, "the host registered with insecure: anyone who intercepted the connection holds its polling token; deny the request and register again with the manager's CA")
 	case (e.VerifiedBy == "" || e.VerifiedBy == VerifiedByUnknown) && !d.AllowUnverifiedRegistration:
 		return refuse(UnverifiedRegistration, "it is unknown how the host verified the manager when it registered; set allow_unverified_registration if you know that it did")
 	}
@@ -101,7 +101,7 @@ func (d *decider) find(h *Host) Verdict {
 		return Verdict{Decision: DuplicateEvidence, Reason: fmt.Sprintf("%d requests at the manager have the hash of this host's polling token; none is approved", len(own))}
 	case d.rows.showsTokens:
 		return Verdict{Decision: NotListed,
-			Reason: "the manager lists no request with the hash of this host's polling token: it has expired, or somebody decided it already; run enrollment on the host again"}
+			Reason: "the manager lists no request with the hash of this host's polling token: it has expired, or someone has decided it already; run enrollment on the host again"}
 	}
 	return d.byProof(h)
 }
@@ -121,7 +121,7 @@ func (d *decider) byProof(h *Host) Verdict {
 				Reason: "the manager shows no token hashes, and the host's proof stands in another host's request or in several"}
 		}
 	}
-	v := Verdict{Decision: NotListed, Reason: "the manager lists no request of this host: it has expired, or somebody decided it already; run enrollment on the host again"}
+	v := Verdict{Decision: NotListed, Reason: "the manager lists no request of this host: it has expired, or someone has decided it already; run enrollment on the host again"}
 	if rows := d.rows.byMachine[e.MachineID]; len(rows) > 0 {
 		v = Verdict{Decision: Unproven, Row: rows[0], Reason: "the manager shows neither a token hash nor a proof for this request; a person has to decide it"}
 	}

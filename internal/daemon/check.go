@@ -99,7 +99,7 @@ func (d *daemon) checkFiles(f *findings) {
 	}
 	cfg, err := files.Stat(d.opt.config)
 	if err == nil && cfg.Exists && d.cfg.Enrollment.PollingToken != "" && cfg.Mode.Perm()&0o007 != 0 {
-		f.warn("%s holds the polling token and everybody may reach it (mode %04o); chmod it to 0640", cfg.Path, cfg.Mode.Perm())
+		f.warn("%s holds the polling token and others can read it (mode %04o); chmod it to 0640", cfg.Path, cfg.Mode.Perm())
 	}
 }
 
@@ -142,9 +142,9 @@ func (d *daemon) checkWhitelist(f *findings) {
 	}
 	switch good := len(list.Entries) - len(list.Invalid); {
 	case !file.Exists:
-		f.warn("%s does not exist: nobody may connect", d.paths.Whitelist)
+		f.warn("%s does not exist: no one may connect", d.paths.Whitelist)
 	case good == 0:
-		f.warn("%s has no entries: nobody may connect", d.paths.Whitelist)
+		f.warn("%s has no entries: no one may connect", d.paths.Whitelist)
 	default:
 		f.ok("%s: entries %d", d.paths.Whitelist, good)
 	}

@@ -169,7 +169,7 @@ func (d *door) lookUp(ctx context.Context, host string) []netip.Addr {
 		return found
 	case errors.As(err, &dns) && dns.IsNotFound:
 		if before != nil {
-			d.log.WithField("host", host).Warn("a host name of the whitelist is not known to DNS any more: it lets nobody in")
+			d.log.WithField("host", host).Warn("a host name of the whitelist is not known to DNS any more: it lets no one in")
 		}
 		return nil
 	default:

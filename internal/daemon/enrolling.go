@@ -20,7 +20,7 @@ import (
 )
 
 // errTakenOut keeps a host from being enrolled by itself that was taken out.
-var errTakenOut = errors.New("this host's enrollment was taken back, so it does not enroll by itself; --enroll enrolls it again")
+var errTakenOut = errors.New("the enrollment of this host was removed, so it does not enroll by itself; --enroll enrolls it again")
 
 // announce says, before anything is asked for, what an administrator compares
 // with the request, whatever the level of the log is.
@@ -159,7 +159,7 @@ func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *re
 		case !again:
 			return res
 		case heard == pace.Forgotten:
-			a.log.Warn("nobody approved within a day and the manager has forgotten the request: another one is made")
+			a.log.Warn("not approved within a day, and the manager no longer knows the request: sending a new one")
 			continue
 		case res.Failed:
 			a.failed(res)
@@ -281,7 +281,7 @@ func (d *daemon) course(why error) (course, error) {
 		return courseWait, nil
 	case errors.Is(why, errCRL):
 		// A good set is not thrown away for it, and a manager's list heals it.
-		d.log.WithError(why).WithField("hint", contract.HintOf(why)).Error("no client is served until the CRL can be loaded: nobody knows who is revoked")
+		d.log.WithError(why).WithField("hint", contract.HintOf(why)).Error("no client is accepted until the CRL can be loaded: revoked certificates would not be recognized")
 		return courseWait, nil
 	case d.opt.url != "":
 		return courseEnroll, nil

@@ -51,7 +51,7 @@ Usage: linux_patch_api [options]
                                 configuration
   --enroll-ca FILE              trust the manager's HTTPS by this CA, in place of the system's roots
   --enroll-fingerprint SHA256   trust the manager's HTTPS by the fingerprint of its certificate or CA
-  --enroll-insecure             do not verify the manager's HTTPS; whoever answers in its place can
+  --enroll-insecure             do not verify the manager's HTTPS; anyone who intercepts the connection can
                                 give this host keys of their own
   --enroll-manager-ip IP        the address that the manager calls from, for the whitelist, in place of
                                 the one that it is reached at; needed through a proxy

@@ -48,7 +48,7 @@ func newOutlet(out io.Writer, journal bool) logOutlet {
 	say := func(lost int64) []byte {
 		line, _ := format.Format(&logrus.Entry{
 			Logger: &logrus.Logger{}, Time: time.Now(), Level: logrus.WarnLevel,
-			Message: "log lines were lost: nobody took them", Data: logrus.Fields{"lost": lost},
+			Message: "log lines were lost: they could not be written in time", Data: logrus.Fields{"lost": lost},
 		})
 		return line
 	}

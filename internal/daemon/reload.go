@@ -120,7 +120,7 @@ func (a *agent) recoverSet(ctx context.Context) {
 
 // readWhitelist puts the whitelist in force where it has changed. A file that
 // is none leaves the list before it in force, at the start that of nobody; a
-// single entry that makes no sense lets nobody in, and does not keep what was
+// single entry that makes no sense lets no one in, and does not keep what was
 // taken out in force.
 func (a *agent) readWhitelist() {
 	file, err := a.installed.files.Read(a.paths.Whitelist)
@@ -142,13 +142,13 @@ func (a *agent) readWhitelist() {
 	}
 	a.list = digest
 	for _, e := range list.Invalid {
-		a.log.WithFields(logrus.Fields{"path": a.paths.Whitelist, "line": e.Line, "entry": e.Text}).Error("no IP address, CIDR network or host name: this entry lets nobody in")
+		a.log.WithFields(logrus.Fields{"path": a.paths.Whitelist, "line": e.Line, "entry": e.Text}).Error("no IP address, CIDR network or host name: this entry lets no one in")
 	}
 	a.door.admit(list)
 	if _, entries := a.door.entries(0); entries > 0 {
 		a.log.WithField("entries", entries).Info("the whitelist is in force")
 	} else {
-		a.log.WithField("path", a.paths.Whitelist).Warn("the whitelist is missing or empty: nobody may connect")
+		a.log.WithField("path", a.paths.Whitelist).Warn("the whitelist is missing or empty: no one may connect")
 	}
 	if a.state != "" {
 		a.writeStatus()
@@ -164,6 +164,6 @@ func (a *agent) readConfigAgain() {
 	}
 	a.setLevel(cfg)
 	if paths, _, err := a.enroller.Host().LocateAll(cfg.Paths()); err != nil || paths != a.paths || !slices.Equal(a.listenAddresses(cfg), a.daemon.listen) {
-		a.log.Warn("the configuration names other paths or another address: they are taken up at a restart")
+		a.log.Warn("the configuration names other paths or another address: restart the agent to use them")
 	}
 }

@@ -142,7 +142,7 @@ func (i *installed) load(files [3]hostfs.File, now time.Time) (*served, error) {
 		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
 	}
 	if key.Mode.Perm()&0o007 != 0 {
-		warnings = append(warnings, fmt.Sprintf("%s is a private key that everybody may reach (mode %04o)", key.Path, key.Mode.Perm()))
+		warnings = append(warnings, fmt.Sprintf("%s is a private key that others can read (mode %04o)", key.Path, key.Mode.Perm()))
 	}
 	s, err := newServed(set)
 	if err != nil {

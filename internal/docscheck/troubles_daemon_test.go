@@ -24,8 +24,8 @@ var ofTheDaemon = []struct {
 	start func(t *testing.T, h *host) []string
 }{
 	{"no certificates and no manager", "there is no valid", func(*testing.T, *host) []string { return nil }},
-	{"nobody may connect", "the whitelist is", func(*testing.T, *host) []string { return nil }},
-	{"taken out", "this host's enrollment", func(t *testing.T, h *host) []string {
+	{"no one may connect", "the whitelist is", func(*testing.T, *host) []string { return nil }},
+	{"taken out", "the enrollment of this host", func(t *testing.T, h *host) []string {
 		enrolled(t, h, pkitest.NewCA(t))
 		if o := h.run(context.Background(), map[string]any{"state": "absent"}); !o.Changed {
 			t.Fatalf("the enrollment was to be taken back: %s", o.Msg)

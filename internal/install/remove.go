@@ -121,8 +121,8 @@ func (in *Installer) elsewhere(claimed statedir.Provenance) ([]desire, error) {
 		}
 		file, err := in.readElsewhere(claimed, f.Path)
 		if err != nil {
-			return nil, contract.Errorf(contract.CodeFilesystem, "%s, which enrollment wrote, cannot be taken back: %w", f.Path, err).
-				WithHint("mend that, or remove %s by hand, and run again; nothing was taken back yet", f.Path)
+			return nil, contract.Errorf(contract.CodeFilesystem, "%s, which enrollment wrote, cannot be removed: %w", f.Path, err).
+				WithHint("fix that, or remove %s by hand, and run again; nothing was removed yet", f.Path)
 		}
 		describe, isKey := kindOf(file.Content)
 		all = append(all, desire{before: report.Shown(file, describe), isKey: isKey})

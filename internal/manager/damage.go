@@ -142,7 +142,7 @@ func decodes[T any](raw []byte) error {
 // read or wrote cannot be undone by closing it.
 func onlyOurs(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("%s is open to others (mode %04o): if nobody can have used that, run chmod 600 %s", path, mode, path)
+		return fmt.Errorf("%s is open to others (mode %04o): if no one can have used that, run chmod 600 %s", path, mode, path)
 	}
 	return nil
 }

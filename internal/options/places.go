@@ -125,7 +125,7 @@ func (h Host) settlePaths(s *Settings) error {
 			continue
 		case s.ConfigFile.Exists:
 			return contract.Errorf(contract.CodeConfig,
-				"%s is %s, but %s tells the daemon %s: the daemon would not find the file",
+				"%s is %s, but %s tells the agent %s: the agent would not find the file",
 				p.option, p.given, s.ConfigPath, p.config)
 		}
 		*p.to, warnings = place, append(warnings, more...)

@@ -95,7 +95,7 @@ func (s *Settings) settleManager() error {
 	}
 	if s.Insecure {
 		s.Warnings = append(s.Warnings,
-			"insecure is set: the manager's HTTPS certificate is not verified, and whoever answers in its place can give this host keys of their own; set manager_ca_fingerprint instead")
+			"insecure is set: the manager's HTTPS certificate is not verified, and anyone who intercepts the connection can give this host keys of their own; set manager_ca_fingerprint instead")
 	}
 	if s.URL != nil && s.URL.Scheme == "http" {
 		s.Warnings = append(s.Warnings,
@@ -121,7 +121,7 @@ func (s *Settings) settleModes() error {
 func checkKeyMode(mode fs.FileMode) error {
 	switch {
 	case mode&0o007 != 0:
-		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o lets everybody reach the private key", mode)
+		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o gives everyone access to the private key", mode)
 	case mode&0o400 == 0:
 		return contract.Errorf(contract.CodeInvalidArgument, "key_mode %04o does not let the owner read the private key", mode)
 	case mode&0o030 != 0:

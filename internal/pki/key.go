@@ -82,7 +82,7 @@ func keyBlock(name string, data []byte, how strictness) (*pem.Block, error) {
 	b := blocks[0]
 	// RFC 1421 headers mark OpenSSL's older encryption.
 	if _, old := b.Headers["DEK-Info"]; old || b.Type == typeEncrypted {
-		return nil, fmt.Errorf("%s: %w: the private key is encrypted with a passphrase; a daemon needs it without", name, ErrMalformed)
+		return nil, fmt.Errorf("%s: %w: the private key is encrypted with a passphrase; the agent needs one without", name, ErrMalformed)
 	}
 	if len(b.Headers) != 0 {
 		return nil, fmt.Errorf("%s: %w: the PEM block has headers", name, ErrMalformed)

@@ -30,7 +30,7 @@ type Provenance struct {
 	// written to a config.yaml which had none.
 	ConfigPath       string `json:"config_path,omitempty"`
 	ConfigManagerURL string `json:"config_manager_url,omitempty"`
-	// Removed is when the enrollment was taken back; a daemon then does not
+	// Removed is when the enrollment was removed; a daemon then does not
 	// enroll again by itself.
 	Removed *time.Time `json:"removed,omitempty"`
 }

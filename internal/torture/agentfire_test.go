@@ -263,7 +263,7 @@ func TestDaemonAndHostileSwaps(t *testing.T) {
 	for _, target := range daemonFiles {
 		for _, bad := range swaps {
 			t.Run(target+" as "+bad.name, func(t *testing.T) {
-				// In one step: a whitelist that is missing for a moment lets nobody in.
+				// In one step: a whitelist that is missing for a moment lets no one in.
 				path, aside := a.path(target), a.path(target)+".aside"
 				exchange := func() { must(t, unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, aside, unix.RENAME_EXCHANGE)) }
 				victim := a.path("victim")
@@ -315,7 +315,7 @@ func TestDaemonStartsAmongHostileFiles(t *testing.T) {
 				must(t, os.WriteFile(victim, []byte("mine"), 0o600))
 				defer bad.make(t, path, victim)()
 				a := h.start(t, nil, "status.json")
-				// Without a CRL that it can load it lets nobody in, and waits for one.
+				// Without a CRL that it can load it lets no one in, and waits for one.
 				closed := func() bool {
 					return strings.Contains(a.log.String(), "no client is served until the CRL can be loaded")
 				}

@@ -5,7 +5,7 @@ package whitelist
 const Example = `# Who may call this host's linux_patch_api, /etc/linux_patch_api/whitelist.yaml
 #
 # Deny by default: a connection from an address that no entry covers is dropped
-# without an answer, before TLS. An empty list lets nobody in.
+# without an answer, before TLS. An empty list lets no one in.
 #
 # An entry is one of
 #   an IP address    "192.0.2.10"

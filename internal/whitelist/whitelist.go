@@ -40,7 +40,7 @@ type List struct {
 }
 
 // Parse reads a whitelist. One that is empty, has no entries or only comments
-// is a list that lets nobody in. An entry whose text makes no sense is no error
+// is a list that lets no one in. An entry whose text makes no sense is no error
 // here, so that a typing error in one line doesn't stop another line's edit;
 // who serves by the list looks at Invalid.
 func Parse(data []byte) (*List, error) {

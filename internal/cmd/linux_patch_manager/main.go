@@ -22,7 +22,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		// No host waits for who reads the log, and none suffers where nobody does.
 		signal.Ignore(syscall.SIGPIPE)
-		out := outlet.New(os.Stderr, func(lost int64) []byte { return fmt.Appendf(nil, "%d log lines were lost: nobody took them\n", lost) }, nil)
+		out := outlet.New(os.Stderr, func(lost int64) []byte {
+			return fmt.Appendf(nil, "%d log lines were lost: they could not be written in time\n", lost)
+		}, nil)
 		stderr, flush = out, func() { out.Flush(time.Second) }
 	}
 	code := manager.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr, os.Getenv)
