@@ -41,7 +41,7 @@ func (in *Installer) mirrors() bool {
 		return false
 	}
 	if mode := in.ConfigFile.Mode.Perm(); mode&0o007 != 0 {
-		in.Result.Warn(fmt.Sprintf("the polling token was not copied to %s: everybody may reach that file (mode %04o); chmod it to 0640 or set token_storage to state_dir",
+		in.Result.Warn(fmt.Sprintf("the polling token was not copied to %s: others can read that file (mode %04o); chmod it to 0640 or set token_storage to state_dir",
 			in.ConfigPath, mode))
 		return false
 	}

@@ -28,18 +28,17 @@ options:
   # make options: module (from internal/options; do not edit)
   state:
     description:
-      - What the host shall be.
+      - The state that the host must be in.
       - >-
-        With V(registered) the request is made and its token kept. The task never waits for an approval, and never
-        fetches what was approved.
+        With V(registered) the request is made and its token stored. The task never waits for an approval, and never
+        fetches an approved bundle.
       - >-
-        With V(enrolled) the host goes as far as it can. Where an approval is missing, O(wait) decides whether it is
-        waited for.
+        With V(enrolled) the host registers, waits for the approval if O(wait) is V(true), and installs the
+        certificates.
       - >-
-        With V(absent) is taken back what enrollment put on the host, which is certificates, key, CRL, token, spooled
-        bundle, and the whitelist entry if enrollment added it. Certificates, key and CRL go also from paths that
-        config.yaml no longer names. Nothing is asked of the manager, where the host is to be removed by an
-        administrator.
+        With V(absent) everything that enrollment installed is removed. This is certificates, key, CRL, token, stored
+        bundle, and the whitelist entry if enrollment added it. Certificates, key and CRL are also removed from paths
+        that config.yaml no longer names. No request is made. An administrator must remove the host at the manager.
     type: str
     choices:
       - registered
@@ -49,15 +48,15 @@ options:
   manager_url:
     description:
       - Where the manager is, as C(https://host[:port][/base]).
-      - A trailing C(/api/v1) or C(/api/v1/enroll) is understood. User info, a query and a fragment are refused.
+      - A trailing C(/api/v1) or C(/api/v1/enroll) is accepted. User info, a query and a fragment are refused.
       - Plain C(http) is accepted to a loopback address only.
-      - Where it is not given, C(enrollment.manager_url) of O(config_path) is used.
+      - The default is C(enrollment.manager_url) of O(config_path).
     type: str
   config_path:
     description:
       - >-
-        The configuration of the C(linux_patch_api) daemon, from which the defaults of many options here are read. It
-        may be missing.
+        The configuration of the agent C(linux_patch_api), from which the defaults of many options here are read. It may
+        be missing.
     type: path
     default: /etc/linux_patch_api/config.yaml
   ca_cert_path:
@@ -65,7 +64,7 @@ options:
       - Where the CA's certificate goes.
       - The default is C(tls.ca_cert) of O(config_path), else V(/etc/linux_patch_api/certs/ca.pem).
       - >-
-        This and the other paths must agree with an existing O(config_path). The daemon would not find the file
+        This and the other paths must agree with an existing O(config_path). The agent would not find the file
         otherwise, so another value fails with V(ENROLL_CONFIG).
     type: path
   server_cert_path:
@@ -85,15 +84,13 @@ options:
     type: path
   whitelist_path:
     description:
-      - >-
-        The whitelist of the daemon. It is created where it is missing. All that stands in it already, comments
-        included, stays as it is.
+      - The whitelist of the agent. It is created if it is missing. Its content, including comments, is kept.
       - The default is C(whitelist.path) of O(config_path), else V(/etc/linux_patch_api/whitelist.yaml).
     type: path
   state_dir:
     description:
-      - Where the token, a bundle that is not yet in place, and the record of what enrollment did are kept.
-      - It and every directory above must belong to root, or to who runs the task.
+      - Where the token, a bundle that is not yet installed, and the record of what enrollment did are kept.
+      - It and every directory above it must belong to root or to the user who runs the task.
     type: path
     default: /var/lib/linux_patch_enroll
   wait:
@@ -107,30 +104,28 @@ options:
   wait_timeout:
     description:
       - >-
-        How long to wait for the approval, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w). V(0) is
-        without an end.
+        How long to wait for the approval, in seconds, or with one of the units V(s), V(m), V(h), V(d), V(w). V(0) means
+        no limit.
       - >-
-        When it has passed, the task fails with V(ENROLL_TIMEOUT). The request and its token stay, and the next run goes
-        on with them. An answer on its way is still waited for, at most 30 seconds.
+        When it has passed, the task fails with V(ENROLL_TIMEOUT). The request and its token stay, and the next run
+        continues with them. An answer in transit is still waited for, at most 30 seconds.
     type: str
     default: "0"
   polling_interval_seconds:
     description:
       - >-
-        Seconds between two questions, spread by ten percent. Values outside of 1 to 270 are clamped, with a warning,
-        since managers keep an approved bundle for a short time only.
+        Seconds between two polls, with a random variation of ten percent. Values outside of 1 to 270 are clamped, with
+        a warning, because managers keep an approved bundle for a short time only.
       - The default is C(enrollment.polling_interval_seconds) of O(config_path), else V(60).
     type: int
   max_poll_attempts:
     description:
-      - How often to ask before the task fails with V(ENROLL_TIMEOUT). V(0) is without an end.
+      - How often to poll before the task fails with V(ENROLL_TIMEOUT). V(0) means no limit.
       - The default is C(enrollment.max_poll_attempts) of O(config_path), else V(0).
     type: int
   manager_ca_path:
     description:
-      - >-
-        A file on the host with the CA that the manager's HTTPS certificate must come from, in place of the system's
-        CAs.
+      - A file on the host with the CA that the manager's HTTPS certificate must come from, instead of the system's CAs.
       - Mutually exclusive with O(manager_ca_pem).
     type: path
   manager_ca_pem:
@@ -157,21 +152,21 @@ options:
   bundle_path:
     description:
       - >-
-        A bundle on the host that was carried there by hand, for networks without a way to the manager. No manager is
-        asked.
-      - Needs O(bundle_ca_fingerprint), and O(manager_ip) where O(whitelist_manager) is V(true).
+        A bundle that was copied to the host by hand, for networks without a connection to the manager. No request is
+        made.
+      - Needs O(bundle_ca_fingerprint), and O(manager_ip) if O(whitelist_manager) is V(true).
     type: path
   insecure:
     description:
       - >-
-        Do not verify the manager's HTTPS certificate. Whoever answers in the manager's place can then give the host
-        keys of their own.
+        Do not verify the manager's HTTPS certificate. Anyone who intercepts the connection can then install their own
+        keys on the host.
       - Each use is a warning in the result and a line in the audit log. Prefer O(manager_ca_fingerprint).
     type: bool
     default: false
   fqdn:
     description:
-      - The name that the host reports. By default it is found on the host, and is never V(localhost).
+      - The name that the host reports. By default it is read from the host, and is never V(localhost).
     type: str
   report_ip:
     description:
@@ -188,13 +183,11 @@ options:
   manager_ip:
     description:
       - The address that goes into the whitelist. By default it is the address that delivered the bundle.
-      - Required where the manager is reached through a proxy, since the connection shows only the proxy then.
+      - Required if the manager is reached through a proxy, because the connection then shows only the proxy.
     type: str
   proxy_url:
     description:
-      - >-
-        The HTTP proxy for requests to the manager. By default E(HTTPS_PROXY), E(HTTP_PROXY) and E(NO_PROXY) are
-        honoured.
+      - The HTTP proxy for requests to the manager. By default E(HTTPS_PROXY), E(HTTP_PROXY) and E(NO_PROXY) apply.
       - It appears in no output.
     type: str
   whitelist_manager:
@@ -206,8 +199,8 @@ options:
     description:
       - >-
         Whether to write C(enrollment.manager_url) to O(config_path) if it is missing there or a placeholder. Deployed
-        daemons refresh their CRL and package repository from that URL, and do neither without it.
-      - A URL that names another manager stays. The file is never created. O(state=absent) undoes the edit.
+        agents refresh their CRL and package repository from that URL, and do neither without it.
+      - A URL of another manager is kept. The file is never created. O(state=absent) undoes the edit.
     type: bool
     default: true
     version_added: 0.2.0
@@ -217,9 +210,9 @@ options:
         Whether to install the package repository that a bundle may name. Needs O(repo_key_fingerprint). Without it the
         agent fetches the repository from the manager.
       - >-
-        Only a repository for APT is taken, with V(https) URIs. It is written anew, signed by the key of
-        O(repo_key_fingerprint) alone; options such as C(trusted) and the path that the manager gives for the key are
-        ignored. What cannot be taken is a warning, and the host is enrolled all the same.
+        Only a repository for APT with V(https) URIs is accepted. Its files are written by this module, and only the key
+        of O(repo_key_fingerprint) may sign it. Options such as C(trusted) and the manager's path for the key are
+        ignored. If the repository cannot be used, that is a warning, and the host is enrolled.
       - Only a run that receives a bundle installs it. O(state=absent) removes it.
     type: bool
     default: false
@@ -241,13 +234,15 @@ options:
     version_added: 0.2.0
   owner:
     description:
-      - The owner of the files, as a name or number. By default the owner that a file has, else who runs the task.
+      - >-
+        The owner of the files, as a name or number. By default the owner that a file has, else the user who runs the
+        task.
     type: str
   group:
     description:
       - >-
-        The group of the files, as a name or number. By default the group that a file has, else that of who runs the
-        task.
+        The group of the files, as a name or number. By default the group that a file has, else that of the user who
+        runs the task.
     type: str
   cert_mode:
     description:
@@ -258,8 +253,8 @@ options:
   key_mode:
     description:
       - >-
-        The mode of the key. One that lets others in is refused. By default the mode that the key has, where it lets no
-        others in, else V('0600').
+        The mode of the key. A mode that gives others access is refused. By default the mode that the key has, if others
+        have no access, else V('0600').
     type: raw
   backup:
     description:
@@ -271,27 +266,27 @@ options:
   take_ownership:
     description:
       - >-
-        Make root's own what somebody else may write, where a run would be refused for that. The installer of a deployed
-        agent leaves such a host, since it gives C(/etc/linux_patch_api) to its own user.
+        Make root the owner of files that others may write, if a run would be refused because of them. The installer of
+        a deployed agent leaves a host in that state, because it gives C(/etc/linux_patch_api) to its own user.
       - >-
-        The directories are taken first, then each file is replaced by a copy; config.yaml comes last. Hard links,
-        symbolic links and special files are refused. So are paths that such a config.yaml sets to anything but where
-        the deployed agent has them, unless the option for the path names the same. O(state_dir) is never taken.
+        The directories come first, then each file is replaced by a copy; config.yaml comes last. Hard links, symbolic
+        links and special files are refused. So are paths that such a config.yaml sets to anything but where the
+        deployed agent has them, unless the option for the path names the same. O(state_dir) is never taken.
       - >-
-        All that becomes trusted stands in the warnings of the result, the manager's URL, the CA and the entries of the
-        whitelist among it. Look at it in check mode first. With nothing to take the option changes nothing.
+        The warnings of the result list everything that becomes trusted, such as the manager's URL, the CA and the
+        entries of the whitelist. Read them in check mode first. If no file needs it, the option changes nothing.
     type: bool
     default: false
   force:
     description:
-      - Enroll again although the certificates are valid. A request or bundle that is under way is finished first.
+      - Enroll again although the certificates are valid. A request in progress is still resumed.
     type: bool
     default: false
   renew_before:
     description:
       - >-
         Enroll again when the certificate expires within this time, in seconds, or with one of the units V(s), V(m),
-        V(h), V(d), V(w). The old files serve until the new ones are in place.
+        V(h), V(d), V(w). The old files stay in use until the new ones are installed.
       - >-
         Deployed managers refuse to approve a host that exists. Its certificates can be re-issued there, or an
         administrator removes it there first.
@@ -306,11 +301,11 @@ options:
     default: false
   token_storage:
     description:
-      - Where the polling token is kept. It always is in O(state_dir), readable by its owner only.
+      - Where the polling token is kept. It is always in O(state_dir), readable by its owner only.
       - >-
-        With V(config) it is written to C(enrollment.polling_token) of O(config_path) too, so that a daemon can go on
-        with the request, but only where others can not read that file. It is removed at the end.
-      - With V(state_dir) O(config_path) is left alone. Use it where a template or another tool writes that file.
+        With V(config) it is written to C(enrollment.polling_token) of O(config_path) too, so that an agent can continue
+        the request, but only if others cannot read that file. It is removed at the end.
+      - With V(state_dir) O(config_path) is not changed. Use it if a template or another tool writes that file.
     type: str
     choices:
       - config

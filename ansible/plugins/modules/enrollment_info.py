@@ -27,8 +27,8 @@ options:
   config_path:
     description:
       - >-
-        The configuration of the C(linux_patch_api) daemon, from which the defaults of many options here are read. It
-        may be missing.
+        The configuration of the agent C(linux_patch_api), from which the defaults of many options here are read. It may
+        be missing.
     type: path
     default: /etc/linux_patch_api/config.yaml
   ca_cert_path:
@@ -58,7 +58,7 @@ options:
   whitelist_path:
     description:
       - >-
-        The daemon's whitelist. The default is C(whitelist.path) of O(config_path), else
+        The agent's whitelist. The default is C(whitelist.path) of O(config_path), else
         V(/etc/linux_patch_api/whitelist.yaml).
     type: path
   state_dir:
@@ -68,7 +68,7 @@ options:
     default: /var/lib/linux_patch_enroll
   status_path:
     description:
-      - The file in which the daemon says what it serves. It may be missing.
+      - The agent's status file, which says what it serves. It may be missing.
     type: path
     default: /run/linux_patch_api/status.json
   renew_before:
@@ -81,7 +81,7 @@ options:
   manager_url:
     description:
       - >-
-        The manager's URL, as given to M(linux_patch.api.enrollment). It is not asked. An address in it counts as
+        The manager's URL, as given to M(linux_patch.api.enrollment). No request is made. An address in it counts as
         O(manager_ip).
       - The default is C(enrollment.manager_url) of O(config_path).
     type: str
@@ -89,35 +89,35 @@ options:
     description:
       - >-
         The SHA-256 fingerprint of the CA, as given to M(linux_patch.api.enrollment). Certificates of this CA that were
-        placed by hand are V(enrolled), not V(foreign).
+        installed by hand are V(enrolled), not V(foreign).
     type: str
   manager_ip:
     description:
-      - The manager's address that the whitelist is to let in, as given to M(linux_patch.api.enrollment).
+      - The manager's address that the whitelist must let in, as given to M(linux_patch.api.enrollment).
       - By default the address that the certificates came from, or that of the manager's URL.
     type: str
   whitelist_manager:
     description:
-      - Whether the whitelist is to let the manager in. Where it is not, its absence there is no problem.
+      - Whether the whitelist must let the manager in. With V(false) a missing entry is no problem.
     type: bool
     default: true
   owner:
     description:
-      - The owner that the files are to have. By default any.
+      - The owner that the files must have. By default any.
     type: str
   group:
     description:
-      - The group that the files are to have. By default any.
+      - The group that the files must have. By default any.
     type: str
   cert_mode:
     description:
       - >-
-        The mode that the certificates and the CRL are to have, as V('0644') or V(u=rw,g=r,o=r). By default any that
-        lets no others write.
+        The mode that the certificates and the CRL must have, as V('0644') or V(u=rw,g=r,o=r). By default any without
+        write access for others.
     type: raw
   key_mode:
     description:
-      - The mode that the key is to have. By default any that lets no others in.
+      - The mode that the key must have. By default any without access for others.
     type: raw
   # make options: end
 attributes:
