@@ -281,7 +281,7 @@ func (d *daemon) course(why error) (course, error) {
 		return courseWait, nil
 	case errors.Is(why, errCRL):
 		// A good set is not thrown away for it, and a manager's list heals it.
-		d.log.WithError(why).WithField("hint", contract.HintOf(why)).Error("no client is accepted until the CRL can be loaded: revoked certificates would not be recognized")
+		d.log.WithError(why).WithField("hint", contract.HintOf(why)).Error("no client is served until the CRL can be loaded: revoked certificates would not be recognized")
 		return courseWait, nil
 	case d.opt.url != "":
 		return courseEnroll, nil
