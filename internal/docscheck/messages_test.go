@@ -97,7 +97,7 @@ func checkTroubles(t *testing.T) {
 	if len(silent) > heard.skipped {
 		t.Errorf("no test provokes these entries of the guide:\n%s", strings.Join(silent, "\n"))
 	}
-	rows := entries.under("The way to the manager (ENROLL_UNREACHABLE)", "ending")
+	rows := entries.under("The connection to the manager (ENROLL_UNREACHABLE)", "ending")
 	if len(rows) < 5 {
 		t.Errorf("%d endings were seen: this test looks in the wrong place", len(rows))
 	}
