@@ -22,7 +22,7 @@ import (
 // its place here.
 var story = map[string][]string{
 	"internal/enroll": {
-		"run.go", "info.go", "crl.go", "standing.go", "system.go", "lock.go", "recover.go", "settled.go",
+		"run.go", "info.go", "crl.go", "standing.go", "system.go", "lock.go", "recover.go", "converged.go",
 		"decide.go", "ask.go", "bundle.go", "approved.go", "foreign.go", "enroll.go",
 	},
 	"internal/converse": {
@@ -31,8 +31,8 @@ var story = map[string][]string{
 	},
 	"internal/install": {
 		"preflight.go", "provision.go", "adopt.go", "remove.go", "apply.go", "repair.go", "crl.go",
-		"foresee.go", "accept.go", "configurl.go", "lock.go", "mirror.go", "whitelist.go", "edit.go",
-		"repo.go", "rehearse.go", "replace.go", "desired.go", "installer.go",
+		"foresee.go", "accept.go", "configurl.go", "mirror.go", "whitelist.go", "lock.go", "repo.go",
+		"rehearse.go", "replace.go", "desired.go", "installer.go",
 	},
 	"internal/observe": {
 		"facts.go", "journal.go", "token.go", "trust.go", "foreign.go", "enrolled.go", "view.go", "disk.go",
@@ -47,8 +47,8 @@ var story = map[string][]string{
 		"show.go", "result.go",
 	},
 	"internal/statedir": {
-		"proof.go", "registration.go", "spool.go", "keep.go", "load.go", "record.go", "store.go",
-		"answer.go", "clones.go", "paths.go", "provenance.go", "token.go",
+		"load.go", "end.go", "proof.go", "registration.go", "spool.go", "clones.go", "token.go", "journal.go",
+		"remember.go", "store.go", "record.go", "paths.go", "provenance.go",
 	},
 	"internal/pace": {
 		"pace.go",

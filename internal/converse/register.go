@@ -63,7 +63,7 @@ func (c *Conversation) Register(ctx context.Context, client ManagerClient, host 
 		LostRequest: unanswered, Replaces: c.forgotten(), Request: c.Sent,
 	}
 	if err := slot.Store(t); err != nil {
-		if err := c.keepElsewhere(slot, t, err); err != nil {
+		if err := c.storeElsewhere(slot, t, err); err != nil {
 			return nil, err
 		}
 	}
@@ -87,9 +87,9 @@ func (c *Conversation) forgotten() *time.Time {
 	}
 }
 
-// keepElsewhere stores a token that its slot did not take: it is handed out
+// storeElsewhere stores a token that its slot did not take: it is handed out
 // once, and another file may take it.
-func (c *Conversation) keepElsewhere(slot *statedir.Registration, t statedir.Token, why error) error {
+func (c *Conversation) storeElsewhere(slot *statedir.Registration, t statedir.Token, why error) error {
 	if err := slot.StoreElsewhere(t); err != nil {
 		return contract.Errorf(contract.CodeFilesystem, "the manager's polling token could not be stored and is lost: %w", errors.Join(why, err)).
 			WithHint("%s; "+atManager, contract.HintOf(why), c.Result.MachineID)

@@ -23,7 +23,7 @@ func (r *run) approved(ctx context.Context, a *converse.Answer) error {
 		return contract.Errorf(contract.CodeOf(err), "the manager's bundle could be neither stored nor put in place, and is lost: %w", err).
 			WithHint("%s; for host %s, %s, then run again", contract.HintOf(err), r.Result.FQDN, contract.KnownHost)
 	}
-	return r.settleBundle(err)
+	return r.unplaced(err)
 }
 
 // underWay tells whether the next run can do without the manager: a bundle is
@@ -63,7 +63,7 @@ func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 	first, from := len(r.Result.Actions), install.SourceOf(*r.Disk.Spool())
 	action := "put the bundle in place that an earlier run received (" + r.StatePaths().Spool + ")"
 	return false, r.Perform(plan.Step{Do: func() error {
-		err := r.settleBundle(r.Provision(ctx, bundle, from))
+		err := r.unplaced(r.Provision(ctx, bundle, from))
 		if err == nil || len(r.Result.Actions) > first {
 			r.Result.Actions = slices.Insert(r.Result.Actions, first, action)
 		}
@@ -74,8 +74,8 @@ func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 	}})
 }
 
-// settleBundle decides what becomes of a bundle that was not put in place.
-func (r *run) settleBundle(err error) error {
+// unplaced decides what becomes of a bundle that was not put in place.
+func (r *run) unplaced(err error) error {
 	switch {
 	case err == nil:
 		return err

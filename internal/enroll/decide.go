@@ -59,7 +59,7 @@ func (r *run) decide() step {
 	}
 }
 
-func (r *run) take(ctx context.Context, next step) error {
+func (r *run) follow(ctx context.Context, next step) error {
 	switch next {
 	case stepConverge:
 		return r.Converge(ctx)
@@ -68,7 +68,7 @@ func (r *run) take(ctx context.Context, next step) error {
 		if err != nil || !again {
 			return err
 		}
-		return r.take(ctx, r.decide())
+		return r.follow(ctx, r.decide())
 	case stepBundle:
 		return r.provisionBundle(ctx)
 	case stepPoll:

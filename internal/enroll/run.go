@@ -74,12 +74,12 @@ func (r *run) goOn(ctx context.Context) error {
 		return err
 	}
 	if lock == nil {
-		settled := false
+		done := false
 		err := r.Perform(plan.Step{Do: func() (err error) {
-			lock, settled, err = r.begin(ctx)
+			lock, done, err = r.begin(ctx)
 			return err
 		}})
-		if err != nil || settled {
+		if err != nil || done {
 			return err
 		}
 	}
@@ -92,13 +92,13 @@ func (r *run) goOn(ctx context.Context) error {
 	if err := r.RefuseForeign(); err != nil {
 		return err
 	}
-	return r.take(ctx, r.decide())
+	return r.follow(ctx, r.decide())
 }
 
 // begin makes the lock of a first run, unless there is nothing to do.
-func (r *run) begin(ctx context.Context) (lock *hostfs.Lock, settled bool, err error) {
-	if settled, err := r.settled(ctx); err != nil || settled {
-		return nil, settled, err
+func (r *run) begin(ctx context.Context) (lock *hostfs.Lock, done bool, err error) {
+	if done, err := r.converged(ctx); err != nil || done {
+		return nil, done, err
 	}
 	if lock, err = r.lock(ctx, lockCreate); err != nil {
 		return nil, false, r.busy(err)
@@ -116,11 +116,11 @@ func (r *run) explain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && cause.Error() != context.Canceled.Error() {
 		reason = cause.Error()
 	}
-	return contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", reason, r.kept())
+	return contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", reason, r.left())
 }
 
-// kept says what a run that ends early leaves for the next one.
-func (r *run) kept() string {
+// left says what a run that ends early leaves for the next one.
+func (r *run) left() string {
 	switch {
 	case r.Disk != nil && r.Disk.Spool() != nil:
 		return "the bundle is kept, the next run puts it in place"

@@ -28,9 +28,7 @@ const (
 	// maxReply is the size an answer to a registration may have.
 	maxReply = 1 << 20
 
-	maxHeader      = 64 << 10
-	defaultTimeout = 30 * time.Second
-	dialTimeout    = 10 * time.Second
+	maxHeader = 64 << 10
 )
 
 // Options is what a Client is made of. Only URL is required.

@@ -131,3 +131,19 @@ func (s *Store) PruneRejected() (failed []error) {
 	}
 	return failed
 }
+
+func (s *Store) loadSpool() error {
+	state, record, at, err := s.Files.ReadSlot(s.Paths.Spool)
+	if err != nil {
+		return err
+	}
+	switch state {
+	case hostfs.SlotStored:
+		s.spool = &Answer{}
+		return decodeRecord(s.Paths.Spool, record, s.spool)
+	case hostfs.SlotPrepared, hostfs.SlotTorn:
+		s.pollAt = &at
+	case hostfs.SlotMissing:
+	}
+	return nil
+}

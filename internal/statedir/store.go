@@ -57,32 +57,19 @@ func (s *Store) Journal() *hostfs.Journal { return s.journal }
 // Provenance is what enrollment put on this host.
 func (s *Store) Provenance() Provenance { return s.provenance }
 
-// LiveToken is the token that the manager at url may still honour.
-func (s *Store) LiveToken(url string) *Token {
-	for _, t := range []*Token{s.newToken, s.token} {
-		if t != nil && t.Dead == "" && t.ManagerURL == url {
-			return t
-		}
-	}
-	return nil
-}
-
-// AnyLiveToken is a live token for whichever manager: a report has no URL.
-func (s *Store) AnyLiveToken() *Token {
-	for _, t := range []*Token{s.newToken, s.token} {
-		if t != nil && t.Dead == "" {
-			return t
-		}
-	}
-	return nil
-}
-
-// Requested reports whether the manager may hold a request of this host.
-func (s *Store) Requested() bool {
-	return s.AnyLiveToken() != nil || s.requestAt != nil || s.spool != nil
-}
-
 // private are the attributes of what only this program reads.
 func (s *Store) private() hostfs.Attributes {
 	return hostfs.Attributes{Mode: 0o600, UID: s.UID, GID: s.GID}
+}
+
+// clones is what stands in the state directory and belongs to a host with
+// another machine-id: this host was made from an image of that one while its
+// request was pending. Its token would fetch that host's key.
+type clones struct {
+	// machineID is that host's; empty where nothing is cloned.
+	machineID string
+	// files are to be set aside.
+	files []string
+	// token is that host's, which config.yaml may hold too.
+	token string
 }

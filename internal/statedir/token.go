@@ -1,74 +1,105 @@
 package statedir
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
-// Token is the polling token and what it belongs to.
-type Token struct {
-	Token string `json:"token"`
-	// ManagerURL is who may see the token: it is sent nowhere else.
-	ManagerURL string    `json:"manager_url"`
-	MachineID  string    `json:"machine_id,omitempty"`
-	FQDN       string    `json:"fqdn,omitempty"`
-	Since      time.Time `json:"since"`
-	// LostRequest is when a request was sent before this one whose answer never
-	// reached the disk; nil where there was none.
-	LostRequest *time.Time `json:"lost_request,omitempty"`
-	// Replaces is since when the request before this one was pending that the
-	// manager no longer knew; nil where there was none. It may have been approved.
-	Replaces *time.Time `json:"replaces,omitempty"`
-	// Dead says why the manager no longer honours the token; empty while it lives.
-	Dead contract.State `json:"dead,omitempty"`
-	// Dialect is how the manager told the state of the request so far.
-	Dialect managerclient.Dialect `json:"dialect,omitempty"`
-	// TakenOver says that this program did not get the token, and that no manager
-	// has known it yet.
-	TakenOver bool `json:"taken_over,omitempty"`
-	// NoAnswerSince is since when nothing but something between this host and the
-	// manager has answered; nil where the manager did.
-	NoAnswerSince *time.Time `json:"no_answer_since,omitempty"`
-	// Final says that nothing but the manager can have ended it: it is not asked
-	// once more.
-	Final bool `json:"final,omitempty"`
-	// Request is what was sent for this token; nil where another program sent it.
-	Request *Request `json:"request,omitempty"`
-}
-
-// expiredOnDisk is how a token record has always spelled contract.StateExpired.
-const expiredOnDisk contract.State = "expired"
-
-// MarshalJSON keeps the spelling that other versions of the program read.
-func (t Token) MarshalJSON() ([]byte, error) {
-	type plain Token
-	if t.Dead == contract.StateExpired {
-		t.Dead = expiredOnDisk
-	}
-	return json.Marshal(plain(t))
-}
-
-// UnmarshalJSON undoes MarshalJSON.
-func (t *Token) UnmarshalJSON(raw []byte) error {
-	type plain Token
-	if err := json.Unmarshal(raw, (*plain)(t)); err != nil {
+// SaveToken writes the token, alive or dead.
+func (s *Store) SaveToken(t Token) error {
+	raw, err := encodeRecord(t)
+	if err != nil {
 		return err
 	}
-	if t.Dead == expiredOnDisk {
-		t.Dead = contract.StateExpired
+	if err := s.Files.Replace(s.Paths.Token, raw, s.private()); err != nil {
+		return err
+	}
+	s.token = &t
+	return nil
+}
+
+// Bury marks the token as one that the manager no longer honours. It is kept
+// until a new one replaces it: unless this is final, what said so may have been
+// a firewall.
+func (s *Store) Bury(state contract.State, final bool) error {
+	if s.token == nil {
+		return nil
+	}
+	dead := *s.token
+	dead.Dead, dead.Final = state, final
+	return s.SaveToken(dead)
+}
+
+// LiveToken is the token that the manager at url may still honour.
+func (s *Store) LiveToken(url string) *Token {
+	for _, t := range []*Token{s.newToken, s.token} {
+		if t != nil && t.Dead == "" && t.ManagerURL == url {
+			return t
+		}
 	}
 	return nil
 }
 
-// Request is what the manager was told, kept with the token that it gave.
-type Request struct {
-	Proof             string             `json:"proof,omitempty"`
-	IPAddress         string             `json:"ip_address,omitempty"`
-	OSDetails         contract.OSDetails `json:"os_details"`
-	SentAt            time.Time          `json:"sent_at"`
-	VerifiedBy        string             `json:"verified_by,omitempty"`
-	CertificateSHA256 string             `json:"certificate_sha256,omitempty"`
+// AnyLiveToken is a live token for whichever manager: a report has no URL.
+func (s *Store) AnyLiveToken() *Token {
+	for _, t := range []*Token{s.newToken, s.token} {
+		if t != nil && t.Dead == "" {
+			return t
+		}
+	}
+	return nil
+}
+
+func (s *Store) loadTokens() (err error) {
+	if s.token, err = s.readToken(s.Paths.Token); err != nil {
+		return err
+	}
+	s.newToken, s.requestAt, err = s.readRequest(s.Paths.Request)
+	return err
+}
+
+// readToken reads the saved token, if any.
+func (s *Store) readToken(path string) (*Token, error) {
+	file, err := s.Files.Read(path)
+	if err != nil || !file.Exists {
+		return nil, err
+	}
+	return s.decodeToken(path, file.Content)
+}
+
+func (s *Store) decodeToken(path string, raw []byte) (*Token, error) {
+	t := &Token{}
+	if err := decodeRecord(path, raw, t); err != nil {
+		return nil, err
+	}
+	s.Secret(t.Token)
+	if !managerclient.ValidToken(t.Token) {
+		// Nobody can be asked with it, and it must not lock this host for ever.
+		t.Dead, t.Final = contract.StateExpired, true
+	}
+	return t, nil
+}
+
+// readRequest reads the slot of a registration: the token that it brought, or
+// the time since which it waits for one.
+func (s *Store) readRequest(path string) (*Token, *time.Time, error) {
+	state, raw, at, err := s.Files.ReadSlot(path)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case state == hostfs.SlotPrepared, state == hostfs.SlotTorn:
+		return nil, &at, nil
+	case state != hostfs.SlotStored:
+		return nil, nil, nil
+	}
+	t, err := s.decodeToken(path, raw)
+	return t, nil, err
+}
+
+// Requested reports whether the manager may hold a request of this host.
+func (s *Store) Requested() bool {
+	return s.AnyLiveToken() != nil || s.requestAt != nil || s.spool != nil
 }

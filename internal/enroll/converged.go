@@ -6,9 +6,9 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 )
 
-// settled tells whether there is nothing at all to do, and then says so in the
+// converged reports whether there is nothing at all to do, and then says so in the
 // result. It is the path that runs most: a few reads, no lock, no request.
-func (r *run) settled(ctx context.Context) (bool, error) {
+func (r *run) converged(ctx context.Context) (bool, error) {
 	if r.Disk.Journal() != nil || len(r.Disk.Stale) > 0 || r.Disk.Cloned() {
 		return false, nil
 	}
@@ -21,7 +21,7 @@ func (r *run) settled(ctx context.Context) (bool, error) {
 	switch next := r.decide(); next {
 	case stepConverge:
 	case stepForeign:
-		return true, r.take(ctx, next)
+		return true, r.follow(ctx, next)
 	default:
 		return false, nil
 	}

@@ -14,6 +14,12 @@ import (
 	"time"
 )
 
+const (
+	// defaultTimeout bounds one request, dialTimeout the connection for it.
+	defaultTimeout = 30 * time.Second
+	dialTimeout    = 10 * time.Second
+)
+
 // patience is a deadline in time in which this process runs. A process that is
 // stopped, or starved, while the answer arrives finds it in its socket: what has
 // arrived is read before the deadline counts.
