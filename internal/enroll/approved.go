@@ -42,9 +42,9 @@ func (r *run) underWay(bundle *contract.PkiBundle) bool {
 // else to do.
 func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 	verdict, bundle, err := managerclient.Judge(r.Disk.Spool().HTTPStatus, r.Disk.Spool().Body)
-	switch {
-	case verdict == managerclient.Approved:
-	case verdict == managerclient.Bad:
+	switch verdict {
+	case managerclient.Approved:
+	case managerclient.Bad:
 		return false, r.Perform(plan.Step{Do: func() error {
 			return r.Nonsense(&converse.Answer{Answer: *r.Disk.Spool(), Stored: true}, r.Disk.Spool().LostPoll, err)
 		}, Say: func() error {
@@ -78,7 +78,7 @@ func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 func (r *run) unplaced(err error) error {
 	switch {
 	case err == nil:
-		return err
+		return nil
 	case errors.Is(err, install.ErrKeep):
 		return contract.Errorf(contract.CodeOf(err), "%w; the bundle is kept in %s", err, r.StatePaths().Spool).WithHint("%s", contract.HintOf(err))
 	case contract.CodeOf(err) != contract.CodeBundleInvalid:

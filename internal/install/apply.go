@@ -219,7 +219,7 @@ func (in *Installer) endRequest(ctx context.Context) error {
 	return in.Disk.EndRequest()
 }
 
-// source is where a bundle came from.
+// Source is where a bundle came from.
 type Source struct {
 	url string
 	IP  netip.Addr

@@ -48,14 +48,14 @@ func (in *Installer) Record(event contract.Event, fields map[string]string) {
 
 // change is the step that changes one file: it is shown once it is done.
 func (in *Installer) change(c plan.Change, do func() error) plan.Step {
-	show := func() error {
-		in.Result.Show(c)
-		return nil
-	}
-	return plan.Step{Say: show, Do: func() error {
+	return plan.Step{Do: func() error {
 		if err := do(); err != nil {
 			return err
 		}
-		return show()
+		in.Result.Show(c)
+		return nil
+	}, Say: func() error {
+		in.Result.Show(c)
+		return nil
 	}}
 }
