@@ -27,8 +27,8 @@ func TestWhatIsSaidOfTheOptionsIsInStep(t *testing.T) {
 			t.Errorf("%s: got another text than internal/options gives, want it as `make options` writes it (%v)", path, err)
 		}
 	}
-	if len(files) != 5 {
-		t.Errorf("got %d files, want 5", len(files))
+	if len(files) != 6 {
+		t.Errorf("got %d files, want 6", len(files))
 	}
 }
 
@@ -115,6 +115,9 @@ func TestSecretReachesPluginAndDocuments(t *testing.T) {
 			if got := regexp.MustCompile(`(?i)appears in no output`).MatchString(texts[part]); got != want {
 				t.Errorf("%s: got %t for a secret that appears in no output, want %t:\n%s", part, got, want, texts[part])
 			}
+		}
+		if got := strings.Contains(texts["README.md secret"], "`retries`"); got != want {
+			t.Errorf("the collection's README: got %t for its list of secrets, want %t", got, want)
 		}
 		if got := secretsOf(t, texts["argument_specs.yml role"]); strings.Contains(got, `"retries"`) != want {
 			t.Errorf("the action plugin: got the secrets %s, want retries among them: %t", got, want)

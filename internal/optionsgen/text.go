@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/linux-patch/enroll/internal/options"
 )
 
 // prefix makes the role's variable of an option.
@@ -62,6 +64,8 @@ func parts(params, info any, saidText, roleDefaults []byte) ([]part, error) {
 		{"README.md", "readme", readme(enrollment)},
 		{"docs/SPEC.md", "module", specification(enrollment)},
 		{"docs/SPEC.md", "info", specification(reported)},
+		{"docs/SPEC.md", "trust", listed(options.Tagged(params, "trust"))},
+		{"ansible/README.md", "secret", listed(options.Tagged(params, "secret"))},
 	}, nil
 }
 
@@ -158,6 +162,14 @@ func specification(all []option) string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", o.name, o.kind, o.cell(), o.meaning())
 	}
 	return b.String() + "\n"
+}
+
+// listed is a paragraph of names.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "\nNone.\n\n"
+	}
+	return "\n`" + strings.Join(names, "`, `") + "`.\n\n"
 }
 
 // cell is the default as a table shows it.
