@@ -22,20 +22,20 @@ import (
 // its place here.
 var story = map[string][]string{
 	"internal/enroll": {
-		"run.go", "info.go", "crl.go", "standing.go", "system.go", "lock.go", "recover.go", "converged.go",
-		"decide.go", "ask.go", "bundle.go", "approved.go", "foreign.go", "enroll.go",
+		"run.go", "info.go", "crl.go", "system.go", "recover.go", "lock.go", "converged.go",
+		"decide.go", "ask.go", "bundle.go", "approved.go", "enroll.go",
 	},
 	"internal/converse": {
 		"identity.go", "await.go", "register.go", "dial.go", "evidence.go", "poll.go", "token.go",
-		"fetched.go", "given.go", "wait.go", "conversation.go",
+		"fetched.go", "wait.go", "conversation.go",
 	},
 	"internal/install": {
-		"preflight.go", "provision.go", "adopt.go", "remove.go", "apply.go", "repair.go", "crl.go",
+		"preflight.go", "remove.go", "apply.go", "repair.go", "crl.go",
 		"foresee.go", "accept.go", "configurl.go", "mirror.go", "whitelist.go", "lock.go", "repo.go",
 		"rehearse.go", "replace.go", "desired.go", "installer.go",
 	},
 	"internal/observe": {
-		"facts.go", "journal.go", "token.go", "trust.go", "foreign.go", "enrolled.go", "view.go", "disk.go",
+		"facts.go", "token.go", "trust.go", "foreign.go", "enrolled.go", "view.go", "disk.go",
 	},
 	"internal/ownership": {
 		"ownership.go",

@@ -23,7 +23,7 @@ type Answer struct {
 	Bundle     *contract.PkiBundle
 	retryAfter time.Duration
 	dialect    managerclient.Dialect
-	// stored says that the answer is on disk.
+	// Stored says that the answer is on disk.
 	Stored bool
 }
 

@@ -4,8 +4,7 @@
 //
 // One run goes one way: settle the options, take the lock, observe the disk,
 // decide, ask the manager where that is needed, plan, and apply. Check mode is
-// the same run without requests and without apply, so its diff cannot differ
-// from what a real run does.
+// the same run, whose steps say what they would do (plan.Step).
 //
 // What it promises: an answer of the manager is on disk before it is judged; a
 // token or bundle that was stored is used before anything new is asked for; a
@@ -92,4 +91,19 @@ func (e *Enroller) run(s *options.Settings, res *report.Result) *run {
 		Installer: &install.Installer{View: view, Audit: e.Audit, LookupIP: e.LookupIP},
 		Dial:      e.Dial, Identity: e.Identity, Given: e.Given, Rand: e.Rand, Progress: e.Progress, Program: e.Program,
 	}}
+}
+
+// TakenOut tells since when this host's enrollment is taken back with nobody
+// having begun another one; nil where it is not. A daemon does not enroll such
+// a host by itself.
+func (e *Enroller) TakenOut(p options.Params) (*time.Time, error) {
+	s, err := e.Host().Settle(p)
+	if err != nil {
+		return nil, err
+	}
+	store, err := e.run(s, nil).Load()
+	if err != nil || store.Requested() {
+		return nil, err
+	}
+	return store.Provenance().Removed, nil
 }

@@ -2,8 +2,12 @@ package enroll
 
 import (
 	"context"
+	"errors"
 
+	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // finishKilledRun ends what a killed run began. In check mode it shows what the
@@ -40,4 +44,29 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	return r.Observe()
+}
+
+// Recover finishes what a killed run began, as the next run would do first,
+// and says what it did. Where another run holds the lock there is nothing to
+// do: that run has done it.
+func (e *Enroller) Recover(ctx context.Context, p options.Params) (actions []string, err error) {
+	s, err := e.Host().Settle(p)
+	if err != nil {
+		return nil, err
+	}
+	s.Wait = false
+	r := e.run(s, report.New())
+	lock, err := r.lock(ctx, lockExisting)
+	if errors.Is(err, hostfs.ErrBusy) || err == nil && lock == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	if err = r.Observe(); err != nil {
+		return nil, err
+	}
+	err = r.finishKilledRun(ctx)
+	return r.Result.Actions, err
 }

@@ -113,7 +113,7 @@ func (r *run) explain(ctx context.Context, err error) error {
 	}
 	reason := "a signal"
 	// A signal's cause is the signal's name, and is context.Canceled too.
-	if cause := context.Cause(ctx); cause != nil && cause.Error() != context.Canceled.Error() {
+	if cause := context.Cause(ctx); cause != context.Canceled { //nolint:errorlint // see above
 		reason = cause.Error()
 	}
 	return contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", reason, r.left())

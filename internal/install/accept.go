@@ -80,7 +80,7 @@ func keep(code contract.Code, err error, hint string, args ...any) error {
 	return (&contract.Error{Code: code, Err: kept{err}}).WithHint(hint, args...)
 }
 
-// kept is an error that is errKeep too, and says nothing of it.
+// kept is an error that is ErrKeep too, and says nothing of it.
 type kept struct{ error }
 
 func (k kept) Is(target error) bool { return target == ErrKeep }

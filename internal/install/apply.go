@@ -15,6 +15,27 @@ import (
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
+// Provision verifies a bundle, plans, and in a real run puts it in place.
+func (in *Installer) Provision(ctx context.Context, bundle *contract.PkiBundle, from Source) error {
+	set, err := in.accept(bundle)
+	if err != nil {
+		return err
+	}
+	ip := from.IP
+	if in.ManagerAddr.IsValid() {
+		ip = in.ManagerAddr
+	}
+	change, needed, err := in.planWhitelist(ip)
+	if err != nil {
+		return err
+	}
+	var admit *plan.Change
+	if needed {
+		admit = &change
+	}
+	return in.apply(ctx, set, admit, Source{url: from.url, IP: ip})
+}
+
 // apply puts a verified set in place. Its order is what makes it safe to kill
 // at any point: what was stored of the manager's answer goes last, so that
 // until then the next run does all of this again and finds less and less to do.
@@ -229,4 +250,32 @@ type Source struct {
 func SourceOf(s statedir.Answer) Source {
 	ip, _ := netip.ParseAddr(s.PeerIP)
 	return Source{url: s.URL, IP: ip}
+}
+
+// AdoptSet makes a set that another program has installed that of this host, and
+// ends the request. ip is the manager's address.
+func (in *Installer) AdoptSet(ctx context.Context, ip netip.Addr) error {
+	set := in.Disk.Set
+	err := in.Disk.Remember(func(p *statedir.Provenance) {
+		for path, sum := range in.installedDigests() {
+			if sum != "" {
+				p.Place(path, sum)
+			}
+		}
+		p.ManagerURL, p.CAFingerprint = in.URL.String(), pki.Fingerprint(set.CA.Raw)
+		p.MachineID, p.FQDN, p.Removed = in.Result.MachineID, in.Result.FQDN, nil
+		if ip.IsValid() {
+			p.ManagerIP = ip.String()
+		}
+	})
+	if err != nil {
+		return err
+	}
+	in.Result.Act("take over the certificate set that another agent has fetched with the polling token")
+	in.Result.Changed, in.Result.PendingSince = true, ""
+	in.Record(contract.EventProvisioned, map[string]string{"serial": set.Server.SerialNumber.Text(16), "ca_sha256": pki.Fingerprint(set.CA.Raw)})
+	if err := in.endRequest(ctx); err != nil {
+		return err
+	}
+	return in.Converge(ctx)
 }

@@ -13,22 +13,22 @@ import (
 // Disk is what is on this host's disk.
 type Disk struct {
 	CA, Cert, Key, CRL hostfs.File
-	// set is nil where the installed files are no certificate set at all.
+	// Set is nil where the installed files are no certificate set at all.
 	Set *pki.Set
-	// unusable says why the installed set cannot serve; nil where it can.
+	// Unusable says why the installed set cannot serve; nil where it can.
 	Unusable error
 	Warnings []string
-	// crlProblem says why the CRL was left out of that; nil where it was not.
+	// CRLProblem says why the CRL was left out of that; nil where it was not.
 	CRLProblem error
 
 	// crlRefreshed says that the agent fetches new CRLs.
 	crlRefreshed bool
 
-	// configToken is a token that stands in config.yaml.
+	// ConfigToken is a token that stands in config.yaml.
 	ConfigToken string
 	// Store is the state directory.
 	*statedir.Store
-	// stale are temporary files that a killed run left.
+	// Stale are temporary files that a killed run left.
 	Stale []string
 }
 
