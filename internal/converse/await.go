@@ -96,7 +96,7 @@ func (c *Conversation) pending(t *statedir.Token, d managerclient.Dialect) (*sta
 	return t, nil
 }
 
-// limit tells whether this run has waited as long as it may.
+// limit reports whether this run has waited as long as it may.
 func (c *Conversation) limit(t *statedir.Token) (bool, error) {
 	c.Result.State = contract.StatePending
 	switch {

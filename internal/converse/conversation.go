@@ -36,7 +36,7 @@ type Identity interface {
 	MachineID() (string, error)
 }
 
-// Progress is one moment of a run, for whoever watches it.
+// Progress is one moment of a run, for anyone who watches it.
 type Progress struct {
 	Phase    Phase
 	Attempts int

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	// ErrFetched says that somebody else has fetched the bundle for this host.
+	// ErrFetched says that someone else has fetched the bundle for this host.
 	ErrFetched = errors.New("the certificate set on disk is that of the request")
 	// ErrNeverOurs says that a token was never that of a request of this host.
 	ErrNeverOurs = errors.New("the token was never this host's")

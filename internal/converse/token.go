@@ -52,7 +52,7 @@ func (c *Conversation) revive(t *statedir.Token) error {
 	return c.Disk.SaveToken(*t)
 }
 
-// forgetRequest takes back the mark of a registration that reached no one.
+// forgetRequest removes the mark of a registration that reached no one.
 func (c *Conversation) forgetRequest() {
 	if err := c.Disk.ForgetRequest(); err != nil {
 		c.Result.Warn(fmt.Sprintf("%s was left behind: %v", c.StatePaths().Request, err))

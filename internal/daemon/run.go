@@ -217,7 +217,7 @@ func (a *agent) afterEnrollment(ctx context.Context, res *report.Result) error {
 		a.failed(res)
 		a.renewFromNowOn(ctx)
 		return nil
-	case res.Msg == errTakenOut.Error():
+	case errors.Is(res.Err, errTakenOut):
 		a.log.Warn(res.Msg)
 		a.rest(removedHost)
 		return nil

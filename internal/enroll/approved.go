@@ -26,7 +26,7 @@ func (r *run) approved(ctx context.Context, a *converse.Answer) error {
 	return r.unplaced(err)
 }
 
-// underWay tells whether the next run can do without the manager: a bundle is
+// underWay reports whether the next run can do without the manager: a bundle is
 // in place, or staged with its journal.
 func (r *run) underWay(bundle *contract.PkiBundle) bool {
 	journal, err := r.Files.LoadJournal(r.StatePaths().Journal)
@@ -38,7 +38,7 @@ func (r *run) underWay(bundle *contract.PkiBundle) bool {
 }
 
 // provisionSpool puts an answer in place that an earlier run received. It asks
-// nobody. again says that there was no bundle in it, and that there is something
+// no one. again says that there was no bundle in it, and that there is something
 // else to do.
 func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 	verdict, bundle, err := managerclient.Judge(r.Disk.Spool().HTTPStatus, r.Disk.Spool().Body)

@@ -14,7 +14,7 @@ import (
 
 // RefreshCRL fetches the CRL from the manager and puts it in place where it is
 // newer. What makes it trusted is its signature by the installed CA: HTTPS that
-// does not verify is a warning. inForce is the list that whoever asks goes by,
+// does not verify is a warning. inForce is the list that the caller goes by,
 // nil where there is none: an older one is never taken, whatever is on disk.
 func (e *Enroller) RefreshCRL(ctx context.Context, p options.Params, inForce *pki.CRL) (changed bool, warnings []string, err error) {
 	p.Wait = false

@@ -24,9 +24,9 @@ const (
 	stepPoll
 	// stepClock waits for this host's clock: the set is good, but not yet.
 	stepClock
-	// stepForeign leaves a valid set alone that is somebody else's.
+	// stepForeign leaves a valid set alone that is someone else's.
 	stepForeign
-	// stepCannotJudge stops at files that nobody but their owner understands.
+	// stepCannotJudge stops at files that no one but their owner understands.
 	stepCannotJudge
 	// stepRegister makes a request.
 	stepRegister
@@ -89,7 +89,7 @@ func (r *run) follow(ctx context.Context, next step) error {
 	}
 }
 
-// leaveForeign ends a run on a host whose set is somebody else's: near its
+// leaveForeign ends a run on a host whose set is someone else's: near its
 // expiry too it is theirs to renew.
 func (r *run) leaveForeign(why string) error {
 	r.Result.State = contract.StateForeign

@@ -37,7 +37,7 @@ type (
 	ManagerClient = converse.ManagerClient
 	// Identity finds out who this host is.
 	Identity = converse.Identity
-	// Progress is one moment of a run, for whoever watches it.
+	// Progress is one moment of a run, for anyone who watches it.
 	Progress = converse.Progress
 	// Phase is a part of a run.
 	Phase = converse.Phase
@@ -93,8 +93,8 @@ func (e *Enroller) run(s *options.Settings, res *report.Result) *run {
 	}}
 }
 
-// TakenOut tells since when this host's enrollment is taken back with nobody
-// having begun another one; nil where it is not. A daemon does not enroll such
+// TakenOut is when this host's enrollment was removed, where no one
+// has begun another one since; nil where not. The agent does not enroll such
 // a host by itself.
 func (e *Enroller) TakenOut(p options.Params) (*time.Time, error) {
 	s, err := e.Host().Settle(p)

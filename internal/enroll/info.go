@@ -14,7 +14,7 @@ import (
 	"github.com/linux-patch/enroll/internal/report"
 )
 
-// Info is what enrollment_info reports. It changes nothing and asks nobody.
+// Info is what enrollment_info reports. It changes nothing and asks no one.
 type Info struct {
 	Changed bool   `json:"changed"`
 	Failed  bool   `json:"failed"`
@@ -152,7 +152,7 @@ func (e *Enroller) inform(ctx context.Context, full options.Params, p options.In
 	return nil
 }
 
-// inspect lists what an enrollment run would mend.
+// inspect lists what an enrollment run would fix.
 func (r *run) inspect(info *Info) {
 	problem := func(format string, args ...any) { info.Problems = append(info.Problems, fmt.Sprintf(format, args...)) }
 	for _, err := range r.Distrusted() {

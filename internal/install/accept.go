@@ -24,9 +24,9 @@ func (in *Installer) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	})
 	switch {
 	case errors.Is(err, pki.ErrNotYetValid):
-		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again")
+		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, fix it and run again")
 	case errors.Is(err, pki.ErrExpired) && in.expiredOnArrival(set):
-		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, mend it and run again; if it is right, remove %s, and %s, then run again",
+		return nil, keep(contract.CodeIdentity, err, "compare this host's clock with the manager's, fix it and run again; if it is right, remove %s, and %s, then run again",
 			in.StatePaths().Spool, contract.KnownHost)
 	case errors.Is(err, pki.ErrCAMismatch):
 		return nil, keep(contract.CodeBundleInvalid, err, "if the bundle's CA is the right one, correct bundle_ca_fingerprint and run again")
@@ -63,7 +63,7 @@ func (in *Installer) acceptCA(set *pki.Set) error {
 	return nil
 }
 
-// expiredOnArrival tells whether a bundle had expired when the manager handed
+// expiredOnArrival reports whether a bundle had expired when the manager handed
 // it out. No manager issues such a one: this host's clock is ahead.
 func (in *Installer) expiredOnArrival(set *pki.Set) bool {
 	if in.Disk.Spool() == nil {

@@ -144,7 +144,7 @@ func (in *Installer) claim(p *statedir.Provenance, set *pki.Set, from Source) {
 }
 
 // swap puts a set in place, where it is not. What is there is looked at again:
-// a run with another state directory, or somebody by hand, may have replaced it
+// a run with another state directory, or someone by hand, may have replaced it
 // since this one planned.
 func (in *Installer) swap(ctx context.Context, set *pki.Set) (changed bool, err error) {
 	lock, err := in.Alone(ctx)
@@ -226,7 +226,7 @@ func (in *Installer) installedDigests() map[string]string {
 	return digests
 }
 
-// gone tells whether there surely is no file.
+// gone reports whether there surely is no file.
 func (in *Installer) gone(path string) bool {
 	file, err := in.Files.Stat(path)
 	return err == nil && !file.Exists

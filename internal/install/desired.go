@@ -10,7 +10,7 @@ import (
 	"github.com/linux-patch/enroll/internal/report"
 )
 
-// attributes are what a file shall have: the options, else what it has, else
+// attributes are what a file should have: the options, else what it has, else
 // who runs this.
 func (in *Installer) attributes(f hostfs.File, mode fs.FileMode) hostfs.Attributes {
 	uid, gid := in.Accounts.Self()
@@ -30,13 +30,13 @@ func attributesOf(f plan.File) hostfs.Attributes {
 	return hostfs.Attributes{Mode: f.Mode, UID: f.UID, GID: f.GID}
 }
 
-// desire is one of the four files as it is and as it shall be.
+// desire is one of the four files as it is and as it should be.
 type desire struct {
 	before, after plan.File
 	isKey         bool
 }
 
-// desired says what the four files shall be under a set, in the order in which
+// desired says what the four files should be under a set, in the order in which
 // they are put in place: the certificate comes last, since its presence says
 // that all the rest is there, and next to the key that it must fit. Without a set their
 // content stays and only the attributes count.

@@ -41,7 +41,7 @@ func (in *Installer) ForeseeApproval(ctx context.Context) error {
 	return in.foreseeClear(copied)
 }
 
-// tokenComes tells whether this run would make a token that of the host: one of
+// tokenComes reports whether this run would make a token that of the host: one of
 // a new request, or one that a killed run was given. One that it would take over
 // from config.yaml stands there already.
 func (in *Installer) tokenComes() bool {

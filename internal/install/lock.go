@@ -12,7 +12,7 @@ import (
 
 // Alone keeps runs with other state directories, and so with other run locks,
 // away from the certificates for as long as this one changes them. Where
-// somebody does not let go of them it goes on after lock_timeout: everybody who
+// someone does not let go of them it goes on after lock_timeout: anyone who
 // may read the directories can lock them. dirs are locked too.
 func (in *Installer) Alone(ctx context.Context, dirs ...string) (*hostfs.Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(in.LockTimeout))

@@ -22,7 +22,7 @@ func (in *Installer) MirrorToken(ctx context.Context, token string) error {
 	return nil
 }
 
-// ForeseeMirror says in check mode what MirrorToken will do, and tells whether
+// ForeseeMirror says in check mode what MirrorToken will do, and reports whether
 // the token will stand in config.yaml.
 func (in *Installer) ForeseeMirror() bool {
 	if !in.mirrors() {
@@ -35,7 +35,7 @@ func (in *Installer) ForeseeMirror() bool {
 	return in.actMirror(err)
 }
 
-// mirrors tells whether config.yaml may hold a copy of the token.
+// mirrors reports whether config.yaml may hold a copy of the token.
 func (in *Installer) mirrors() bool {
 	if in.TokenStorage != options.TokenInConfig || !in.ConfigFile.Exists {
 		return false

@@ -62,7 +62,7 @@ func (in *Installer) mayGive(f hostfs.File) error {
 }
 
 // tryLock takes the lock of a file that is edited later, and gives it back:
-// whoever holds it for ever is found while there is nothing to lose. Check mode
+// anyone who holds it for ever is found while there is nothing to lose. Check mode
 // looks only for one who holds it alone.
 func (in *Installer) tryLock(ctx context.Context, path string) error {
 	return in.Perform(plan.Step{

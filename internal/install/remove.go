@@ -18,7 +18,7 @@ import (
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
-// Remove takes back what enrollment put on this host, and nothing else: files
+// Remove removes what enrollment put on this host, and nothing else: files
 // whose content it did not write stay.
 func (in *Installer) Remove(ctx context.Context) error {
 	in.Result.State = contract.StateAbsent
@@ -80,7 +80,7 @@ func (in *Installer) heldByManager() string {
 	return ""
 }
 
-// LeftAnything tells whether there may be something to take back.
+// LeftAnything reports whether there may be something to remove.
 func (in *Installer) LeftAnything() bool {
 	o := in.Disk
 	return len(o.Provenance().Files) > 0 || len(o.Provenance().WhitelistEntries) > 0 || o.Provenance().ConfigManagerURL != "" ||
@@ -147,7 +147,7 @@ func (in *Installer) readElsewhere(claimed statedir.Provenance, path string) (ho
 	return file, err
 }
 
-// installs tells whether path is one of the four that this run replaces.
+// installs reports whether path is one of the four that this run replaces.
 func (in *Installer) installs(path string) bool {
 	return slices.ContainsFunc(in.Disk.Files(), func(f *hostfs.File) bool { return f.Path == path })
 }
@@ -271,7 +271,7 @@ func (in *Installer) removeFiles(ctx context.Context, ours []desire) error {
 		change.Backup = change.Backup && !d.isKey
 		changes = append(changes, change)
 	}
-	// From the end: without the certificate nobody takes the rest for a set.
+	// From the end: without the certificate no one takes the rest for a set.
 	slices.Reverse(changes)
 	return in.replace(changes)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // PlanRepairs compares the attributes of a good set and the whitelist with
-// what they shall be. admit is nil where the manager is let in.
+// what they should be. admit is nil where the manager is let in.
 func (in *Installer) PlanRepairs() (attributes []plan.Change, admit *plan.Change, err error) {
 	in.WarnOpenSet()
 	for _, d := range in.desired(nil) {

@@ -106,7 +106,7 @@ func (in *Installer) applyWhitelist(ctx context.Context, ip netip.Addr) error {
 		if had {
 			return nil
 		}
-		// Somebody else let the manager in meanwhile: the entry is theirs.
+		// Someone else let the manager in meanwhile: the entry is theirs.
 		return in.Disk.Remember(func(p *statedir.Provenance) { p.DropWhitelistEntry(ip.String()) })
 	}
 	in.Record(contract.EventWhitelistChanged, map[string]string{"path": in.Whitelist, "added": ip.String()})

@@ -35,7 +35,7 @@ type Disk struct {
 // errMissing says that there is no certificate set to judge.
 var errMissing = errors.New("certificate, key or CA is missing")
 
-// Begun tells whether any of the files is there: without one, nothing is wrong,
+// Begun reports whether any of the files is there: without one, nothing is wrong,
 // the host is just not enrolled.
 func (d *Disk) Begun() bool { return d.CA.Exists || d.Cert.Exists || d.Key.Exists }
 
@@ -82,7 +82,7 @@ func (d *Disk) CRLWarning() string {
 		"({manager_url}/api/v1/pki/crl.pem); linux_patch_api fetches it by itself", d.CRL.Path, d.CRLProblem)
 }
 
-// Usable tells whether the installed set can serve from now on for longer than
+// Usable reports whether the installed set can serve from now on for longer than
 // the time in which it is to be renewed. A certificate that was never valid for
 // that long would be renewed for ever: the last third of its life is taken then.
 func (d *Disk) Usable(now time.Time, renewBefore time.Duration) bool {
@@ -94,5 +94,5 @@ func (d *Disk) Usable(now time.Time, renewBefore time.Duration) bool {
 	return d.Set != nil && d.Unusable == nil && !d.Set.ExpiresWithin(now, renewBefore)
 }
 
-// enrolled tells whether a certificate set is installed, good or not.
+// enrolled reports whether a certificate set is installed, good or not.
 func (d *Disk) enrolled() bool { return d.Set != nil }

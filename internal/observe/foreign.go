@@ -85,7 +85,7 @@ func (v *View) InstalledCAs() []string {
 	return known
 }
 
-// KnownCA is the CA that this host is enrolled under, or whose file somebody
+// KnownCA is the CA that this host is enrolled under, or whose file someone
 // placed here.
 func (v *View) KnownCA() string {
 	if v.Disk.Set != nil {
@@ -101,7 +101,7 @@ func (v *View) KnownCA() string {
 }
 
 // CannotJudge stops before anything is asked where the installed files are
-// somebody's, and this program can't tell what they are worth.
+// someone's, and this program can't tell what they are worth.
 func (v *View) CannotJudge() error {
 	o := v.Disk
 	if v.Force || v.AllowCAChange || o.Provenance().CAFingerprint != "" {

@@ -6,7 +6,7 @@ import (
 	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
-// Adoptable tells whether config.yaml holds a token that state_dir does not
+// Adoptable reports whether config.yaml holds a token that state_dir does not
 // know: a daemon of the deployed kind has registered before this program came.
 // A dead token's mirror is none, and beside a certificate set it is a leftover
 // of the enrollment that brought the set.
@@ -19,7 +19,7 @@ func (v *View) Adoptable() bool {
 	return managerclient.ValidToken(o.ConfigToken) && !IsPlaceholder(o.ConfigToken) && !o.enrolled() && (o.Token() == nil || o.Token().Token != o.ConfigToken)
 }
 
-// IsPlaceholder reports whether s is text of an example that somebody was to
+// IsPlaceholder reports whether s is text of an example that someone was to
 // replace. Managers make tokens of 64 letters and digits.
 func IsPlaceholder(s string) bool {
 	if len(s) >= 48 {

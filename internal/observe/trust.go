@@ -10,7 +10,7 @@ import (
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
-// RefuseForeign stops a run that would rely on what somebody else may write:
+// RefuseForeign stops a run that would rely on what someone else may write:
 // the directories of its files, and files of another user than the owner that
 // was asked for.
 func (v *View) RefuseForeign() error {

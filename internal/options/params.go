@@ -81,7 +81,7 @@ type Params struct {
 	// Check is Ansible's check mode: everything up to apply, and no request.
 	Check bool
 	// KeepOwners accepts files that belong to the user whom a playbook gave as
-	// owner: nobody tells the agent of that option.
+	// owner: no one tells the agent of that option.
 	KeepOwners bool
 	// Report looks at everything and uses nothing, so that what would be refused
 	// can be reported.

@@ -16,7 +16,7 @@ type Host struct {
 	Accounts Accounts
 }
 
-// TrustConfig refuses a config.yaml that somebody else may write, or could
+// TrustConfig refuses a config.yaml that someone else may write, or could
 // replace: its paths say which files this process changes, and its URL whom it
 // believes.
 func (h Host) TrustConfig(file hostfs.File) error {

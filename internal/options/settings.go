@@ -46,7 +46,7 @@ func (s *Settings) NeedURL() error {
 		WithHint("set manager_url, or enrollment.manager_url in %s", s.ConfigPath)
 }
 
-// ModeOf is the mode that a file of the set shall have: the option's, else that
+// ModeOf is the mode that a file of the set should have: the option's, else that
 // of the existing file as far as it is safe, else the default.
 func (s *Settings) ModeOf(f hostfs.File, isKey bool) fs.FileMode {
 	option, otherwise := s.CertMode, s.CertFileMode

@@ -61,7 +61,7 @@ func (h Host) ReadConfig(path string) (hostfs.File, *config.Config, error) {
 }
 
 // emptyWarning tells of a file that is there and says nothing: an editor or a
-// full disk has cut it off, more often than that somebody meant all defaults.
+// full disk has cut it off, more often than that someone meant all defaults.
 func emptyWarning(file hostfs.File) []string {
 	if !file.Exists || len(bytes.TrimSpace(file.Content)) > 0 {
 		return nil

@@ -37,9 +37,9 @@ type Taker struct {
 	Audit    func(path string) audit.Recorder
 }
 
-// taking is one run of a Taker. The directories come first: from then on nobody
+// taking is one run of a Taker. The directories come first: from then on no one
 // can change what is looked at. A file is replaced by a copy of what was looked
-// at, since somebody may hold the old one open; config.yaml comes last, so that
+// at, since someone may hold the old one open; config.yaml comes last, so that
 // until all is done nothing uses it.
 type taking struct {
 	Taker
@@ -146,7 +146,7 @@ func (t *taking) take() error {
 }
 
 // refuseState leaves the state directory alone: its journal says what to write
-// where, and nothing of somebody else's may say that.
+// where, and nothing of someone else's may say that.
 func (t *taking) refuseState() error {
 	dir, _, err := t.options().LocateDir(string(t.p.StateDir))
 	if err == nil {
@@ -166,7 +166,7 @@ func (t *taking) located(paths config.Paths) (config.Paths, error) {
 	return paths, err
 }
 
-// inScope refuses a path of somebody else's config.yaml that is neither where
+// inScope refuses a path of someone else's config.yaml that is neither where
 // the deployed installer puts such a file nor named by an option.
 func (t *taking) inScope(configPath string, paths config.Paths) error {
 	home := filepath.Dir(configPath)
@@ -294,7 +294,7 @@ func (t *taking) mayTake(path string) error {
 	return contract.Errorf(contract.CodeFilesystem, "take_ownership: only root can take %s", path).WithHint("run with become")
 }
 
-// file notes a file that somebody else may write. One of the owner that was
+// file notes a file that someone else may write. One of the owner that was
 // asked for stays.
 func (t *taking) file(f hostfs.File) {
 	if t.seen.Access(f).Closed() {

@@ -35,7 +35,7 @@ type Heard int
 
 // What asking comes to.
 const (
-	// Pending: nobody has decided yet.
+	// Pending: no one has decided yet.
 	Pending Heard = iota
 	// RateLimited: 429.
 	RateLimited

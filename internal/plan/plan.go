@@ -1,4 +1,4 @@
-// Package plan compares a host's files as they are with what they shall be,
+// Package plan compares a host's files as they are with what they should be,
 // and says the difference twice: as changes that a program applies, and as a
 // diff that a person reads. Both come from the same comparison, so that a diff
 // cannot promise what a run does not do.
@@ -14,7 +14,7 @@ import (
 	"io/fs"
 )
 
-// File is one file as it is, or as it shall be.
+// File is one file as it is, or as it should be.
 type File struct {
 	Path   string
 	Exists bool
@@ -38,7 +38,7 @@ const (
 	Remove     Op = "remove"
 )
 
-// Change is one file's way from what it is to what it shall be.
+// Change is one file's way from what it is to what it should be.
 type Change struct {
 	Op     Op
 	Before File
@@ -46,7 +46,7 @@ type Change struct {
 }
 
 // Compare returns the change that leads from before to after, and false where
-// there is none. Mode and owner of a file that shall not exist do not count.
+// there is none. Mode and owner of a file that is not to exist do not count.
 func Compare(before, after File) (Change, bool) {
 	c := Change{Before: before, After: after}
 	switch {

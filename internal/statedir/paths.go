@@ -6,7 +6,7 @@
 // disk first and what the Store tells after it, so that the two do not differ;
 // a record that was written by 0.1.0 is read, and one that is written can be
 // read by it; no error quotes a record, since it may hold the token. What it
-// does not: it takes no lock. Whoever changes the directory holds the run lock.
+// does not: it takes no lock. Anyone who changes the directory holds the run lock.
 package statedir
 
 import (

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Provenance is what enrollment put on this host, so that it can be taken back
+// Provenance is what enrollment put on this host, so that it can be removed
 // and so that a converged run needs no connection to know the manager.
 type Provenance struct {
 	ManagerURL string `json:"manager_url,omitempty"`

@@ -77,7 +77,7 @@ func (s *Store) decodeToken(path string, raw []byte) (*Token, error) {
 	}
 	s.Secret(t.Token)
 	if !managerclient.ValidToken(t.Token) {
-		// Nobody can be asked with it, and it must not lock this host for ever.
+		// No one can be asked with it, and it must not lock this host for ever.
 		t.Dead, t.Final = contract.StateExpired, true
 	}
 	return t, nil
