@@ -22,17 +22,7 @@ class _Enrollment(ProgramAction):
 
 
 class ActionModule(ControllerAction):
-    OPTIONS = dict(
-        state=dict(type="str", default="approved", choices=["approved", "denied", "withdrawn", "closed", REISSUED]),
-        hosts=dict(type="list", elements="dict", required=True),
-        on_blocked=dict(type="str", default="report", choices=["report", "deny"]),
-        on_existing=dict(type="str", default="report", choices=["report", "reissue", "replace"]),
-        groups=dict(type="list", elements="str"),
-        enrollment=dict(type="dict"),
-        allow_unverified_connection=dict(type="bool", default=False),
-        allow_unverified_registration=dict(type="bool", default=False),
-        keep_session=dict(type="bool", default=False),
-    )
+    MODULE = "enrollment_approval"
 
     def _answer(self, options, task_vars):
         host_options = options.pop("enrollment", None)

@@ -8,12 +8,7 @@ from ansible_collections.linux_patch.api.plugins.plugin_utils.controller import 
 
 
 class ActionModule(ControllerAction):
-    OPTIONS = dict(
-        fqdn=dict(type="str"),
-        machine_id=dict(type="str"),
-        limit=dict(type="int"),
-        keep_session=dict(type="bool", default=False),
-    )
+    MODULE = "enrollment_requests_info"
 
     def _answer(self, options, task_vars):
         return self._call("requests", self._with_session(options))

@@ -28,9 +28,8 @@ from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
-from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, hidden
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, documented, hidden
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
-from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 
 PROGRAM = "enrollment_admin"
@@ -47,20 +46,9 @@ ENVIRONMENT = {
     "access_token": "LINUX_PATCH_MANAGER_TOKEN",
 }
 
-CONNECTION = dict(
-    manager_url=dict(type="str"),
-    manager_ca_path=dict(type="path"),
-    manager_ca_pem=dict(type="str"),
-    manager_ca_fingerprint=dict(type="str"),
-    proxy_url=dict(type="str", no_log=True),
-    username=dict(type="str"),
-    password=dict(type="str", no_log=True),
-    totp_secret=dict(type="str", no_log=True),
-    totp_code=dict(type="str", no_log=True),
-    access_token=dict(type="str", no_log=True),
-    audit_path=dict(type="path"),
-    timeout=dict(type="int"),
-)
+# Options whose value stays out of everything that is shown. A module's
+# documentation has no place for it.
+SECRETS = frozenset(("proxy_url", "password", "totp_secret", "totp_code", "access_token"))
 
 # How much longer than its own limit the program may take.
 GRACE = 60
@@ -69,8 +57,7 @@ GRACE = 60
 class ControllerAction(ActionBase):
     """An action that runs enrollment_admin on the controller."""
 
-    COMMAND = ""
-    OPTIONS = {}
+    MODULE = ""
 
     _supports_check_mode = True
     _supports_async = False
@@ -90,7 +77,7 @@ class ControllerAction(ActionBase):
 
     def _options(self):
         """The task's options, checked, and with what the environment gives."""
-        spec = dict(CONNECTION, **self.OPTIONS)
+        spec = specification(self.MODULE)
         given = {name: value for name, value in self._task.args.items() if name in spec or name not in self._others()}
         checked = ArgumentSpecValidator(spec).validate(json.loads(json.dumps(given, cls=AnsibleJSONEncoder, vault_to_text=True)))
         if checked.error_messages:
@@ -108,7 +95,7 @@ class ControllerAction(ActionBase):
         return HOST_OPTIONS
 
     def _without_secrets(self, text):
-        return hidden.without(text, self._task.args, hidden.options(CONNECTION))
+        return hidden.without(text, self._task.args, SECRETS)
 
     def _from_environment(self, options):
         account = {"username", "password", "totp_secret", "totp_code"}.intersection(options)
@@ -169,7 +156,7 @@ class ControllerAction(ActionBase):
             directory = os.path.dirname(path)
             if directory == C.DEFAULT_LOCAL_TMP or _runs(os.path.basename(directory)):
                 continue
-            connection = {name: options[name] for name in CONNECTION if name in options and name.startswith(("manager_", "proxy_"))}
+            connection = {name: options[name] for name in options if name.startswith(("manager_", "proxy_"))}
             try:
                 self._call("logout", dict(connection, session_path=path, timeout=30))
             finally:
@@ -177,10 +164,19 @@ class ControllerAction(ActionBase):
                     os.unlink(path)
 
 
+def specification(module):
+    """The options that a module documents, as Ansible's own check of arguments takes them."""
+    parts = ("type", "default", "choices", "required", "elements")
+    return {
+        name: dict({part: option[part] for part in parts if part in option}, no_log=name in SECRETS)
+        for name, option in documented.options(module).items()
+    }
+
+
 SESSION = "linux_patch_session-"
 
 # What the modules for hosts take.
-HOST_OPTIONS = frozenset().union(*OPTIONS.values())
+HOST_OPTIONS = frozenset().union(*documented.OPTIONS.values())
 
 
 def _runs(directory):

@@ -26,5 +26,10 @@ def _module(name):
     return importlib.import_module("ansible_collections.linux_patch.api.plugins.modules." + name)
 
 
-OPTIONS = {name: frozenset(parse(_module(name).DOCUMENTATION)["options"]) for name in MODULES}
+def options(name):
+    """The options of a module, as its documentation has them."""
+    return parse(_module(name).DOCUMENTATION)["options"]
+
+
+OPTIONS = {name: frozenset(options(name)) for name in MODULES}
 RESULTS = {name: parse(_module(name).RETURN) for name in MODULES}
