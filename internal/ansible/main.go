@@ -217,7 +217,7 @@ func parseCommandLine(args []string) (call, error) {
 		case c.switched(args[i]) != nil:
 			*c.switched(args[i]) = true
 		default:
-			return c, usageError(fmt.Sprintf("unknown flag %q", clip(args[i])))
+			return c, unknownFlag(args[i])
 		}
 	}
 	if c.help || c.version {

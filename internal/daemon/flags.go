@@ -66,7 +66,7 @@ Usage: linux_patch_api [options]
   --verbose                     log at level debug
   --version, --help
 
-SIGHUP reads certificates, CRL and whitelist again; they are also taken up by themselves.
+SIGHUP reads certificates, CRL and whitelist again; changes are also detected automatically.
 Logs go to standard error; logging.level of the configuration sets how much.
 
 Examples:

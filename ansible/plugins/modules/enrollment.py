@@ -15,7 +15,7 @@ module: enrollment
 short_description: Enroll a Linux host at a linux_patch_manager
 version_added: 0.1.0
 description:
-  - Brings a host under the management of a linux_patch_manager without a certificate that is carried by hand.
+  - Brings a host under the management of a linux_patch_manager without copying certificates by hand.
   - The host says who it is, waits until an administrator approves, receives its CA, certificate, key and CRL, verifies
     them, puts them in place all at once, and adds the manager's address to the whitelist of the C(linux_patch_api) daemon.
   - On a host that is enrolled already it makes no request to the manager and changes nothing.
@@ -407,7 +407,7 @@ EXAMPLES = r"""
     proxy_url: "{{ vault_proxy_url }}"
     manager_ip: 192.0.2.10
 
-- name: Provision a host without a way to the manager, from a bundle that was carried there
+- name: Provision a host that cannot reach the manager, from a bundle that was copied to it
   linux_patch.api.enrollment:
     bundle_path: /media/usb/bundle.json
     bundle_ca_fingerprint: "{{ company_ca_fingerprint }}"

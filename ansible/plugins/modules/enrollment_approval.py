@@ -94,7 +94,7 @@ options:
     elements: str
   allow_unverified_connection:
     description:
-      - Believe what was heard over a connection that nobody verified. Anyone on that way can then have their request approved.
+      - Accept what was reported over a connection that was not verified. Anyone who intercepts it can then have their own request approved.
     type: bool
     default: false
   allow_unverified_registration:

@@ -15,7 +15,7 @@ module: enrollment_info
 short_description: Report how the enrollment of a Linux host stands
 version_added: 0.1.0
 description:
-  - Reports whether a host is enrolled, whether what is on its disk is whole, when its certificate expires, and what the
+  - Reports whether a host is enrolled, whether the installed certificates are valid, when its certificate expires, and what the
     C(linux_patch_api) daemon says that it serves.
   - It changes nothing and asks neither the manager nor the daemon.
   - What M(linux_patch.api.enrollment) was given on this host, such as O(key_mode), is given here too. A difference is a problem.
@@ -169,7 +169,7 @@ EXAMPLES = r"""
   linux_patch.api.enrollment_info:
   register: enrollment
 
-- name: Fail where it is not whole
+- name: Fail unless it is healthy
   ansible.builtin.assert:
     that:
       - enrollment.valid
@@ -217,7 +217,7 @@ crl_next_update:
   type: str
   sample: "2026-11-29T18:03:00Z"
 problems:
-  description: What is wrong, as sentences. Most of it is mended by M(linux_patch.api.enrollment).
+  description: What is wrong, as sentences. M(linux_patch.api.enrollment) fixes most of it.
   returned: always
   type: list
   elements: str
@@ -491,7 +491,7 @@ service:
       type: str
       sample: "2027-11-23T18:03:00Z"
     log_lines_lost:
-      description: How many of its log lines nobody took. Absent where none was lost.
+      description: How many of its log lines could not be written. Absent if none was lost.
       type: int
       sample: 12
     problem:
