@@ -31,9 +31,8 @@ type approving struct {
 	*run
 	p     *ApproveParams
 	hosts []approval.Host
-	rows  []approval.Row
-	// listed are the rows as the manager has them, for those that are nobody's.
-	listed []managerclient.ListedRequest
+	// known are the hosts whose registration the manager refused as known.
+	known map[string]bool
 }
 
 const maxApprovalTries = 3
@@ -47,17 +46,20 @@ func (a *approving) approve(ctx context.Context) error {
 	if err := a.open(ctx); err != nil {
 		return err
 	}
-	if err := a.list(ctx); err != nil {
+	listing, err := a.list(ctx)
+	if err != nil {
 		return err
 	}
 	a.compareCertificates()
-	verdicts := approval.Decide(a.rows, a.hosts, approval.Options{
+	verdicts := listing.Decide(approval.Options{
 		AllowUnverifiedConnection:   a.p.AllowUnverifiedConnection,
 		AllowUnverifiedRegistration: a.p.AllowUnverifiedRegistration,
 		DenyBlocked:                 a.p.OnBlocked == doDeny,
 	})
-	a.noteUnclaimed(verdicts)
 	for i := range verdicts {
+		if a.p.Hosts[i].onlyKnown() {
+			continue
+		}
 		h := &a.hosts[i]
 		res := resultOf(h, &verdicts[i])
 		a.report.Results[h.Name] = res
@@ -76,52 +78,57 @@ func (a *approving) approve(ctx context.Context) error {
 
 // settled answers for a fleet that waits for nothing: no login, no request.
 func (a *approving) settled() bool {
+	a.known = map[string]bool{}
 	for _, h := range a.p.Hosts {
 		a.hosts = append(a.hosts, hostOf(h))
+		a.known[h.Name] = errorCodeOf(h.Evidence) == contract.CodeConflict
 	}
-	for _, h := range a.hosts {
+	for i, h := range a.hosts {
+		if a.p.Hosts[i].onlyKnown() {
+			continue
+		}
 		if !h.Evidence.Enrolled || h.Evidence.InventoryHostname != "" && h.Evidence.InventoryHostname != h.Name {
 			return false
 		}
 	}
 	for i, v := range approval.Decide(nil, a.hosts, approval.Options{}) {
+		if a.p.Hosts[i].onlyKnown() {
+			continue
+		}
 		a.report.Results[a.hosts[i].Name] = resultOf(&a.hosts[i], &v)
 	}
 	return true
 }
 
-func (a *approving) list(ctx context.Context) error {
+const maxUnclaimed = 20
+
+// list keeps the requests that concern the hosts, and counts the others.
+func (a *approving) list(ctx context.Context) (listing *approval.Listing, err error) {
 	a.report.Requests["list"]++
-	a.rows, a.listed = nil, nil
-	return a.api.Enrollments(ctx, func(r managerclient.ListedRequest) {
-		a.rows = append(a.rows, rowOf(r))
-		a.listed = append(a.listed, r)
+	err = a.api.Enrollments(ctx, func() func(managerclient.ListedRequest) {
+		nobodys := &Unclaimed{First: []Request{}}
+		listing, a.report.UnclaimedRows = approval.NewListing(a.hosts), nobodys
+		return func(r managerclient.ListedRequest) {
+			if listing.Add(rowOf(r)) {
+				return
+			}
+			nobodys.Count++
+			if len(nobodys.First) < maxUnclaimed {
+				nobodys.First = append(nobodys.First, requestOf(r, a.expired(r)))
+			}
+		}
 	})
+	return listing, err
 }
 
 // stillListed asks the manager whether it still lists a request.
-func (a *approving) stillListed(ctx context.Context, id string) (bool, error) {
+func (a *approving) stillListed(ctx context.Context, id string) (found bool, err error) {
 	a.report.Requests["list"]++
-	found := false
-	err := a.api.Enrollments(ctx, func(r managerclient.ListedRequest) { found = found || r.ID == id })
+	err = a.api.Enrollments(ctx, func() func(managerclient.ListedRequest) {
+		found = false
+		return func(r managerclient.ListedRequest) { found = found || r.ID == id }
+	})
 	return found, err
-}
-
-const maxUnclaimed = 20
-
-func (a *approving) noteUnclaimed(verdicts []approval.Verdict) {
-	left := approval.Unclaimed(a.rows, a.hosts, verdicts)
-	u := &Unclaimed{Count: len(left), First: []Request{}}
-	byID := map[string]bool{}
-	for _, r := range left[:min(len(left), maxUnclaimed)] {
-		byID[r.ID] = true
-	}
-	for _, r := range a.listed {
-		if byID[r.ID] && len(u.First) < maxUnclaimed {
-			u.First = append(u.First, requestOf(r, a.expired(r)))
-		}
-	}
-	a.report.UnclaimedRows = u
 }
 
 func (r *run) expired(row managerclient.ListedRequest) bool {
@@ -162,6 +169,8 @@ func (a *approving) act(ctx context.Context, h *approval.Host, v *approval.Verdi
 	switch {
 	case v.Decision == approval.Approve:
 		return a.approveOne(ctx, h, v.Row, res)
+	case v.Decision == approval.NoRequest && a.known[h.Name]:
+		a.refusedByManager(ctx, h, res)
 	case v.Deny:
 		if err := a.denyOne(ctx, h, v.Row, res); err != nil {
 			return err
@@ -268,22 +277,44 @@ func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *ma
 	if existing.Since == "" {
 		a.complete(ctx, existing, h)
 	}
+	return a.hostExists(ctx, h, existing, res, try < maxApprovalTries)
+}
+
+// refusedByManager deals with a host that the manager did not let register,
+// because it has it already.
+func (a *approving) refusedByManager(ctx context.Context, h *approval.Host, res *HostResult) {
+	existing := &managerclient.ExistingHost{}
+	a.complete(ctx, existing, h)
+	if existing.ID != "" && a.hostExists(ctx, h, existing, res, h.Repairs < approval.MaxRepairs) {
+		res.RegisterAgain = true
+		res.Repairs++
+		res.Reason += "; it is removed so that the host can register"
+	}
+}
+
+// hostExists says which host the manager has already, and removes it where that
+// was asked for, may be done once more, and it is this host by its name. It
+// reports whether it did.
+func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *managerclient.ExistingHost, res *HostResult, again bool) bool {
 	res.Existing = existing
 	res.Decision, res.Refused = decisionHostExists, true
 	res.Reason = fmt.Sprintf("the manager has a host %s (%s, %s, since %s) in its place; set on_existing to reissue, which keeps that host's groups and history",
 		approval.Plain(existing.FQDN), approval.Plain(existing.ID), approval.Plain(existing.IPAddress), orUnknown(existing.Since))
-	if a.p.OnExisting != doReplace || try >= maxApprovalTries {
+	switch {
+	case a.p.OnExisting != doReplace || !again:
 		return false
-	}
-	if existing.ID == "" || !approval.SameName(h.FQDN, existing.FQDN) {
+	case existing.ID == "" || !approval.SameName(h.FQDN, existing.FQDN):
 		res.Reason += "; it was not replaced, since its name is not this host's"
 		return false
+	case a.check:
+		return true
 	}
 	a.report.Requests["remove"]++
 	if err := a.api.RemoveHost(ctx, existing.ID); err != nil {
 		res.Reason += "; it could not be removed: " + err.Error()
 		return false
 	}
+	a.report.Changed = true
 	a.audit(contract.EventAdminRemoved, map[string]string{"host_id": existing.ID, "fqdn": existing.FQDN, "ip_address": existing.IPAddress, "inventory_host": h.Name})
 	return true
 }
@@ -344,7 +375,7 @@ func (a *approving) deny(ctx context.Context, h *approval.Host, v *approval.Verd
 func (a *approving) verify(ctx context.Context) error {
 	decided := map[string]*HostResult{}
 	for _, res := range a.report.Results {
-		if res.Decision == decisionApproved || res.Decision == decisionDenied || res.RegisterAgain {
+		if res.RequestID != "" && (res.Decision == decisionApproved || res.Decision == decisionDenied || res.RegisterAgain) {
 			decided[res.RequestID] = res
 		}
 	}
@@ -352,10 +383,12 @@ func (a *approving) verify(ctx context.Context) error {
 		return nil
 	}
 	a.report.Requests["list"]++
-	return a.api.Enrollments(ctx, func(r managerclient.ListedRequest) {
-		if res := decided[r.ID]; res != nil {
-			res.RegisterAgain = false
-			_ = refused(res, decisionFailed, "the manager still lists the request after it was decided")
+	return a.api.Enrollments(ctx, func() func(managerclient.ListedRequest) {
+		return func(r managerclient.ListedRequest) {
+			if res := decided[r.ID]; res != nil {
+				res.RegisterAgain = false
+				_ = refused(res, decisionFailed, "the manager still lists the request after it was decided")
+			}
 		}
 	})
 }

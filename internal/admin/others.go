@@ -20,15 +20,18 @@ func (r *run) requests(ctx context.Context, p *RequestsParams) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
-	r.report.Listed = &Listed{Rows: []Request{}}
 	r.report.Requests["list"]++
-	err := r.api.Enrollments(ctx, func(row managerclient.ListedRequest) {
-		if p.FQDN != "" && !approval.SameName(p.FQDN, row.FQDN) || p.MachineID != "" && p.MachineID != row.MachineID {
-			return
-		}
-		r.report.Listed.Total++
-		if len(r.report.Listed.Rows) < p.Limit {
-			r.report.Listed.Rows = append(r.report.Listed.Rows, requestOf(row, r.expired(row)))
+	err := r.api.Enrollments(ctx, func() func(managerclient.ListedRequest) {
+		found := &Listed{Rows: []Request{}}
+		r.report.Listed = found
+		return func(row managerclient.ListedRequest) {
+			if p.FQDN != "" && !approval.SameName(p.FQDN, row.FQDN) || p.MachineID != "" && p.MachineID != row.MachineID {
+				return
+			}
+			found.Total++
+			if len(found.Rows) < p.Limit {
+				found.Rows = append(found.Rows, requestOf(row, r.expired(row)))
+			}
 		}
 	})
 	if err != nil {
@@ -137,9 +140,11 @@ func (a *approving) closeRun(ctx context.Context) error {
 	}
 	serials := map[string][]string{}
 	a.report.Requests["certificates"]++
-	err := a.api.Certificates(ctx, func(c managerclient.CertificateRow) {
-		if _, ours := asked[c.HostID]; ours {
-			serials[c.HostID] = append(serials[c.HostID], serial(c.Serial))
+	err := a.api.Certificates(ctx, func() func(managerclient.CertificateRow) {
+		return func(c managerclient.CertificateRow) {
+			if _, ours := asked[c.HostID]; ours {
+				serials[c.HostID] = append(serials[c.HostID], serial(c.Serial))
+			}
 		}
 	})
 	if err != nil {

@@ -51,10 +51,15 @@ type HostEntry struct {
 	RequestID string `json:"request_id"`
 	// Repairs counts what was denied in the host's place in this run.
 	Repairs int `json:"repairs"`
+	// Decide is false for a host that is only known: nothing is decided about it,
+	// and what it holds and is called is nobody else's.
+	Decide *bool `json:"decide"`
 	// marked says that the action plugin has written name and connection over
 	// whatever the host said of them.
 	marked bool
 }
+
+func (h HostEntry) onlyKnown() bool { return h.Decide != nil && !*h.Decide }
 
 // ApproveParams are the options of approve.
 type ApproveParams struct {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,6 +192,9 @@ func (p Program) command(ctx context.Context, c call, raw []byte, report *Report
 	r := &run{env: p.Environment, c: connection, check: check || c.check, secrets: hide, report: report}
 	defer r.close(ctx)
 	a := &approving{run: r, p: &approve}
+	if c.command == commandReissue || approve.State == StateWithdrawn || approve.State == StateClosed {
+		approve.Hosts = slices.DeleteFunc(approve.Hosts, HostEntry.onlyKnown)
+	}
 	switch {
 	case c.command == commandRequests:
 		return r.requests(ctx, &list)

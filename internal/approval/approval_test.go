@@ -119,6 +119,12 @@ func TestDecide(t *testing.T) {
 		{name: "no expected name", rows: []Row{ownA}, hosts: []Host{without(hostA(), func(h *Host) { h.FQDN = "" })}, want: WrongName, row: "own-a", by: ByToken},
 		{name: "two hosts, one machine-id", rows: []Row{ownA}, hosts: []Host{lost(without(hostB(), func(h *Host) { h.Evidence.MachineID = machineA })), hostA()}, options: deny,
 			want: DuplicateMachineID, row: "own-a", reason: "a has the same machine-id and owns the request"},
+		{name: "a clone with our nonce and no token", rows: []Row{ownA}, hosts: []Host{lost(without(hostB(), func(h *Host) { h.Evidence.MachineID, h.Evidence.Proofs = machineA, []string{proofA} })), hostA()},
+			options: deny, want: DuplicateMachineID, row: "own-a", reason: "a has the same machine-id and owns the request"},
+		{name: "hash hidden, a clone with our nonce and no token", rows: []Row{hidden(ownA)}, hosts: []Host{lost(without(hostB(), func(h *Host) { h.Evidence.MachineID, h.Evidence.Proofs = machineA, []string{proofA} })), hostA()},
+			options: deny, want: DuplicateMachineID, row: "own-a", reason: "a has the same machine-id and owns the request"},
+		{name: "two hosts, one machine-id, and the other's request approved", hosts: []Host{lost(without(hostB(), func(h *Host) { h.Evidence.MachineID = machineA })),
+			without(lost(hostA()), func(h *Host) { h.Evidence.Enrolled = true })}, want: DuplicateMachineID, reason: "a has the same machine-id, and the manager takes the two for one"},
 		{name: "one token at two hosts", rows: []Row{ownA}, hosts: []Host{hostA(), without(hostB(), func(h *Host) { h.Evidence.TokenSHA256 = tokenA })}, want: DuplicateEvidence, suspects: nil},
 		{name: "one token in two requests", rows: []Row{ownA, rowOf("twice", machineX, "a.example.com", "192.0.2.1", tokenA, "")}, hosts: []Host{hostA()}, want: DuplicateEvidence,
 			suspects: []string{"own-a", "twice"}},
@@ -193,12 +199,28 @@ func TestSuspectsAreBoundedAndPlain(t *testing.T) {
 	}
 }
 
-func TestUnclaimed(t *testing.T) {
-	rows := []Row{ownA, rowOf("planted", machineX, "a.example.com", "203.0.113.1", tokenX, ""), rowOf("stranger", machineX, "x.example.org", "203.0.113.1", tokenX, "")}
-	hosts := []Host{hostA()}
-	left := Unclaimed(rows, hosts, Decide(rows, hosts, Options{}))
-	if len(left) != 1 || left[0].ID != "stranger" {
-		t.Errorf("got %v, want the stranger alone", left)
+// What concerns no host is not kept, whatever it holds, and still tells that the
+// manager shows token hashes.
+func TestListingKeepsWhatConcernsAHost(t *testing.T) {
+	l := NewListing([]Host{hostA()})
+	for id, r := range map[string]Row{
+		"name":     rowOf("", machineX, "A.example.com.", "203.0.113.1", "", ""),
+		"machine":  rowOf("", machineA, "x.example.org", "203.0.113.1", "", ""),
+		"address":  rowOf("", machineX, "x.example.org", "::ffff:192.0.2.1", "", ""),
+		"proof":    rowOf("", machineX, "x.example.org", "203.0.113.1", "", proofA),
+		"token":    rowOf("", machineX, "x.example.org", "203.0.113.1", tokenA, ""),
+		"stranger": rowOf("", machineX, "x.example.org", "203.0.113.1", "", proofB),
+		"empty":    {},
+	} {
+		if got, want := l.Add(r), id != "stranger" && id != "empty"; got != want {
+			t.Errorf("%s: got %t, want %t", id, got, want)
+		}
+	}
+	l = NewListing([]Host{hostA()})
+	l.Add(hidden(ownA))
+	l.Add(rowOf("stranger", machineX, "x.example.org", "203.0.113.1", tokenX, ""))
+	if v := l.Decide(Options{})[0]; v.Decision != NotListed {
+		t.Errorf("got %s (%s), want the proof alone to approve nothing where others' hashes are shown", v.Decision, v.Reason)
 	}
 }
 

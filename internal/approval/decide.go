@@ -2,49 +2,34 @@ package approval
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
 // Decide gives each host its verdict, in the order of hosts.
 func Decide(rows []Row, hosts []Host, o Options) []Verdict {
-	d := &decider{Options: o, rows: index(rows), fleet: fleetOf(hosts)}
-	verdicts := make([]Verdict, len(hosts))
-	for i := range hosts {
-		verdicts[i] = d.decide(&hosts[i])
+	l := NewListing(hosts)
+	for _, r := range rows {
+		l.Add(r)
+	}
+	return l.Decide(o)
+}
+
+// Decide gives each host its verdict, in the order of NewListing's hosts.
+func (l *Listing) Decide(o Options) []Verdict {
+	d := &decider{Options: o, Listing: l}
+	verdicts := make([]Verdict, len(l.hosts))
+	for i := range l.hosts {
+		v := d.judge(&l.hosts[i])
+		v.Compared = compare(&l.hosts[i], v.Row)
+		l.suspect(i, &v)
+		verdicts[i] = v
 	}
 	return verdicts
 }
 
-// Unclaimed returns the requests that no verdict is about and no host's
-// suspects name, in the manager's order.
-func Unclaimed(rows []Row, hosts []Host, verdicts []Verdict) []Row {
-	claimed := map[string]bool{}
-	for _, v := range verdicts {
-		if v.Row != nil {
-			claimed[v.Row.ID] = true
-		}
-	}
-	d := &decider{rows: index(rows)}
-	for i := range hosts {
-		for _, r := range d.resembling(&hosts[i]) {
-			claimed[r.ID] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return claimed[r.ID] })
-}
-
 type decider struct {
 	Options
-	rows  *rowIndex
-	fleet *fleet
-}
-
-func (d *decider) decide(h *Host) Verdict {
-	v := d.judge(h)
-	v.Compared = compare(h, v.Row)
-	d.suspect(h, &v)
-	return v
+	*Listing
 }
 
 // judge asks the two questions in turn: is it the host's request, and may this
@@ -73,7 +58,7 @@ func (d *decider) evidence(h *Host) (Verdict, bool) {
 		return refuse(Enrolled, "the host is enrolled and waits for nothing")
 	case d.fleet.names[fold(h.FQDN)] > 1:
 		return refuse(DuplicateName, "two hosts of the inventory are expected to be %s; give each its own enroll_expected_fqdn", Plain(h.FQDN))
-	case e.TokenSHA256 != "" && len(d.fleet.tokens[e.TokenSHA256]) > 1:
+	case len(d.fleet.tokens[e.TokenSHA256]) > 1:
 		return refuse(DuplicateEvidence, "another host of the inventory holds the same polling token: one is a copy of the other, and both are refused")
 	case (e.Connection != ConnectionVerified || e.InventoryHostname == "") && !d.AllowUnverifiedConnection:
 		return refuse(UnverifiedConnection, "nothing verified that the evidence comes from this host: use ssh with host key checking, or set allow_unverified_connection")
@@ -94,36 +79,36 @@ func (d *decider) find(h *Host) Verdict {
 	if !isSHA256(e.TokenSHA256) {
 		return d.withoutToken(h)
 	}
-	switch own := d.rows.byToken[e.TokenSHA256]; {
+	switch own := d.byToken[e.TokenSHA256]; {
 	case len(own) == 1:
-		return Verdict{Decision: Approve, Row: own[0], MatchedBy: ByToken}
+		return Verdict{Decision: Approve, Row: &own[0].Row, MatchedBy: ByToken}
 	case len(own) > 1:
 		return Verdict{Decision: DuplicateEvidence, Reason: fmt.Sprintf("%d requests at the manager have the hash of this host's polling token; none is approved", len(own))}
-	case d.rows.showsTokens:
+	case d.showsTokens:
 		return Verdict{Decision: NotListed,
 			Reason: "the manager lists no request with the hash of this host's polling token: it has expired, or someone has decided it already; run enrollment on the host again"}
 	}
-	return d.byProof(h)
+	return d.findByProof(h)
 }
 
-// byProof is for a manager that shows no token hashes. A proof can be copied by
+// findByProof is for a manager that shows no token hashes. A proof can be copied by
 // whoever has seen it, a machine-id too, but not into a second request beside
 // the host's own: a machine-id can be pending once.
-func (d *decider) byProof(h *Host) Verdict {
+func (d *decider) findByProof(h *Host) Verdict {
 	e := h.Evidence
-	if len(e.Proofs) > 0 && isProof(e.Proofs[0]) {
-		own := d.rows.byProof[e.Proofs[0]]
+	if len(e.Proofs) > 0 {
+		own := d.byProof[e.Proofs[0]]
 		if len(own) == 1 && isMachineID(e.MachineID) && own[0].MachineID == e.MachineID {
-			return Verdict{Decision: Approve, Row: own[0], MatchedBy: ByProof}
+			return Verdict{Decision: Approve, Row: &own[0].Row, MatchedBy: ByProof}
 		}
 		if len(own) > 0 {
-			return Verdict{Decision: Unproven, Row: own[0],
+			return Verdict{Decision: Unproven, Row: &own[0].Row,
 				Reason: "the manager shows no token hashes, and the host's proof stands in another host's request or in several"}
 		}
 	}
 	v := Verdict{Decision: NotListed, Reason: "the manager lists no request of this host: it has expired, or someone has decided it already; run enrollment on the host again"}
-	if rows := d.rows.byMachine[e.MachineID]; len(rows) > 0 {
-		v = Verdict{Decision: Unproven, Row: rows[0], Reason: "the manager shows neither a token hash nor a proof for this request; a person has to decide it"}
+	if rows := d.byMachine[e.MachineID]; len(rows) > 0 {
+		v = Verdict{Decision: Unproven, Row: &rows[0].Row, Reason: "the manager shows neither a token hash nor a proof for this request; a person has to decide it"}
 	}
 	return v
 }
@@ -132,17 +117,25 @@ func (d *decider) byProof(h *Host) Verdict {
 func (d *decider) withoutToken(h *Host) Verdict {
 	e := h.Evidence
 	for _, proof := range e.Proofs {
-		if own := d.rows.byProof[proof]; isProof(proof) && len(own) == 1 && own[0].MachineID == e.MachineID {
-			return d.repair(h, Verdict{Decision: Orphaned, Row: own[0], Deny: true,
+		own := d.byProof[proof]
+		if len(own) != 1 || own[0].MachineID != e.MachineID {
+			continue
+		}
+		if own[0].owner(h) == "" {
+			return d.repair(h, Verdict{Decision: Orphaned, Row: &own[0].Row, Deny: true,
 				Reason: "the host sent this request and the manager's answer was lost; it is denied so that the host can register again"})
 		}
 	}
-	rows := d.rows.byMachine[e.MachineID]
-	if !isMachineID(e.MachineID) || len(rows) == 0 {
+	rows := d.byMachine[e.MachineID]
+	if twin := d.fleet.machines[e.MachineID].other(h.Name); len(rows) == 0 && isMachineID(e.MachineID) && twin != "" {
+		return Verdict{Decision: DuplicateMachineID, Twin: twin,
+			Reason: fmt.Sprintf("%s has the same machine-id, and the manager takes the two for one; give one of the two a machine-id of its own", Plain(twin))}
+	}
+	if len(rows) == 0 {
 		return Verdict{Decision: NoRequest, Reason: "the host has no request at the manager; run enrollment there first"}
 	}
-	row := rows[0]
-	if twin := d.fleet.owner(row, h); twin != "" {
+	row := &rows[0].Row
+	if twin := rows[0].owner(h); twin != "" {
 		return Verdict{Decision: DuplicateMachineID, Row: row, Twin: twin,
 			Reason: fmt.Sprintf("%s has the same machine-id and owns the request; give one of the two a machine-id of its own", Plain(twin))}
 	}

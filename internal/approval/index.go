@@ -6,38 +6,81 @@ import (
 	"strings"
 )
 
-// rowIndex finds requests by what they show.
-type rowIndex struct {
-	byToken, byProof, byMachine, byName, byAddress map[string][]*Row
+// Listing is what of a manager's list concerns some hosts. It keeps those
+// requests alone: anybody can send others, as many as the manager takes.
+type Listing struct {
+	hosts []Host
+	fleet *fleet
+
+	byToken, byProof, byMachine, byName, byAddress map[string][]*listed
 	// showsTokens says that this manager shows the hashes of polling tokens.
 	showsTokens bool
 }
 
-func index(rows []Row) *rowIndex {
-	x := &rowIndex{
-		byToken: map[string][]*Row{}, byProof: map[string][]*Row{}, byMachine: map[string][]*Row{},
-		byName: map[string][]*Row{}, byAddress: map[string][]*Row{},
-	}
-	for i := range rows {
-		x.add(&rows[i])
-	}
-	return x
+// listed is a request that concerns a host.
+type listed struct {
+	Row
+	// owners are the hosts that hold the request's token or, where the manager
+	// does not show its hash, a token that they asked for with its proof.
+	owners owners
+	// seen is the number of the host whose suspects counted it last.
+	seen int
 }
 
-func (x *rowIndex) add(r *Row) {
-	if isSHA256(r.TokenSHA256) {
-		x.showsTokens = true
-		x.byToken[r.TokenSHA256] = append(x.byToken[r.TokenSHA256], r)
+// NewListing makes the listing for these hosts.
+func NewListing(hosts []Host) *Listing {
+	l := &Listing{
+		hosts: hosts, fleet: fleetOf(hosts),
+		byToken: map[string][]*listed{}, byProof: map[string][]*listed{}, byMachine: map[string][]*listed{},
+		byName: map[string][]*listed{}, byAddress: map[string][]*listed{},
 	}
-	if isProof(r.Proof) {
-		x.byProof[r.Proof] = append(x.byProof[r.Proof], r)
+	for i := range hosts {
+		l.expect(&hosts[i])
 	}
-	x.byMachine[r.MachineID] = append(x.byMachine[r.MachineID], r)
-	name := fold(r.FQDN)
-	x.byName[name] = append(x.byName[name], r)
+	return l
+}
+
+// expect makes the places of all that a host can be recognized or resembled by.
+func (l *Listing) expect(h *Host) {
+	place := func(in map[string][]*listed, key string, valid bool) {
+		if valid {
+			in[key] = nil
+		}
+	}
+	e := h.Evidence
+	place(l.byToken, e.TokenSHA256, isSHA256(e.TokenSHA256))
+	place(l.byMachine, e.MachineID, isMachineID(e.MachineID))
+	place(l.byName, fold(h.FQDN), fold(h.FQDN) != "")
+	for _, p := range e.Proofs {
+		place(l.byProof, p, isProof(p))
+	}
+	for _, p := range h.Addresses {
+		place(l.byAddress, p.Addr().Unmap().String(), p.IsSingleIP())
+	}
+}
+
+// Add takes one request of the list, and reports whether it concerns a host.
+func (l *Listing) Add(r Row) bool {
+	l.showsTokens = l.showsTokens || isSHA256(r.TokenSHA256)
+	kept := &listed{Row: r, owners: l.fleet.tokens[r.TokenSHA256], seen: -1}
+	if !isSHA256(r.TokenSHA256) {
+		kept.owners = l.fleet.proofs[r.Proof]
+	}
+	concerns := false
+	put := func(in map[string][]*listed, key string) {
+		if rows, expected := in[key]; expected {
+			in[key] = append(rows, kept)
+			concerns = true
+		}
+	}
+	put(l.byToken, r.TokenSHA256)
+	put(l.byProof, r.Proof)
+	put(l.byMachine, r.MachineID)
+	put(l.byName, fold(r.FQDN))
 	if ip, ok := addressOf(r.IPAddress); ok {
-		x.byAddress[ip.String()] = append(x.byAddress[ip.String()], r)
+		put(l.byAddress, ip.String())
 	}
+	return concerns
 }
 
 // owners are the hosts of the inventory that hold one thing.
@@ -54,18 +97,21 @@ func (o owners) other(name string) string {
 
 // fleet is what the hosts of the inventory claim together.
 type fleet struct {
-	names            map[string]int
-	tokens, machines map[string]owners
+	names                    map[string]int
+	tokens, proofs, machines map[string]owners
 }
 
 func fleetOf(hosts []Host) *fleet {
-	f := &fleet{names: map[string]int{}, tokens: map[string]owners{}, machines: map[string]owners{}}
+	f := &fleet{names: map[string]int{}, tokens: map[string]owners{}, proofs: map[string]owners{}, machines: map[string]owners{}}
 	for _, h := range hosts {
 		if name := fold(h.FQDN); name != "" {
 			f.names[name]++
 		}
-		if t := h.Evidence.TokenSHA256; t != "" {
+		if t := h.Evidence.TokenSHA256; isSHA256(t) {
 			f.tokens[t] = append(f.tokens[t], h.Name)
+			for _, p := range h.Evidence.Proofs {
+				f.proofs[p] = append(f.proofs[p], h.Name)
+			}
 		}
 		if m := h.Evidence.MachineID; m != "" {
 			f.machines[m] = append(f.machines[m], h.Name)
@@ -74,51 +120,45 @@ func fleetOf(hosts []Host) *fleet {
 	return f
 }
 
-// owner is another host of the inventory that holds the request's token.
-func (f *fleet) owner(r *Row, of *Host) string {
-	if !isSHA256(r.TokenSHA256) {
-		return ""
-	}
-	return f.tokens[r.TokenSHA256].other(of.Name)
-}
+// owner is another host of the inventory that owns the request.
+func (r *listed) owner(of *Host) string { return r.owners.other(of.Name) }
 
 // resembling are the requests that share a name, a machine-id, a proof or a
 // single expected address with a host.
-func (d *decider) resembling(h *Host) []*Row {
-	var found []*Row
-	if name := fold(h.FQDN); name != "" {
-		found = append(found, d.rows.byName[name]...)
+func (l *Listing) resembling(h *Host, each func(*listed)) {
+	all := func(rows []*listed) {
+		for _, r := range rows {
+			each(r)
+		}
 	}
-	if isMachineID(h.Evidence.MachineID) {
-		found = append(found, d.rows.byMachine[h.Evidence.MachineID]...)
-	}
+	all(l.byName[fold(h.FQDN)])
+	all(l.byMachine[h.Evidence.MachineID])
 	for _, p := range h.Evidence.Proofs {
-		found = append(found, d.rows.byProof[p]...)
+		all(l.byProof[p])
 	}
 	for _, p := range h.Addresses {
 		if p.IsSingleIP() {
-			found = append(found, d.rows.byAddress[p.Addr().Unmap().String()]...)
+			all(l.byAddress[p.Addr().Unmap().String()])
 		}
 	}
-	return found
 }
 
 // suspect lists what resembles the host's request and is not it.
-func (d *decider) suspect(h *Host, v *Verdict) {
+func (l *Listing) suspect(number int, v *Verdict) {
+	h := &l.hosts[number]
 	if v.Decision == Enrolled {
 		return
 	}
-	seen := map[*Row]bool{v.Row: true}
-	for _, r := range d.resembling(h) {
-		if seen[r] || d.fleet.owner(r, h) != "" {
-			continue
+	l.resembling(h, func(r *listed) {
+		if r.seen == number || &r.Row == v.Row || r.owner(h) != "" {
+			return
 		}
-		seen[r] = true
+		r.seen = number
 		v.SuspectCount++
 		if len(v.Suspects) < MaxSuspects {
-			v.Suspects = append(v.Suspects, suspectOf(h, r))
+			v.Suspects = append(v.Suspects, suspectOf(h, &r.Row))
 		}
-	}
+	})
 }
 
 func suspectOf(h *Host, r *Row) Suspect {

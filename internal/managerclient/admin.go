@@ -234,10 +234,19 @@ type CertificateRow struct {
 	HostID, Serial, CommonName, Status string
 }
 
-// Certificates tells each certificate that the manager lists to each.
-func (a *Admin) Certificates(ctx context.Context, each func(CertificateRow)) error {
-	return a.do(ctx, &adminCall{method: http.MethodGet, path: adminCerts, stream: func(row map[string]json.RawMessage) {
-		each(CertificateRow{text(row["host_id"]), text(row["serial_number"]), text(row["common_name"]), text(row["status"])})
+// Certificates tells each certificate that the manager lists; begin is as for
+// Enrollments.
+func (a *Admin) Certificates(ctx context.Context, begin func() func(CertificateRow)) error {
+	return a.do(ctx, &adminCall{method: http.MethodGet, path: adminCerts, stream: func() func(decode) error {
+		each := begin()
+		return func(read decode) error {
+			var row map[string]json.RawMessage
+			err := read(&row)
+			if err == nil {
+				each(CertificateRow{text(row["host_id"]), text(row["serial_number"]), text(row["common_name"]), text(row["status"])})
+			}
+			return err
+		}
 	}})
 }
 

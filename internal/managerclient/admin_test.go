@@ -193,8 +193,10 @@ func TestAdminRepeatsOnlyWhatIsSafe(t *testing.T) {
 		"approval with 500":          {says(500, `{"error":"Certificate generation failed"}`), func(a *Admin) error { return a.Approve(context.Background(), "a") }, 1, true},
 		"approval with 502":          {says(502, ""), func(a *Admin) error { return a.Approve(context.Background(), "a") }, 1, true},
 		"approval with 404":          {says(404, ""), func(a *Admin) error { return a.Approve(context.Background(), "a") }, 1, false},
-		"list without an answer":     {hangUp, func(a *Admin) error { return a.Enrollments(context.Background(), func(ListedRequest) {}) }, 3, true},
-		"denial with 503":            {says(503, ""), func(a *Admin) error { return a.Deny(context.Background(), "a") }, 3, true},
+		"list without an answer": {hangUp, func(a *Admin) error {
+			return a.Enrollments(context.Background(), func() func(ListedRequest) { return func(ListedRequest) {} })
+		}, 3, true},
+		"denial with 503": {says(503, ""), func(a *Admin) error { return a.Deny(context.Background(), "a") }, 3, true},
 		"re-issue with 500": {says(500, ""), func(a *Admin) error {
 			_, err := a.Reissue(context.Background(), "a")
 			return err
@@ -229,7 +231,7 @@ func TestAdminListIsLenient(t *testing.T) {
 		{}, null]`))
 	lab.Session = Session{AccessToken: "access"}
 	var rows []ListedRequest
-	if err := lab.Enrollments(t.Context(), func(r ListedRequest) { rows = append(rows, r) }); err != nil || len(rows) != 5 {
+	if err := lab.Enrollments(t.Context(), func() func(ListedRequest) { return func(r ListedRequest) { rows = append(rows, r) } }); err != nil || len(rows) != 5 {
 		t.Fatalf("got %d rows, %v, want 5", len(rows), err)
 	}
 	if r := rows[0]; r.TokenSHA256 != hash || r.Proof != proof || r.IPAddress != "192.0.2.1" || r.CreatedAt.Year() != 2026 || r.ExpiresAt.Day() != 3 {
@@ -240,6 +242,26 @@ func TestAdminListIsLenient(t *testing.T) {
 	}
 	if r := rows[2]; r.Proof != "" || len(r.FQDN) > maxField+8 {
 		t.Errorf("got %+v, want no proof, and a name of %d bytes at most", r, maxField+8)
+	}
+}
+
+// A list that was cut off and is asked for again tells no row twice.
+func TestAdminListThatWasCutOffBeginsAnew(t *testing.T) {
+	cut := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, `[{"id":"1","machine_id":"m"},{"id":"2"},`)
+		_ = http.NewResponseController(w).Flush()
+		hangUp(w, r)
+	}
+	lab := newAdminLab(t, cut, says(200, `[{"id":"1"},{"id":"3","machine_id":"n"}]`))
+	lab.Session = Session{AccessToken: "access"}
+	var rows []ListedRequest
+	err := lab.Enrollments(t.Context(), func() func(ListedRequest) {
+		rows = nil
+		return func(r ListedRequest) { rows = append(rows, r) }
+	})
+	if err != nil || len(rows) != 2 || rows[0].MachineID != "" || rows[1].ID != "3" || len(lab.got()) != 2 {
+		t.Errorf("got %+v, %v after %d requests, want the rows of the second answer", rows, err, len(lab.got()))
 	}
 }
 
@@ -254,7 +276,7 @@ func TestAdminListIsBounded(t *testing.T) {
 	} {
 		lab := newAdminLab(t, says(200, c.body))
 		lab.Session = Session{AccessToken: "access"}
-		err := lab.Enrollments(t.Context(), func(ListedRequest) {})
+		err := lab.Enrollments(t.Context(), func() func(ListedRequest) { return func(ListedRequest) {} })
 		if contract.CodeOf(err) != contract.CodeBadAnswer || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
@@ -295,11 +317,11 @@ func FuzzListed(f *testing.F) {
 			return
 		}
 		n := 0
-		err := stream(strings.NewReader("["+row+",{\"id\":\"last\"}]"), func(m map[string]json.RawMessage) {
-			if listed(m).ID != "" {
+		err := stream(strings.NewReader("["+row+",{\"id\":\"last\"}]"), requestRows(func(r ListedRequest) {
+			if r.ID != "" {
 				n++
 			}
-		})
+		}))
 		if strings.HasPrefix(strings.TrimSpace(row), "{") && (err != nil || n == 0) {
 			t.Errorf("%q: got %v after %d rows, want at least one row", row, err, n)
 		}

@@ -1,6 +1,7 @@
 package managerclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -39,28 +41,62 @@ type ListedRequest struct {
 	ExpiresAt time.Time
 }
 
-// Enrollments tells each request that the manager lists to each, expired ones
-// included.
-func (a *Admin) Enrollments(ctx context.Context, each func(ListedRequest)) error {
-	return a.do(ctx, &adminCall{method: http.MethodGet, path: adminEnrollments, stream: func(row map[string]json.RawMessage) {
-		each(listed(row))
+// wireRow is a row as it comes. Its texts are read leniently: what a host claims
+// must not make the list unreadable. One serves a whole list, so that a row of
+// nobody costs no memory.
+type wireRow struct {
+	ID           json.RawMessage `json:"id"`
+	MachineID    json.RawMessage `json:"machine_id"`
+	FQDN         json.RawMessage `json:"fqdn"`
+	Hostname     json.RawMessage `json:"hostname"`
+	IPAddress    json.RawMessage `json:"ip_address"`
+	PollingToken json.RawMessage `json:"polling_token"`
+	OSDetails    json.RawMessage `json:"os_details"`
+	CreatedAt    json.RawMessage `json:"created_at"`
+	ExpiresAt    json.RawMessage `json:"expires_at"`
+}
+
+// clear keeps what was allocated. What the next row has not must not be that of
+// the last one.
+func (w *wireRow) clear() {
+	for _, field := range []*json.RawMessage{&w.ID, &w.MachineID, &w.FQDN, &w.Hostname, &w.IPAddress, &w.PollingToken, &w.OSDetails, &w.CreatedAt, &w.ExpiresAt} {
+		*field = (*field)[:0]
+	}
+}
+
+// Enrollments tells each request that the manager lists, expired ones included.
+// begin gives the function that is told; it is called again where the list was
+// cut off and is asked for once more.
+func (a *Admin) Enrollments(ctx context.Context, begin func() func(ListedRequest)) error {
+	return a.do(ctx, &adminCall{method: http.MethodGet, path: adminEnrollments, stream: func() func(decode) error {
+		return requestRows(begin())
 	}})
 }
 
-// listed reads a row leniently: what a host claims must not make the list
-// unreadable.
-func listed(row map[string]json.RawMessage) ListedRequest {
+func requestRows(each func(ListedRequest)) func(decode) error {
+	row := &wireRow{}
+	return func(read decode) error {
+		row.clear()
+		err := read(row)
+		if err == nil {
+			each(row.listed())
+		}
+		return err
+	}
+}
+
+func (w *wireRow) listed() ListedRequest {
 	r := ListedRequest{
-		ID: text(row["id"]), MachineID: text(row["machine_id"]), FQDN: text(row["fqdn"]), Hostname: text(row["hostname"]),
-		IPAddress: bareAddress(text(row["ip_address"])), TokenSHA256: text(row["polling_token"]),
-		CreatedAt: moment(row["created_at"]), ExpiresAt: moment(row["expires_at"]),
+		ID: text(w.ID), MachineID: text(w.MachineID), FQDN: text(w.FQDN), Hostname: text(w.Hostname),
+		IPAddress: bareAddress(text(w.IPAddress)), TokenSHA256: text(w.PollingToken),
+		CreatedAt: moment(w.CreatedAt), ExpiresAt: moment(w.ExpiresAt),
 	}
 	var details map[string]json.RawMessage
-	if json.Unmarshal(row["os_details"], &details) == nil {
+	if json.Unmarshal(w.OSDetails, &details) == nil {
 		r.Proof = text(details["enrollment_proof"])
 	}
-	if os := row["os_details"]; len(os) <= 2*maxField && details != nil {
-		r.OSDetails = append(json.RawMessage(nil), os...)
+	if len(w.OSDetails) <= 2*maxField && details != nil {
+		r.OSDetails = append(json.RawMessage(nil), w.OSDetails...)
 	}
 	return r
 }
@@ -69,7 +105,12 @@ func listed(row map[string]json.RawMessage) ListedRequest {
 // be meant.
 func text(raw json.RawMessage) string {
 	var s string
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+	switch {
+	case len(raw) < 2 || raw[0] != '"':
+		return ""
+	case bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw):
+		s = string(raw[1 : len(raw)-1])
+	case json.Unmarshal(raw, &s) != nil:
 		return ""
 	}
 	if len(s) > maxField {
@@ -103,8 +144,11 @@ var (
 	errRows     = errors.New("with more than 200000 rows")
 )
 
+// decode reads the next row of a list.
+type decode func(into any) error
+
 // stream reads a JSON list, row by row, in bounded memory.
-func stream(body io.Reader, each func(map[string]json.RawMessage)) error {
+func stream(body io.Reader, each func(decode) error) error {
 	capped := &perRow{r: io.LimitReader(body, maxList), left: maxRow}
 	d := json.NewDecoder(capped)
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
@@ -115,11 +159,9 @@ func stream(body io.Reader, each func(map[string]json.RawMessage)) error {
 			return errRows
 		}
 		capped.left = maxRow
-		var row map[string]json.RawMessage
-		if err := d.Decode(&row); err != nil {
+		if err := each(d.Decode); err != nil {
 			return listError(err, errNotJSON)
 		}
-		each(row)
 	}
 	_, err := d.Token()
 	return listError(err, errNotJSON)

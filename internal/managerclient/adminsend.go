@@ -24,9 +24,10 @@ type adminCall struct {
 	acts    bool
 	bearer  string
 	secrets []string
-	// read takes the body of a success, stream its rows.
+	// read takes the body of a success; stream, called for each answer anew, its
+	// rows.
 	read   func([]byte) error
-	stream func(map[string]json.RawMessage)
+	stream func() func(decode) error
 
 	flight *flight
 }
@@ -137,7 +138,7 @@ func (a *Admin) try(ctx context.Context, c *adminCall, bearer string) error {
 		return a.refusal(ctx, c, resp)
 	}
 	if c.stream != nil {
-		return c.unreadable(ctx, stream(resp.Body, c.stream))
+		return c.unreadable(ctx, stream(resp.Body, c.stream()))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	if err == nil && len(body) > MaxBody {

@@ -55,6 +55,12 @@ options:
         description:
           - How often a request in the host's way was denied in this run, as RV(results) has it. From two on no more is denied.
         type: int
+      decide:
+        description:
+          - Whether to decide on this host. With V(false) it is only known, so that a host with its name, its machine-id or its token is
+            recognized as its twin. That is for the hosts of other waves.
+        type: bool
+        default: true
   state:
     description:
       - V(approved) approves what is proven.
@@ -185,6 +191,8 @@ attributes:
     support: full
     details:
       - The task runs on the controller, which must be Linux on x86_64 or aarch64.
+      - From another controller delegate the task to a Linux host that you trust with the manager's account, with C(delegate_to). The program
+        then runs there, and gets its arguments on its standard input.
   action:
     description: Has an action plugin of the same name, so that parts of it run on the controller.
     support: full

@@ -112,6 +112,8 @@ attributes:
     support: full
     details:
       - The task runs on the controller, which must be Linux on x86_64 or aarch64.
+      - From another controller delegate the task to a Linux host that you trust with the manager's account, with C(delegate_to). The program
+        then runs there, and gets its arguments on its standard input.
   action:
     description: Has an action plugin of the same name, so that parts of it run on the controller.
     support: full

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -260,15 +261,23 @@ func TestUnclaimedAndOtherCertificate(t *testing.T) {
 func TestAttackTerminalCodes(t *testing.T) {
 	l := newLab(t, "--rate-limit", "off")
 	own := l.registered("web")
-	for _, fqdn := range []string{"web.example.com\u202e", "{{ lookup('pipe','id') }}.example.com"} {
+	for _, name := range []string{"escape", "turn", "template", "blank"} {
 		h := l.host("x")
-		h.fqdn = fqdn
-		h.post()
+		h.fqdn = name + ".example.com"
+		if code := h.post(); code != http.StatusAccepted {
+			t.Fatalf("got %d for %s", code, name)
+		}
 	}
-	r := l.approve(nil, own)
+	way := l.newRelay(func(string) bool { return false })
+	way.rewrite = strings.NewReplacer("escape.example.com", `web.example.com\u001b[2J`, "turn.example.com", `web.example.com\u202e`,
+		"template.example.com", "{{ lookup('pipe','id') }}", "blank.example.com", "web.example.com\u00a0")
+	r := l.approve(way.arguments(), own)
 	r.want(t, own, "approved")
-	if strings.ContainsAny(r.raw, "\x1b\u202e") {
+	if strings.ContainsAny(r.raw, "\x1b\u202e\u00a0") || strings.Contains(r.raw, `\u001b`) || strings.Contains(r.raw, `\u202e`) {
 		t.Errorf("got %q, want it plain", r.raw)
+	}
+	if got := r.Results["web"]; got.SuspectCount != 2 || r.UnclaimedRows.Count != 2 {
+		t.Errorf("got %d suspects and %d of nobody, want the names that only look like the host's among the suspects", got.SuspectCount, r.UnclaimedRows.Count)
 	}
 }
 

@@ -247,6 +247,8 @@ type report struct {
 	}
 	exit int
 	raw  string
+	// rss is the most memory that the program had, in MB.
+	rss int64
 }
 
 // run calls the program, with more or other arguments.
@@ -271,6 +273,9 @@ func (l *lab) run(command string, more map[string]any, flags ...string) report {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	r := report{raw: string(out)}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		r.rss = usage.Maxrss / 1024
+	}
 	if exited := (*exec.ExitError)(nil); errors.As(err, &exited) {
 		r.exit = exited.ExitCode()
 	} else {
