@@ -127,6 +127,8 @@ func TestPlaybooks(t *testing.T) {
 			"plant":         plant,
 			"administrator": administrator,
 			"called":        called,
+			"tokens":        tokens,
+			"killed":        killed,
 			"requests":      requests,
 			"remember":      remember,
 			"leaks":         leaks,

@@ -28,6 +28,7 @@ class ActionModule(ControllerAction):
         host_options = options.pop("enrollment", None)
         if options["state"] == REISSUED:
             return self._reissue(options, host_options or {}, task_vars)
+        options["hosts"] = list(evidence.of_jobs(options["hosts"]))
         answer = self._call("approve", self._with_session(options), check=self._task.check_mode)
         if not self._task.diff:
             answer.pop("diff", None)

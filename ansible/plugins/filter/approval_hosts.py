@@ -21,12 +21,17 @@ options:
     description: The variable C(hostvars).
     type: dict
     required: true
-positional: hostvars
+  known:
+    description: Hosts that are only known, with V(decide=false), where they are not among O(_input).
+    type: list
+    elements: str
+    default: []
+positional: hostvars, known
 """
 
 EXAMPLES = r"""
 - linux_patch.api.enrollment_approval:
-    hosts: "{{ ansible_play_hosts | linux_patch.api.approval_hosts(hostvars) }}"
+    hosts: "{{ ansible_play_batch | linux_patch.api.approval_hosts(hostvars, ansible_play_hosts_all) }}"
 """
 
 RETURN = r"""

@@ -31,7 +31,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One dictionary for each host that waits, with V(host), V(fqdn) and V(machine_id), all fit to be shown.
+  description: One dictionary for each host that waits, with V(host), V(fqdn), V(ip_address), V(system) and V(machine_id), all fit to be shown.
   type: list
   elements: dict
 """

@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
+import json
+
+from ansible_collections.linux_patch.api.plugins.plugin_utils.text import machine_id, plain
 
 
 def expected_fqdn(variables):
@@ -27,8 +31,17 @@ def expected_addresses(variables):
     return [address] if _is_address(address) else []
 
 
-def approval_hosts(hosts, hostvars):
-    """One entry for each host that is to be decided on; one of which no name is known is left out."""
+def approval_hosts(hosts, hostvars, known=()):
+    """One entry for each host that is to be decided on; one of which no name is known is left out.
+
+    The hosts in known that are not among them are there so that a twin is
+    recognized, whatever wave it is in.
+    """
+    entries = [dict(entry, decide=False) for entry in _entries([host for host in known if host not in set(hosts)], hostvars)]
+    return _entries(hosts, hostvars) + entries
+
+
+def _entries(hosts, hostvars):
     entries = []
     for host in hosts:
         variables = hostvars[host]
@@ -84,10 +97,51 @@ def run_report(hosts, hostvars, closed):
             **{name: decision.get(name) for name in ("decision", "request_id", "matched_by", "compared", "suspects", "suspect_count", "twin", "existing")}
         )
     return dict(
+        generated=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         hosts=report,
         duplicate_machine_ids={machine: names for machine, names in machines.items() if len(names) > 1},
         audit=(closed or {}).get("audit") or [],
     )
+
+
+def run_rows(report):
+    """What a run did, as rows that are fit to be shown: a report as run_report makes it, or the text of its file.
+
+    Without a report, or with one that cannot be read, there are no rows.
+    """
+    if isinstance(report, str):
+        try:
+            report = json.loads(report)
+        except ValueError:
+            report = {}
+    report = _dict(report)
+    hosts = _dict(report.get("hosts"))
+    rows = [_run_row(host, _dict(hosts[host])) for host in sorted(hosts, key=lambda host: (_dict(hosts[host]).get("outcome") == "enrolled", host))]
+    suspects = [_suspect_row(host, _dict(suspect)) for host in sorted(hosts) for suspect in _dict(hosts[host]).get("suspects") or []]
+    machines = _dict(report.get("duplicate_machine_ids"))
+    return dict(
+        generated=plain(report.get("generated") or "", 40),
+        hosts=rows, suspects=suspects, blocked=[row for row in rows if row["decision"] == "blocked"],
+        duplicates=[dict(machine_id=machine_id(machine), hosts=[plain(name) for name in machines[machine]]) for machine in sorted(machines)],
+    )  # fmt: skip
+
+
+def _run_row(host, result):
+    shown = {name: plain(result.get(name) or "") for name in ("outcome", "decision", "reason", "request_id", "matched_by", "twin")}
+    count = result.get("suspect_count")
+    return dict(shown, host=plain(host), suspects=count if isinstance(count, int) else 0, kind="good" if shown["outcome"] == "enrolled" else "bad")
+
+
+def _suspect_row(host, suspect):
+    return dict(
+        host=plain(host), request_id=plain(suspect.get("request_id") or ""), fqdn=plain(suspect.get("fqdn") or ""),
+        machine_id=machine_id(suspect.get("machine_id")), ip_address=plain(suspect.get("ip_address") or ""),
+        since=plain(suspect.get("created_at") or "", 40), same=", ".join(plain(same) for same in suspect.get("same") or []),
+    )  # fmt: skip
+
+
+def _dict(value):
+    return value if hasattr(value, "get") else {}
 
 
 def _standing(variables, closed):

@@ -151,7 +151,7 @@ def _tell(action, files, builds, data, environment):
         nonce=nonce,
         roots=ROOTS_CACHE,
         others=OTHERS_CACHE,
-        program=PROGRAM,
+        program=action.PROGRAM,
         builds=" ".join(cases),
         start=environment.strip() or "exec",
     )

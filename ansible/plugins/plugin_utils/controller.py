@@ -10,6 +10,10 @@ ansible_become of the inventory would win over a task's "become: false". It gets
 its arguments, the password among them, on its standard input, and of the
 environment nothing but the proxy variables.
 
+Where the controller is no Linux, a task that is delegated to a Linux host runs it
+there, in the same way as the modules for hosts: from the cache, with the arguments
+on its standard input, never in a file.
+
 One login serves a run. It is in a file of the run's own temporary directory,
 which goes with the run. What a killed run left there, the next one logs out.
 """
@@ -28,9 +32,10 @@ from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
-from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, documented, hidden
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, cached, documented, hidden
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
+from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
 
 PROGRAM = "enrollment_admin"
 
@@ -58,6 +63,7 @@ class ControllerAction(ActionBase):
     """An action that runs enrollment_admin on the controller."""
 
     MODULE = ""
+    PROGRAM = PROGRAM
 
     _supports_check_mode = True
     _supports_async = False
@@ -117,10 +123,13 @@ class ControllerAction(ActionBase):
         """Runs the program and returns its one JSON object."""
         # evidence.mark has written who the hosts are and how they are connected.
         arguments = dict(arguments, _ansible_check_mode=check, _ansible_evidence_marked=True)
+        text = json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)
+        if not _runs_here():
+            return self._call_there(command, text)
         try:
             done = subprocess.run(
                 [_program(), command, "-"],
-                input=json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True).encode(),
+                input=text.encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in PROXY_VARIABLES if name in os.environ},
@@ -131,22 +140,38 @@ class ControllerAction(ActionBase):
             )
         except (OSError, subprocess.TimeoutExpired) as e:
             raise ProgramError("ENROLL_INTERNAL", "%s could not be run: %s" % (PROGRAM, type(e).__name__), "report it") from None
-        try:
-            answer = json.loads(done.stdout)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise ProgramError("ENROLL_INTERNAL", "%s gave no result (rc=%d)" % (PROGRAM, done.returncode), "report it", rc=done.returncode)
-        return answer
+        return _answer_in(done.stdout, done.returncode)
+
+    def _call_there(self, command, text):
+        """Runs the program on the Linux host that the task is delegated to."""
+        if not self._task.delegate_to or command == "reissue":
+            raise _no_linux("state=reissued" if command == "reissue" else "")
+        done = cached.run(self, artifacts.shipped(PROGRAM), "sh -c 'exec \"$1\" %s -' sh" % command, text)
+        if done is None:
+            raise ProgramError(
+                "ENROLL_UNSUPPORTED",
+                "%s could not be run on the delegate host %s, and a password is never put into a file there" % (PROGRAM, plain(self._task.delegate_to, 80)),
+                "look at -vvv for the reason; the delegate is to be a Linux host with gzip and sha256sum, over a connection with pipelining",
+            )
+        return _answer_in(done["stdout"], done["rc"])
 
     def _with_session(self, options):
         """The arguments with the places of this run's login."""
         local = C.DEFAULT_LOCAL_TMP
-        self._end_killed_runs(options)
         name = hashlib.sha256(("%s\n%s" % (options.get("manager_url"), options.get("username"))).encode()).hexdigest()[:16]
+        if not _runs_here():
+            return self._with_session_there(options, name)
+        self._end_killed_runs(options)
         if "access_token" in options:
             return dict(options, lock_dir=os.path.dirname(local))
         return dict(options, session_path=os.path.join(local, SESSION + name), lock_dir=os.path.dirname(local))
+
+    def _with_session_there(self, options, name):
+        """The same on a delegate host, where what a killed run left is gone on with and ended."""
+        if "access_token" in options or not self._task.delegate_to:
+            return options
+        home = self._low_level_execute_command('echo "$HOME"')["stdout"].strip().split("\n")[-1]
+        return dict(options, session_path=self._connection._shell.join_path(home, ".%s%s" % (SESSION, name)))
 
     def _end_killed_runs(self, options):
         """Logs out what killed runs left, and removes it."""
@@ -193,14 +218,31 @@ def _no_core():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _runs_here():
+    return platform.system() == "Linux" and platform.machine() in MACHINES
+
+
 def _program():
     """The program for this controller, as a file that can be executed."""
-    system, machine = platform.system(), platform.machine()
-    arch = MACHINES.get(machine)
-    if system != "Linux" or arch is None:
-        raise ProgramError(
-            "ENROLL_UNSUPPORTED",
-            "this controller is %s on %s, and approvals are made from Linux on x86_64 or aarch64" % (system, machine),
-            "run the playbook from a Linux controller or an execution environment",
-        )
-    return artifacts.unpacked(artifacts.shipped(PROGRAM)[arch])
+    return artifacts.unpacked(artifacts.shipped(PROGRAM)[MACHINES[platform.machine()]])
+
+
+def _no_linux(what):
+    return ProgramError(
+        "ENROLL_UNSUPPORTED",
+        "this controller is %s on %s, and %s from Linux on x86_64 or aarch64"
+        % (platform.system(), platform.machine(), "%s works only" % what if what else "approvals are made"),
+        "run the playbook from a Linux controller or an execution environment"
+        + ("" if what else ", or delegate this task to a Linux host that you trust with the manager's account (delegate_to)"),
+    )
+
+
+def _answer_in(output, rc):
+    """The one JSON object that the program printed."""
+    try:
+        answer = json.loads(output)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise ProgramError("ENROLL_INTERNAL", "%s gave no result (rc=%d)" % (PROGRAM, rc), "report it", rc=rc)
+    return answer

@@ -26,8 +26,12 @@ def waiting(hosts, hostvars):
     for host in hosts:
         result = _dict(_registered(hostvars, host, "enroll_result"))
         if result.get("state") in WAITING:
+            request = _dict(result.get("request"))
+            system = _dict(request.get("os_details"))
             rows.append(dict(
-                host=plain(host), fqdn=host_name(result.get("fqdn")), machine_id=machine_id(result.get("machine_id"))
+                host=plain(host), fqdn=host_name(result.get("fqdn")), machine_id=machine_id(result.get("machine_id")),
+                ip_address=plain(request.get("ip_address") or "-", 50),
+                system=plain("%s %s" % (system.get("name") or "-", system.get("version") or ""), 80).strip(),
             ))  # fmt: skip
     return rows
 
