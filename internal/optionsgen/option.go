@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -91,7 +92,7 @@ func kindOf(t reflect.Type) string {
 }
 
 // meaning is the phrase for docs/SPEC.md.
-func (s said) meaning() string { return or(s.Meaning, s.Summary) }
+func (s said) meaning() string { return cmp.Or(s.Meaning, s.Summary) }
 
 // parse reads options.yaml.
 func parse(text []byte) (map[string]said, error) {
@@ -112,8 +113,8 @@ func ofInfo(texts map[string]said) map[string]said {
 		if text.Info != nil {
 			own = *text.Info
 		}
-		own.Meaning = or(own.Meaning, "as above")
-		own.Default = or(own.Default, text.Default)
+		own.Meaning = cmp.Or(own.Meaning, "as above")
+		own.Default = cmp.Or(own.Default, text.Default)
 		if len(own.Description) == 0 {
 			own.Description = text.Description
 		}
@@ -161,11 +162,4 @@ func unknown(texts map[string]said, lists ...[]option) error {
 		return fmt.Errorf("options.yaml: there is no option %s", name)
 	}
 	return nil
-}
-
-func or(s, otherwise string) string {
-	if s != "" {
-		return s
-	}
-	return otherwise
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -177,5 +178,5 @@ func (o option) cell() string {
 	if o.def != "" {
 		return "`" + o.def + "`"
 	}
-	return or(o.Default, "none")
+	return cmp.Or(o.Default, "none")
 }
