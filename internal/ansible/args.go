@@ -41,6 +41,9 @@ type Control struct {
 	// Bundle is a re-issued set. The controller hands it over on standard input,
 	// so that the key is in no file, no variable and no result on its way.
 	Bundle []byte
+	// Info are the options of a report that a run which changed nothing is to
+	// bring along; nil where none is wanted.
+	Info map[string]any
 }
 
 // arguments are the decoded but untyped options.
@@ -60,6 +63,9 @@ type Reader struct {
 // controlBundle is no option: in a playbook it would be in a variable.
 const controlBundle = "_ansible_linux_patch_bundle"
 
+// controlInfo saves the role a second command for its verification.
+const controlInfo = "_ansible_linux_patch_info"
+
 // split reads one JSON object and takes Ansible's control keys out of it.
 func split(raw []byte, module string) (arguments, error) {
 	a := arguments{control: Control{Module: module}, options: map[string]any{}}
@@ -77,6 +83,8 @@ func split(raw []byte, module string) (arguments, error) {
 		switch name {
 		case controlBundle:
 			a.control.Bundle, err = json.Marshal(value)
+		case controlInfo:
+			a.control.Info, _ = value.(map[string]any)
 		case "_ansible_check_mode":
 			a.control.Check, err = toBool(value)
 		case "_ansible_diff":

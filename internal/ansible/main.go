@@ -13,6 +13,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // Program is what one call of the program has around it.
@@ -124,7 +125,28 @@ func (p Program) enroll(ctx context.Context, a arguments, secrets *Secrets) int 
 	if !a.control.Diff {
 		result.Diff = nil
 	}
-	return p.write(result, secrets)
+	return p.write(withReport{result, p.lookAgain(ctx, e, a.control, result)}, secrets)
+}
+
+// withReport is a result with the report of enrollment_info, where one was asked
+// for: the controller takes it out again.
+type withReport struct {
+	*report.Result
+	Info *enroll.Info `json:"info,omitempty"`
+}
+
+// lookAgain makes that report after a run that changed nothing. After a change
+// the agent has to load the files first, so that a report now would be too early.
+func (p Program) lookAgain(ctx context.Context, e *enroll.Enroller, control Control, result *report.Result) *enroll.Info {
+	if control.Info == nil || control.Check || result.Failed || result.Changed {
+		return nil
+	}
+	params, err := p.Reader.InfoParams(arguments{control: Control{Module: ModuleInfo}, options: control.Info})
+	if err != nil {
+		// The task that verifies says it.
+		return nil
+	}
+	return e.Info(ctx, params)
 }
 
 func (p Program) info(ctx context.Context, a arguments, secrets *Secrets, call call) int {

@@ -66,12 +66,17 @@ class ProgramAction(ActionBase):
         # ansible-core 2.14 sets it on each object.
         self._supports_async = True
         self._given = {}
+        self._first = self._verifies = False
 
     def run(self, tmp=None, task_vars=None):
         result = {}
         try:
             result = super().run(None, task_vars)
             variables.check(self, task_vars or {})
+            self._first = variables.first(task_vars or {})
+            if self._first and variables.prepares(self, task_vars or {}):
+                result.update(changed=False, skipped=True, skip_reason="the role prepares the host first", role_continues=True)
+                return result
             self._given = variables.fill(self, self.MODULE, task_vars or {})
             arguments = self._arguments(task_vars or {})
             if self._task.async_val:
@@ -86,13 +91,19 @@ class ProgramAction(ActionBase):
             self._tell(result, task_vars or {})
         except ProgramError as e:
             result.update(e.result)
+        if variables.fills(task_vars or {}):
+            result.setdefault("role_continues", True)
         return result
 
     def _arguments(self, task_vars):
         """The program's arguments as JSON text, vault-encrypted values decrypted."""
         others = set(CONTROLLER_OPTIONS + CONNECTION_OPTIONS) - OPTIONS[self.MODULE]
         arguments = {name: value for name, value in self._given.items() if name not in others}
+        self._verifies = self._first and variables.verifies(self, task_vars)
+        report = variables.report_options(self, arguments, task_vars) if self._verifies else None
         self._update_module_args("%s.%s" % (COLLECTION, self.MODULE), arguments, task_vars)
+        if self._verifies:
+            arguments["_ansible_linux_patch_info"] = report
         return json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)
 
     def _run_transferred(self, arguments, environment):
@@ -173,13 +184,25 @@ class ProgramAction(ActionBase):
         decoder = json.JSONDecoder()
         for line in reversed(lines[-CANDIDATES:]):
             try:
-                result = clean(self.MODULE, decoder.raw_decode(line)[0])
+                said = decoder.raw_decode(line)[0]
+                result = clean(self.MODULE, said)
             # A host can nest deeper than Python follows.
             except (ValueError, RecursionError):
                 continue
             if result is not None:
-                return result
+                return self._with_report(result, said)
         raise self._no_result(answer)
+
+    def _with_report(self, result, said):
+        """The result of the role's first task: what came with it as the fact enroll_info, and whether the role has more to do."""
+        if not self._first:
+            return result
+        report = clean("enrollment_info", said["info"]) if isinstance(said.get("info"), dict) else None
+        unchanged = not result.get("failed") and not result["changed"]
+        if unchanged and variables.healthy(result, report):
+            result["ansible_facts"] = {"enroll_info": report}
+        result["role_continues"] = not unchanged or self._verifies and "ansible_facts" not in result
+        return result
 
     def _tell(self, result, task_vars):
         """Says what an administrator has to approve: a task of its own for that would cost every host."""

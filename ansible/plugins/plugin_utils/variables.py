@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import os
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.utils.display import Display
 from ansible_collections.linux_patch.api.plugins.plugin_utils import hidden
 from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS, parse
@@ -78,7 +79,7 @@ def check(action, task_vars):
 def fill(action, module, task_vars):
     """The task's arguments, and where the task asks for it those that the role's variables give."""
     arguments = dict(action._task.args)
-    if not task_vars.get("_enroll_fill"):
+    if not fills(task_vars):
         return arguments
     given = {}
     for option in OPTIONS[module]:
@@ -93,7 +94,62 @@ def fill(action, module, task_vars):
     arguments.update((name, value) for name, value in given.items() if value not in (None, "") and value != omitted)
     if arguments.get("state") != "enrolled":
         arguments.pop("bundle_path", None)
+    if module == "enrollment":
+        _decide(action, arguments, task_vars)
     return arguments
+
+
+def _decide(action, arguments, task_vars):
+    """What the role decides itself: a config.yaml that it writes is no place for the token, and names the manager."""
+    managed = _true(action, task_vars, "config_manage")
+    arguments.setdefault("token_storage", "state_dir" if managed else "config")
+    if managed:
+        arguments.setdefault("config_manager_url", False)
+
+
+def _value(action, task_vars, name):
+    return action._templar.template(task_vars.get(PREFIX + name))
+
+
+def _true(action, task_vars, name):
+    return boolean(_value(action, task_vars, name), strict=False)
+
+
+def fills(task_vars):
+    """Whether this is a task of the role that takes its options from the role's variables."""
+    return bool(task_vars.get("_enroll_fill"))
+
+
+def first(task_vars):
+    """Whether this is the role's first task, after which most hosts need no other one."""
+    return bool(task_vars.get("_enroll_first"))
+
+
+def prepares(action, task_vars):
+    """Whether work stands before the enrollment: that is in the role's other files."""
+    state = _value(action, task_vars, "state")
+    if state != "absent" and (_true(action, task_vars, "config_manage") or _true(action, task_vars, "agent_install")):
+        return True
+    return state == "enrolled" and _value(action, task_vars, "approval") == "proof"
+
+
+def verifies(action, task_vars):
+    """Whether the role looks at the host after the enrollment."""
+    return _true(action, task_vars, "verify") and not action._task.check_mode
+
+
+def report_options(action, arguments, task_vars):
+    """The options of the report that verifies a run of the role's first task."""
+    wanted = {name: value for name, value in arguments.items() if name in OPTIONS["enrollment_info"]}
+    status = _value(action, task_vars, "status_path")
+    return dict(wanted, status_path=status) if status else wanted
+
+
+def healthy(result, report):
+    """Whether a run and the report that came with it are what the role's verification waits for."""
+    if not report or report.get("failed"):
+        return False
+    return result.get("state") != "enrolled" or bool(report.get("valid")) and not report.get("problems")
 
 
 def nearest(name, known):
