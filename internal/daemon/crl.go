@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -16,6 +17,9 @@ import (
 // errCRL marks a certificate set that is fine but for its CRL: who is revoked is
 // then not known, so that no client can be served.
 var errCRL = errors.New("the CRL cannot be loaded")
+
+// manyRevoked is from where on a list fills megabytes while it is loaded.
+const manyRevoked = 20_000
 
 // crlFile is the CRL on disk. It remembers what it loaded last, and what it
 // could not load, so that no list is read into memory twice.
@@ -103,6 +107,11 @@ func (c *crlFile) loadNew(ca *x509.Certificate) (list *pki.CRL, err error) {
 			WithHint("put the manager's current CRL at %s ({manager_url}/api/v1/pki/crl.pem)", c.path)
 	}
 	list.Forget()
+	if list.Revoked() > manyRevoked {
+		// The text is gone, and this process allocates too little for it to be
+		// given back soon.
+		debug.FreeOSMemory()
+	}
 	c.last, c.lastSeen, c.lastCA = list, sum.Sum(nil), ca.Raw
 	return list, nil
 }

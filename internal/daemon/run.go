@@ -94,6 +94,7 @@ func (d *daemon) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	a := d.newAgent()
+	d.enroller.InForce = a.listener.inForce
 	d.finishKilledRun(ctx)
 	if err := a.status.sweep(); err != nil {
 		d.log.WithError(err).Warn("a temporary file of the status file was left behind")

@@ -29,6 +29,8 @@ type served struct {
 	facts       pki.Facts
 	// ca is the CA's certificate as DER: who a CRL must be signed by.
 	ca []byte
+	// caFile is a digest of the file that the CA was read from.
+	caFile [sha256.Size]byte
 	// crl is nil where there is none, and crlProblem says why one that is on
 	// disk is not the one in force.
 	crl        *pki.CRL
@@ -47,6 +49,15 @@ func newServed(set *pki.Set) (*served, error) {
 		s.roots.AddCert(ca)
 	}
 	return s, nil
+}
+
+// inForce is the list that is served by, for whoever has read this CA file; nil
+// where the file on disk is not that list, or the CA is another one by now.
+func (l *listener) inForce(caFile []byte) *pki.CRL {
+	if s := l.set.Load(); s != nil && s.crlProblem == nil && s.caFile == sha256.Sum256(caFile) {
+		return s.crl
+	}
+	return nil
 }
 
 // revoked is how many certificates the CRL lists.
@@ -148,6 +159,7 @@ func (i *installed) load(files [3]hostfs.File, now time.Time) (*served, error) {
 	if err != nil {
 		return nil, contract.Errorf(contract.CodeBundleInvalid, "%s and %s: %w", cert.Path, key.Path, err)
 	}
+	s.caFile = sha256.Sum256(ca.Content)
 	if s.crl, s.crlProblem, err = i.crls.load(set.CA); err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/report"
 )
 
@@ -72,6 +73,9 @@ type Enroller struct {
 	Secret func(string)
 	// Progress is told each phase of a run; nothing waits for it.
 	Progress func(Progress)
+	// InForce, where it is set, is the installed CRL under the CA of this file, for
+	// a report: an agent has it in memory, and a large one is not read again.
+	InForce func(ca []byte) *pki.CRL
 	// Program is the name and version that managers and the audit log see.
 	Program string
 }
@@ -86,6 +90,7 @@ type run struct{ *converse.Conversation }
 func (e *Enroller) run(s *options.Settings, res *report.Result) *run {
 	view := &observe.View{
 		Settings: s, Files: e.Files, Accounts: e.Accounts, MachineID: e.Identity.MachineID, Now: e.Now, Secret: e.Secret, Result: res,
+		InForce: e.InForce,
 	}
 	return &run{&converse.Conversation{
 		Installer: &install.Installer{View: view, Audit: e.Audit, LookupIP: e.LookupIP},

@@ -70,8 +70,8 @@ func (in *Installer) desired(set *pki.Set) []desire {
 // crlContent is the CRL beside a set. A bundle without one leaves a CRL that
 // the same CA signed, and removes another CA's.
 func (in *Installer) crlContent(set *pki.Set) []byte {
-	if len(set.CRLPEM) > 0 {
-		return set.CRLPEM
+	if content := set.CRL.PEM(); content != nil {
+		return content
 	}
 	if in.Disk.CRL.Exists && pki.CRLSignedBy(in.Disk.CRL.Content, set.CA) {
 		return in.Disk.CRL.Content

@@ -18,6 +18,8 @@ type Disk struct {
 	// Unusable says why the installed set cannot serve; nil where it can.
 	Unusable error
 	Warnings []string
+	// inForce is the list that the agent goes by; nil where the file tells.
+	inForce *pki.CRL
 	// CRLProblem says why the CRL was left out of that; nil where it was not.
 	CRLProblem error
 
@@ -71,8 +73,21 @@ func (d *Disk) judgeWith(crl []byte, now time.Time) (err error) {
 		d.Set = nil
 		return err
 	}
+	if d.inForce != nil {
+		return d.judgeInForce(now)
+	}
 	d.Warnings, err = d.Set.Verify(pki.VerifyOptions{Now: now, CRLRefreshed: d.crlRefreshed})
 	return err
+}
+
+// judgeInForce is for a list whose signature was checked when it was loaded, and
+// whose bytes are gone since.
+func (d *Disk) judgeInForce(now time.Time) (err error) {
+	if d.Warnings, err = d.Set.Verify(pki.VerifyOptions{Now: now}); err != nil {
+		return err
+	}
+	d.Set.CRL = d.inForce
+	return d.Set.CheckRevocation()
 }
 
 // CRLWarning says that the CRL cannot be used, and who brings another: it can be

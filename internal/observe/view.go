@@ -13,6 +13,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/options"
+	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -29,6 +30,8 @@ type View struct {
 	// Secret is told each secret as soon as it is known.
 	Secret func(string)
 	Result *report.Result
+	// InForce, where it is set, is the installed CRL under the CA of this file.
+	InForce func(ca []byte) *pki.CRL
 	// Disk is what was seen last; nil before.
 	Disk *Disk
 	// Sent is what this run told the manager; nil before that.
@@ -112,7 +115,11 @@ func (v *View) readSet(o *Disk) error {
 		path string
 		to   *hostfs.File
 	}{{v.CACert, &o.CA}, {v.ServerCert, &o.Cert}, {v.ServerKey, &o.Key}, {v.CRL, &o.CRL}} {
-		file, err := v.Files.Read(f.path)
+		read := v.Files.Read
+		if f.to == &o.CRL && v.listInForce(o) {
+			read = v.Files.Stat
+		}
+		file, err := read(f.path)
 		if err != nil {
 			return err
 		}
@@ -145,4 +152,12 @@ func (v *View) ForeseeJournal() error {
 	}
 	v.Disk.judge(v.Now())
 	return nil
+}
+
+// listInForce takes the list that an agent has in memory for a report.
+func (v *View) listInForce(o *Disk) bool {
+	if o.inForce = nil; v.Report && v.InForce != nil {
+		o.inForce = v.InForce(o.CA.Content)
+	}
+	return o.inForce != nil
 }

@@ -64,7 +64,7 @@ func TestAcceptedBundles(t *testing.T) {
 			if string(s.KeyPEM) != b.ServerKey {
 				t.Error("the key, PKCS#8 already, was not kept as it came")
 			}
-			if got, want := string(s.CRLPEM), b.CRLPEM; got != want {
+			if got, want := string(s.CRL.PEM()), b.CRLPEM; got != want {
 				t.Errorf("CRL file:\n%s\nwant\n%s", got, want)
 			}
 			if _, err := tls.X509KeyPair(s.ServerPEM, s.KeyPEM); err != nil {

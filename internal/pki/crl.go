@@ -58,8 +58,11 @@ func (c *CRL) Revoked() int { return c.serials.len() }
 // Lists reports whether a serial number is on the list.
 func (c *CRL) Lists(serial *big.Int) bool { return c.serials.has(derInteger(serial)) }
 
-// PEM is the list encoded anew; nil after Forget.
+// PEM is the list encoded anew; nil where there is none, and after Forget.
 func (c *CRL) PEM() []byte {
+	if c == nil || c.head == nil {
+		return nil
+	}
 	return pem.EncodeToMemory(&pem.Block{Type: typeCRL, Bytes: c.head.Raw})
 }
 

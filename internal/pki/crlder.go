@@ -138,10 +138,41 @@ func readInteger(from, content *cryptobyte.String) bool {
 }
 
 func readTime(from *cryptobyte.String) (at time.Time, ok bool) {
+	if at, ok = readPlainTime(from); ok {
+		return at, true
+	}
 	if from.PeekASN1Tag(cryptobyte_asn1.UTCTime) {
 		return at, from.ReadASN1UTCTime(&at)
 	}
 	return at, from.ReadASN1GeneralizedTime(&at)
+}
+
+// readPlainTime reads a UTCTime as nearly all are, and leaves others to the
+// general parser, whose layouts would take most of the time of a large list.
+func readPlainTime(from *cryptobyte.String) (at time.Time, ok bool) {
+	const header, digits = 2, 12
+	b := *from
+	if len(b) < header+digits+1 || b[0] != byte(cryptobyte_asn1.UTCTime) || b[1] != digits+1 || b[header+digits] != 'Z' {
+		return at, false
+	}
+	var two [digits / 2]int
+	for i := range two {
+		tens, ones := b[header+2*i]-'0', b[header+2*i+1]-'0'
+		if tens > 9 || ones > 9 {
+			return at, false
+		}
+		two[i] = int(tens)*10 + int(ones)
+	}
+	year, month, day, hour, minute, second := 2000+two[0], two[1], two[2], two[3], two[4], two[5]
+	// How long a month is, the general parser knows.
+	if month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 || second > 59 {
+		return at, false
+	}
+	if year >= 2050 {
+		year -= 100
+	}
+	*from = b[header+digits+1:]
+	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC), true
 }
 
 func checkEntryExtensions(extensions cryptobyte.String) bool {

@@ -65,7 +65,7 @@ func TestParseFilesTellsAnEmptyCRLFromNone(t *testing.T) {
 func assertSameFiles(t testing.TB, got, want *pki.Set) {
 	t.Helper()
 	if string(got.CAPEM) != string(want.CAPEM) || string(got.ServerPEM) != string(want.ServerPEM) ||
-		string(got.KeyPEM) != string(want.KeyPEM) || string(got.CRLPEM) != string(want.CRLPEM) {
+		string(got.KeyPEM) != string(want.KeyPEM) || string(got.CRL.PEM()) != string(want.CRL.PEM()) {
 		t.Errorf("not the same files: %s, want %s", got, want)
 	}
 }

@@ -130,7 +130,7 @@ func assertAccepted(t *testing.T, s *pki.Set, b contract.PkiBundle) {
 	if _, err := tls.X509KeyPair(s.ServerPEM, s.KeyPEM); err != nil {
 		t.Fatalf("accepted, but can't be loaded: %v", err)
 	}
-	again, err := pki.ParseFiles(s.CAPEM, s.ServerPEM, s.KeyPEM, fileOf(string(s.CRLPEM)))
+	again, err := pki.ParseFiles(s.CAPEM, s.ServerPEM, s.KeyPEM, fileOf(string(s.CRL.PEM())))
 	if err != nil {
 		t.Fatalf("accepted, but what would be written is not: %v", err)
 	}

@@ -1,7 +1,8 @@
 package pki
 
 import (
-	"bytes"
+	"cmp"
+	"encoding/binary"
 	"slices"
 )
 
@@ -32,7 +33,19 @@ func (s *serials) add(content []byte) {
 }
 
 func (s *serials) sort() {
-	slices.SortFunc(s.sorted, func(a, b [maxSerial]byte) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(s.sorted, compareSerials)
+}
+
+// compareSerials compares as bytes.Compare does, in three numbers in place of a
+// call for each of twenty million comparisons.
+func compareSerials(a, b [maxSerial]byte) int {
+	if c := cmp.Compare(binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(b[:])); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:])); c != 0 {
+		return c
+	}
+	return cmp.Compare(binary.BigEndian.Uint32(a[16:]), binary.BigEndian.Uint32(b[16:]))
 }
 
 func (s *serials) has(content []byte) bool {
@@ -40,7 +53,7 @@ func (s *serials) has(content []byte) bool {
 	if !ok {
 		return s.odd[string(content)]
 	}
-	_, found := slices.BinarySearchFunc(s.sorted, key, func(a, b [maxSerial]byte) int { return bytes.Compare(a[:], b[:]) })
+	_, found := slices.BinarySearchFunc(s.sorted, key, compareSerials)
 	return found
 }
 

@@ -85,11 +85,10 @@ type Set struct {
 	CRL *CRL
 
 	// The files to write: the DER that was understood, encoded anew, the key
-	// as PKCS#8. CRLPEM is empty where there is no CRL.
+	// as PKCS#8. That of the CRL is CRL.PEM().
 	CAPEM     []byte
 	ServerPEM []byte
 	KeyPEM    []byte `json:"-"`
-	CRLPEM    []byte
 
 	// inCAFile, between and path are what CA, Roots and Intermediates are made
 	// of: all of the CA file; all that may stand between; and one chain.
@@ -174,7 +173,6 @@ func (s *Set) parse(how strictness, ca, server, key, chain, crl []byte) error {
 		if s.CRL, err = readCRL(s.names.crl, bytes.NewReader(crl), how); err != nil {
 			return err
 		}
-		s.CRLPEM = s.CRL.PEM()
 	}
 	return nil
 }
