@@ -199,12 +199,15 @@ class Lab:
         (self.work / "connections/plain.py").write_text(source.replace("has_pipelining = True", "has_pipelining = False"))
 
     def play(self, tasks, hosts=None, forks=20, **variables):
-        """Runs tasks; returns the times by group and round, and what it cost here."""
+        """Runs tasks, or a playbook by its name; returns the times by group and round, and what it cost here."""
         hosts = hosts or self.hosts
         (self.work / "callbacks").mkdir(exist_ok=True)
         (self.work / "callbacks/times.py").write_text(CALLBACK)
         (self.work / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
-        (self.work / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+        book = tasks
+        if not isinstance(tasks, str):
+            book = self.work / "play.json"
+            book.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
         (self.work / "ansible.cfg").write_text("[defaults]\n")
         times = self.work / "times"
         times.unlink(missing_ok=True)
@@ -224,7 +227,7 @@ class Lab:
             environment["BENCH_SSH"] = json.dumps(self.ssh(next(iter(hosts.values()))))
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(
-            [ansible() / "ansible-playbook", "-i", self.work / "inventory.json", self.work / "play.json"],
+            [ansible() / "ansible-playbook", "-i", self.work / "inventory.json", book],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True,
         )  # fmt: skip
         wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -232,6 +235,8 @@ class Lab:
             sys.exit("the playbook failed:\n" + done.stdout[-4000:])
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         notes = [json.loads(line) for line in times.read_text().splitlines()] if times.exists() else []
+        # What stands between the first task's start and the last one's end.
+        self.span = (max(end for *_, end in notes) - min(start for _group, start, _end in notes)) * 1e3 if notes else 0
         return groups(notes), wall, cpu
 
 

@@ -67,8 +67,9 @@ def facts():
 
 
 def machine(started):
-    load = os.getloadavg()
-    return "Measured %s, on %s. Load average at the end: %.1f.\n" % (time.strftime("%Y-%m-%d", time.gmtime(started)), facts(), load[1])
+    load = max(os.getloadavg()[:2])
+    busy = " Other work ran on the machine: judge by the ratios." if load > 2 * os.cpu_count() else ""
+    return "Measured %s, on %s. Load average at the end: %.1f.%s\n" % (time.strftime("%Y-%m-%d", time.gmtime(started)), facts(), load, busy)
 
 
 def place(texts):

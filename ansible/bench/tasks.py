@@ -109,3 +109,26 @@ def delay():
     )
     note = "Between controller and host stands `ansible/bench/relay.py`, which holds each packet 10 ms: this kernel may have no `tc netem`."
     return {"delay": show(times, bars, note)}
+
+
+def fresh():
+    """The first use in a run of Ansible of its own, beside Ansible's transfer in another one."""
+    kinds = {"first": {}, "transfer": {"ansible_connection": "plain"}}
+    times = {kind: [] for kind in kinds}
+    with lab.Lab() as here:
+        url, ca = here.manager("--auto-approve", "127.0.0.0/8")
+        here.serve(1)
+        here.plain()
+        here.play([clean(OURS), enroll("warm", url, ca, 1)])
+        forget = {"name": "forget", "ansible.builtin.raw": "rm -rf /var/lib/linux_patch_modules"}
+        for _ in range(report.count("FRESH_ROUNDS", 9)):
+            for kind, settings in kinds.items():
+                times[kind] += here.play([forget, enroll(kind, url, ca, 1, **settings)])[0][kind]
+    rows = [(title, *report.spread(times[kind], "ms")) for kind, title in (
+        ("first", "ours, first use on a host (upload and run)"), ("transfer", "ours, by Ansible's transfer"))]  # fmt: skip
+    text = report.table(("Task, the first of its play", "Median", "10th to 90th percentile"), rows)
+    rows = [report.ratio(times["first"], times["transfer"], "first use / transfer of the same program", 0.5)]
+    text += "\n" + report.table(("Ratio, of each round by itself", "Median", "10th to 90th percentile", "Bar"), rows)
+    text += "\n%d rounds, each of two runs of ansible-playbook. Whatever is compressed or hashed on the controller is in the figures; ssh compresses. " % len(times["first"])
+    text += "The limit is the host's: it unpacks and hashes the program.\n"
+    return {"fresh": text}
