@@ -90,7 +90,7 @@ def peers():
     with lab.Lab() as here:
         rows, missing, runs = measure(here)
     text = report.table(("Program", "Nothing to do, CPU", "/ ours", "First certificate, CPU", "Peak memory", "File on disk", "Nothing to do checks", "First certificate is"), rows)
-    text += "\n%d runs of each, each in turn with ours. A script's file is small; its interpreter is not in it.\n" % runs
+    text += "\n%d runs of each, each in turn with ours. A script's file is small: its interpreter, or the program that it wraps, is not in it.\n" % runs
     if missing:
         text += "Not installed here, so not measured: %s.\n" % ", ".join(missing)
     return {"peers": text}
