@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -227,19 +226,16 @@ func errFailed(res *report.Result) error {
 	return (&contract.Error{Code: res.Error.Code, Err: errors.New(res.Msg)}).WithHint("%s", serviceHint(res.Error))
 }
 
-// startAgain says what "run again" means for a service that nobody starts again.
-var startAgain = strings.NewReplacer(
-	"run again with allow_ca_change", "run the module enrollment with allow_ca_change, then start the service again",
-	"run again", "start the service again",
-	"the next run", "the next start of the service",
-)
+// startIt is what the hint of a failed run lacks for a service that nothing
+// starts again: there, who runs the program is the service manager.
+const startIt = "; the agent's next run is its next start: start the service again, since nothing does so by itself"
 
 // serviceHint is the hint of a failed run for the daemon. After these codes the
 // systemd unit does not start the service again (RestartPreventExitStatus).
 func serviceHint(e *report.Error) string {
 	switch e.Code {
 	case contract.CodeDenied, contract.CodeTokenUnknown, contract.CodeBundleInvalid:
-		return startAgain.Replace(e.Hint)
+		return e.Hint + startIt
 	default:
 		return e.Hint
 	}

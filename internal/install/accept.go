@@ -58,7 +58,7 @@ func (in *Installer) acceptCA(set *pki.Set) error {
 	}
 	if known := in.KnownCA(); known != "" && known != fingerprint && !in.AllowCAChange {
 		return keep(contract.CodeBundleInvalid, fmt.Errorf("the bundle brings another CA (SHA-256 %s) than the one that this host is enrolled under (%s)", fingerprint, known),
-			"if the manager's CA was changed on purpose, run again with allow_ca_change")
+			"if the manager's CA was changed on purpose, run the module enrollment with allow_ca_change")
 	}
 	return nil
 }
