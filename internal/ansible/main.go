@@ -228,9 +228,10 @@ func parseCommandLine(args []string) (call, error) {
 			files = append(files, args[i])
 		case c.valued(name) != nil:
 			if !given {
-				if i++; i == len(args) {
+				if i+1 == len(args) {
 					return c, usageError(name + " needs a value")
 				}
+				i++
 				value = args[i]
 			}
 			if *c.valued(name) = value; value == "" {

@@ -210,3 +210,28 @@ func TestInterruptedWhileWaitingForAFilesLock(t *testing.T) {
 		}
 	}
 }
+
+// The first run of a host looks without a lock, since there is none yet. One that
+// another run makes in between, and holds, ends it: it asks for nothing.
+func TestLockThatComesAfterTheFirstLook(t *testing.T) {
+	for _, wait := range []bool{false, true} {
+		r := newRig(t)
+		lock, looks := "/var/lib/linux_patch_enroll/lock", 0
+		faults := &faultfs.Fs{Before: func(op faultfs.Op) {
+			if op.Name != "open" || !strings.HasSuffix(op.Path, lock) {
+				return
+			}
+			if looks++; looks == 2 {
+				r.write(lock, "", 0o600)
+				f, err := os.Open(r.path(lock))
+				must(t, err)
+				t.Cleanup(func() { _ = f.Close() })
+				must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+			}
+		}}
+		res := r.run(faults, func(p *options.Params) { p.Wait, p.WaitTimeout = wait, options.Span(time.Second) })
+		if looks < 2 || res.State != contract.StatePending && !wait || res.Failed != wait || r.manager.posts != 0 {
+			t.Errorf("wait %v, %d looks: got state %s, failed %v, %d registrations, want none: %s", wait, looks, res.State, res.Failed, r.manager.posts, res.Msg)
+		}
+	}
+}

@@ -101,7 +101,8 @@ func (r *run) begin(ctx context.Context) (lock *hostfs.Lock, done bool, err erro
 		return nil, done, err
 	}
 	if lock, err = r.lock(ctx, lockCreate); err != nil {
-		return nil, false, r.busy(err)
+		// Another run came first: this one ends here, with or without an error.
+		return nil, true, r.busy(err)
 	}
 	return lock, false, r.Observe()
 }
