@@ -14,7 +14,7 @@ import (
 // the wrong mode only where both stand side by side.
 const mostAsked = 3
 
-// TestField4_8_CheckModeIsAskedWhereStepsArePerformed: whoever asks elsewhere
+// TestField4_8_CheckModeIsAskedWhereStepsArePerformed: anyone who asks elsewhere
 // has two ways through a run that can tell different things.
 func TestField4_8_CheckModeIsAskedWhereStepsArePerformed(t *testing.T) {
 	var asked []string

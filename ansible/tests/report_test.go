@@ -21,7 +21,7 @@ import (
 	"github.com/linux-patch/enroll/internal/testbuild"
 )
 
-// render makes the report's page of answers of hosts that nobody has.
+// render makes the report's page of answers of hosts that no one has.
 const render = `- hosts: localhost
   connection: local
   vars: {ansible_python_interpreter: "{{ ansible_playbook_python }}"}

@@ -52,7 +52,7 @@ type HostEntry struct {
 	// Repairs counts what was denied in the host's place in this run.
 	Repairs int `json:"repairs"`
 	// Decide is false for a host that is only known: nothing is decided about it,
-	// and what it holds and is called is nobody else's.
+	// and what it holds and is called is no one else's.
 	Decide *bool `json:"decide"`
 	// marked says that the action plugin has written name and connection over
 	// whatever the host said of them.

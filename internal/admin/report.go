@@ -34,7 +34,7 @@ type Report struct {
 	Bundle *contract.PkiBundle `json:"bundle,omitempty"`
 }
 
-// Unclaimed counts requests of nobody, and shows some.
+// Unclaimed counts requests of no one, and shows some.
 type Unclaimed struct {
 	Count int       `json:"count"`
 	First []Request `json:"first"`

@@ -185,7 +185,7 @@ func (r *run) account(s managerclient.Session) string {
 }
 
 // close logs out, unless the login is kept for the next command of this run or
-// is somebody else's.
+// is someone else's.
 func (r *run) close(ctx context.Context) {
 	if r.api == nil && !r.c.KeepSession && r.c.SessionPath != "" {
 		r.endSession(ctx)

@@ -26,7 +26,7 @@ import (
 type lockedFile struct{ f *os.File }
 
 // openLocked opens or makes a file of mode 0600 that belongs to who runs this
-// and to nobody else, and waits for its lock until ctx ends.
+// and to no one else, and waits for its lock until ctx ends.
 func openLocked(ctx context.Context, path string) (*lockedFile, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)

@@ -171,7 +171,7 @@ func (p Program) failed(err error, secrets *Secrets, call call) int {
 
 func (p Program) write(result interface{ Exit() int }, secrets *Secrets) int {
 	if _, err := p.Stdout.Write(encode(result, secrets)); err != nil {
-		// Nobody reads: there is no other place to say it.
+		// No one reads: there is no other place to say it.
 		return contract.CodeInternal.Info().Exit
 	}
 	return result.Exit()

@@ -6,7 +6,7 @@
 // the SHA-256 of its polling token or, where the manager shows no such hash,
 // its enrollment proof together with its machine-id; and that name and address
 // come from the inventory, never from the host. Nothing else that matches
-// chooses a request. It asks nobody, reads no clock and changes nothing.
+// chooses a request. It asks no one, reads no clock and changes nothing.
 package approval
 
 import (
@@ -15,7 +15,7 @@ import (
 )
 
 // Row is one enrollment request as the manager lists it. All but ID and
-// TokenSHA256 are claims of whoever sent the request.
+// TokenSHA256 are claims of anyone who sent the request.
 type Row struct {
 	ID          string
 	MachineID   string
@@ -98,7 +98,7 @@ const (
 	WrongAddress       Decision = "wrong_address"
 	AddressUnchecked   Decision = "address_unchecked"
 	WrongEvidence      Decision = "wrong_evidence"
-	// UnverifiedConnection and UnverifiedRegistration are evidence that somebody
+	// UnverifiedConnection and UnverifiedRegistration are evidence that someone
 	// in between may have made.
 	UnverifiedConnection   Decision = "unverified_connection"
 	UnverifiedRegistration Decision = "unverified_registration"

@@ -183,7 +183,7 @@ func suspectIDs(v Verdict) []string {
 	return ids
 }
 
-// What somebody plants is listed up to a bound, counted, and never speaks to a
+// What someone plants is listed up to a bound, counted, and never speaks to a
 // terminal.
 func TestSuspectsAreBoundedAndPlain(t *testing.T) {
 	rows := []Row{ownA}

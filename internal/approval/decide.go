@@ -92,7 +92,7 @@ func (d *decider) find(h *Host) Verdict {
 }
 
 // findByProof is for a manager that shows no token hashes. A proof can be copied by
-// whoever has seen it, a machine-id too, but not into a second request beside
+// anyone who has seen it, a machine-id too, but not into a second request beside
 // the host's own: a machine-id can be pending once.
 func (d *decider) findByProof(h *Host) Verdict {
 	e := h.Evidence
@@ -142,7 +142,7 @@ func (d *decider) withoutToken(h *Host) Verdict {
 	return d.blocked(h, row)
 }
 
-// blocked is a request of somebody else in the host's place. It is denied only
+// blocked is a request of someone else in the host's place. It is denied only
 // where no other host of the inventory can lose anything by that.
 func (d *decider) blocked(h *Host, row *Row) Verdict {
 	v := Verdict{Decision: Blocked, Row: row}
@@ -164,7 +164,7 @@ func (d *decider) blocked(h *Host, row *Row) Verdict {
 	return v
 }
 
-// repair ends the contest with somebody who registers again and again.
+// repair ends the contest with someone who registers again and again.
 func (d *decider) repair(h *Host, v Verdict) Verdict {
 	if h.Repairs >= MaxRepairs {
 		v.Decision, v.Deny = Blocked, false

@@ -30,7 +30,7 @@ const (
 var errArmor = errors.New("it is not one armored OpenPGP public key")
 
 // Key reads an armored public key, and returns it in binary form if it is that
-// of the fingerprint. It holds one primary key: who signs may be nobody else.
+// of the fingerprint. It holds one primary key: who signs may be no one else.
 func Key(armored, fingerprint string) ([]byte, error) {
 	raw, err := dearmor(armored)
 	if err != nil {

@@ -87,7 +87,7 @@ func FuzzSetThenClear(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q can be set and not cleared: got %v, want no error", data, err)
 		}
-		// Whoever wrote one of our comments by hand has made the line ours.
+		// Anyone who wrote one of our comments by hand has made the line ours.
 		if !bytes.Contains(data, []byte("by enrollment")) && !bytes.Equal(cleared, want) {
 			t.Fatalf("%q became %q and then %q, want %q", data, set, cleared, want)
 		}

@@ -57,7 +57,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 }
 
-// Who holds the lock for long is an agent that nobody has approved.
+// Who holds the lock for long is an agent that no one has approved.
 func TestHintOfALockNamesTheWaitingAgent(t *testing.T) {
 	hint := CodeLocked.Info().Hint
 	for _, part := range []string{"agent", "stop it", "approve or deny its request"} {

@@ -54,7 +54,7 @@ type OSDetails struct {
 
 // EnrollmentResponse is the answer to an accepted request.
 type EnrollmentResponse struct {
-	// PollingToken is a bearer secret: whoever holds it can fetch the host's
+	// PollingToken is a bearer secret: anyone who holds it can fetch the host's
 	// private key once the request is approved.
 	PollingToken string `json:"polling_token"`
 }

@@ -61,7 +61,7 @@ func (d *daemon) checkConfig(context.Context) int {
 }
 
 // checkFiles holds each path to the rules that enrollment and daemon rely on:
-// nobody else can replace it.
+// no one else can replace it.
 func (d *daemon) checkFiles(f *findings) {
 	files := d.enroller.Files
 	for _, path := range []string{

@@ -170,8 +170,8 @@ func (d *daemon) locate() error {
 	return err
 }
 
-// openFiles are those that somebody else may write. What serves goes on serving:
-// an agent that stops would help whoever wants it to.
+// openFiles are those that someone else may write. What serves goes on serving:
+// an agent that stops would help anyone who wants it to.
 func (d *daemon) openFiles() []hostfs.File {
 	var open []hostfs.File
 	for _, path := range []string{d.paths.CACert, d.paths.ServerCert, d.paths.ServerKey, d.paths.CRL, d.paths.Whitelist} {

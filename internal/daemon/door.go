@@ -24,7 +24,7 @@ const (
 	resolveAtOnce = 8
 )
 
-// door knows who may come in: nobody, until it is told.
+// door knows who may come in: no one, until it is told.
 type door struct {
 	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	log    *logrus.Logger

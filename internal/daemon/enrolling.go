@@ -110,7 +110,7 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 	return 0
 }
 
-// watched shows the progress of what do reports, to whoever watches.
+// watched shows the progress of what do reports, to anyone who watches.
 func (d *daemon) watched(ctx context.Context, do func(show func(enroll.Progress)) *report.Result) *report.Result {
 	p := newProgress(d.con, d.log, d.notify, time.Now)
 	done := make(chan struct{})
@@ -179,7 +179,7 @@ func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *re
 }
 
 // underEdit tells whether a run failed over what config.yaml says. While a request
-// is under way somebody may be editing that file, and an end with these codes is
+// is under way someone may be editing that file, and an end with these codes is
 // one after which nothing starts the service again.
 func underEdit(res *report.Result) bool {
 	return res.Failed && !errors.Is(res.Err, errTakenOut) &&
@@ -187,7 +187,7 @@ func underEdit(res *report.Result) bool {
 }
 
 // reportEnrolling says how enrollment goes, until a set is in service that
-// somebody has put in place meanwhile: the service's status is of that then.
+// someone has put in place meanwhile: the service's status is of that then.
 func (a *agent) reportEnrolling(show func(enroll.Progress), m enroll.Progress) {
 	if a.listener.set.Load() == nil {
 		show(m)
@@ -260,7 +260,7 @@ const (
 	// courseListen: renewal, and going on with one, is done while listening.
 	courseListen course = iota
 	courseEnroll
-	// courseWait is for certificates that somebody else brings, or for the time.
+	// courseWait is for certificates that someone else brings, or for the time.
 	courseWait
 )
 

@@ -20,8 +20,8 @@ const (
 	lingerFor = time.Second
 )
 
-// gate is a listener that drops, without an answer and before TLS, whoever the
-// door does not allow, and whoever is too many.
+// gate is a listener that drops, without an answer and before TLS, those whom the
+// door does not allow, and those who are too many.
 type gate struct {
 	net.Listener
 	door *door
@@ -97,7 +97,7 @@ type passed struct {
 // says why, and has mostly sent its request already, since in TLS 1.3 it speaks
 // before it is judged. Closing over unread bytes makes the kernel send a reset,
 // and a client whose writing fails does not look for an alert, so what it sends
-// is read for a while, in the background: a stop waits for nobody.
+// is read for a while, in the background: a stop waits for no one.
 func (p *passed) Close() error {
 	half, ok := p.Conn.(interface{ CloseWrite() error })
 	if p.admitted.Load() || !ok || half.CloseWrite() != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // notifier tells systemd how the service is, see sd_notify(3) and
-// sd_watchdog_enabled(3). The zero value tells nobody.
+// sd_watchdog_enabled(3). The zero value tells no one.
 type notifier struct {
 	tell func(datagram string) error
 	// watchdog is the time within which systemd wants a sign of life; 0 is none.

@@ -81,7 +81,7 @@ func TestWatchdogIsForThisProcess(t *testing.T) {
 	}
 }
 
-// A notify socket that nobody reads is no reason to end.
+// A notify socket that no one reads is no reason to end.
 func TestDaemonRunsOnWithoutItsSocket(t *testing.T) {
 	h := newHost(t)
 	h.install(h.leaf())

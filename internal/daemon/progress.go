@@ -38,7 +38,7 @@ func (p *progress) report(moment enroll.Progress) {
 	p.mu.Lock()
 	p.last = moment
 	now := p.now()
-	// Waiting and asking take turns for as long as nobody approves, and so does
+	// Waiting and asking take turns for as long as no one approves, and so does
 	// registering while the manager's rate limit is reached.
 	say := !p.said[moment.Phase] && moment.Phase != enroll.PhaseWait && moment.Phase != enroll.PhasePoll
 	p.said[moment.Phase] = true

@@ -102,7 +102,7 @@ func (a *agent) taken(ctx context.Context) error {
 }
 
 // recoverSet enrolls a host again whose set has gone, where a manager is set and
-// nobody has removed the enrollment.
+// no one has removed the enrollment.
 func (a *agent) recoverSet(ctx context.Context) {
 	since, err := a.enroller.TakenOut(a.params())
 	switch {
@@ -119,7 +119,7 @@ func (a *agent) recoverSet(ctx context.Context) {
 }
 
 // readWhitelist puts the whitelist in force where it has changed. A file that
-// is none leaves the list before it in force, at the start that of nobody; a
+// is none leaves the list before it in force, at the start that of no one; a
 // single entry that makes no sense lets no one in, and does not keep what was
 // taken out in force.
 func (a *agent) readWhitelist() {

@@ -199,7 +199,7 @@ func TestAnOutageDoesNotMissTheApproval(t *testing.T) {
 			}
 		}
 	})
-	// Two failures that need somebody, far apart, with pending answers between.
+	// Two failures that need someone, far apart, with pending answers between.
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{needs: func(time.Duration) need { return needEnd }}
 		s.answers = func(since time.Duration) *report.Result {

@@ -49,7 +49,7 @@ type agent struct {
 	// could not be read.
 	list []byte
 	// enrolling says that the first enrollment is under way, also while a set
-	// serves that somebody has put in place meanwhile; enrolled brings its end.
+	// serves that someone has put in place meanwhile; enrolled brings its end.
 	enrolling bool
 	enrolled  chan *report.Result
 	// renewing begins renewal, which is for a host that listens.
@@ -140,7 +140,7 @@ func (a *agent) begin(ctx context.Context) error {
 func (a *agent) enroll(ctx context.Context) {
 	a.state = stateEnrolling
 	a.writeStatus()
-	// The service works from here on; that nobody has approved is no failure,
+	// The service works from here on; that no one has approved is no failure,
 	// and a start that waits for it would hold up the boot.
 	a.tellSystemd("READY=1", statusLine("enrolling"))
 	a.announce(ctx)
@@ -213,7 +213,7 @@ func (a *agent) afterEnrollment(ctx context.Context, res *report.Result) error {
 		a.log.Info(res.Msg)
 		return nil
 	case a.listener.listening():
-		// On a set that somebody has put in place meanwhile. What is left of the
+		// On a set that someone has put in place meanwhile. What is left of the
 		// request is for renewal to deal with.
 		a.failed(res)
 		a.renewFromNowOn(ctx)

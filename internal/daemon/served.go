@@ -51,7 +51,7 @@ func newServed(set *pki.Set) (*served, error) {
 	return s, nil
 }
 
-// inForce is the list that is served by, for whoever has read this CA file; nil
+// inForce is the list that is served by, for anyone who has read this CA file; nil
 // where the file on disk is not that list, or the CA is another one by now.
 func (l *listener) inForce(caFile []byte) *pki.CRL {
 	if s := l.set.Load(); s != nil && s.crlProblem == nil && s.caFile == sha256.Sum256(caFile) {
@@ -94,7 +94,7 @@ func (s *served) judge(peer []*x509.Certificate, now time.Time) error {
 }
 
 // revokes looks a chain up in the CRL, by the rule of package pki: the leaf's
-// serial counts whoever issued it, since a manager may keep one list for all.
+// serial counts no matter who issued it, since a manager may keep one list for all.
 func (s *served) revokes(chain []*x509.Certificate) bool {
 	if s.crl == nil {
 		return false

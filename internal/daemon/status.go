@@ -26,7 +26,7 @@ type status struct {
 	// Problem is what keeps the daemon from serving, or from serving by what is
 	// on disk.
 	Problem string `json:"problem,omitempty"`
-	// LogLinesLost is how many log lines nobody took.
+	// LogLinesLost is how many log lines no one took.
 	LogLinesLost int64 `json:"log_lines_lost,omitempty"`
 	// CRL is the list in force; absent where there is none.
 	CRL *crlStatus `json:"crl,omitempty"`

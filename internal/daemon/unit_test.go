@@ -77,7 +77,7 @@ func TestInitScriptNeverGivesUp(t *testing.T) {
 	}
 }
 
-// A clock that is not set yet mends itself: the unit comes after who sets it,
+// A clock that is not set yet fixes itself: the unit comes after who sets it,
 // and starts again an agent that found the clock wrong.
 func TestUnitsWaitForTheClock(t *testing.T) {
 	unit, script := shipped(t, "linux-patch-api.service"), shipped(t, "linux-patch-api.openrc")

@@ -78,12 +78,12 @@ type Whitelist struct {
 	networks []netip.Prefix
 	// Names are entries that it resolves.
 	Names []string
-	// Ignored are entries that let nobody in.
+	// Ignored are entries that let no one in.
 	Ignored []string
 }
 
 // ParseWhitelist reads a whitelist.yaml. After an error the deployed agent lets
-// nobody in.
+// no one in.
 func ParseWhitelist(text []byte) (*Whitelist, error) {
 	var file struct {
 		Entries *[]string `yaml:"entries"`

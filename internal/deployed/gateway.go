@@ -52,7 +52,7 @@ func (g *Gateway) Asked() []string {
 	return append([]string(nil), g.asked...)
 }
 
-// Left returns the number of pages that nobody has got yet.
+// Left returns the number of pages that no one has got yet.
 func (g *Gateway) Left() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/linux-patch/enroll/internal/deployed"
 )
 
-// Keys that the deployed agent alone knows stay, whoever enrolls the host.
+// Keys that the deployed agent alone knows stay, no matter who enrolls the host.
 func TestField1_2_KeysOfTheDeployedAgentStay(t *testing.T) {
 	for _, p := range []side{{"module", bin.Path("enrollment"), false}, {"agent", bin.Path("linux_patch_api"), true}} {
 		t.Run(p.name, func(t *testing.T) {

@@ -18,7 +18,7 @@ type Network struct {
 	// Host4 and Host6 are the host's addresses, Manager4 and Manager6 those of
 	// this machine on the link.
 	Host4, Host6, Manager4, Manager6 netip.Addr
-	// Nowhere6 is an address on the link that nobody has.
+	// Nowhere6 is an address on the link that no one has.
 	Nowhere6 netip.Addr
 }
 

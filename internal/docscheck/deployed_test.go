@@ -77,7 +77,7 @@ func uncommented(example string) string {
 	return before + section.String()
 }
 
-// Whoever puts an example of the whitelist into force must not lock everyone out
+// Anyone who puts an example of the whitelist into force must not lock everyone out
 // of a deployed agent. The same text is what enrollment makes a new file from.
 func TestField1_4_NoExampleInTheWhitelistStopsADeployedAgent(t *testing.T) {
 	text := read(t, "configs/whitelist.yaml.example")

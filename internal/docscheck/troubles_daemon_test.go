@@ -15,7 +15,7 @@ import (
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 )
 
-// ofTheDaemon make the daemon say why nobody is served. The last message of
+// ofTheDaemon make the daemon say why no one is served. The last message of
 // each is looked for in the guide.
 var ofTheDaemon = []struct {
 	name string

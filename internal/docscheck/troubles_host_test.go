@@ -62,7 +62,7 @@ var ofTheHost = []trouble{
 			}
 			return runs(h, 1)
 		}
-		// Whoever it is must get there, and read it.
+		// Whichever user it is must get there, and read it.
 		if err := os.Chmod(filepath.Dir(h.dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ var ofTheHost = []trouble{
 	}},
 }
 
-// mounted runs the program where a mount is that nobody else sees.
+// mounted runs the program where a mount is that no one else sees.
 func (h *host) mounted(mount string) outcome {
 	h.t.Helper()
 	if os.Geteuid() != 0 {

@@ -18,7 +18,7 @@ var unreachable = []trouble{
 	{"a name that is not known", "", once(map[string]any{"manager_url": "https://manager.example.com"})},
 	{"a resolver that is silent", "", once(map[string]any{"manager_url": "https://" + silentName})},
 	{"a firewall that drops", "", func(t *testing.T, h *host) outcome {
-		// Connections stand, and nobody takes part in them.
+		// Connections stand, and no one takes part in them.
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -74,7 +74,7 @@ func TestSetReplacedSincePlanning(t *testing.T) {
 		if r.read(filepath.Dir(certFile)+"/ca.pem") != other.PEM() {
 			t.Error("the set was replaced")
 		}
-		// The bundle is kept for who allows it; nobody else is asked.
+		// The bundle is kept for who allows it; no one else is asked.
 		polls := r.manager.polls
 		if res := r.run(nil, nil); !res.Failed || !strings.Contains(res.Msg, "brings another CA") {
 			t.Errorf("the next run: %s", res.Msg)

@@ -13,7 +13,7 @@ import (
 )
 
 // A run that fails tells what it did, not what it had planned: a bundle that
-// waits on disk for its directory to be mended is pending.
+// waits on disk for its directory to be fixed is pending.
 func TestFailedRunClaimsNothingThatItDidNot(t *testing.T) {
 	r := newRig(t)
 	res := r.run(&faultfs.Fs{At: 1, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {

@@ -20,7 +20,7 @@ const certFile, keyFile = "/etc/linux_patch_api/certs/server.pem", "/etc/linux_p
 // Each operation on a file fails once, before it takes effect and after it. The
 // run fails with a code that names the file system, or does without; the set is
 // the old one or the new one, or a journal is there; and the next run
-// converges, with nothing lost and nobody's help.
+// converges, with nothing lost and no one's help.
 func TestEveryOperationFailing(t *testing.T) {
 	for _, c := range []struct {
 		name string

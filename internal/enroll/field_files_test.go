@@ -68,7 +68,7 @@ func TestField2_13_ModesOfExistingFilesStay(t *testing.T) {
 	}
 }
 
-// root takes no config.yaml that somebody else may write, directories included.
+// root takes no config.yaml that someone else may write, directories included.
 func TestField3_3_ConfigOfSomebodyElse(t *testing.T) {
 	r := newRig(t)
 	r.chown(configFile, 0, 0)
@@ -167,7 +167,7 @@ func TestField2_18_OpenWhitelistIsClosed(t *testing.T) {
 	}
 }
 
-// A lock that somebody holds for ever is found while there is nothing to lose.
+// A lock that someone holds for ever is found while there is nothing to lose.
 func TestField3_9_HeldLockIsFoundBeforeAnyRequest(t *testing.T) {
 	r := newRig(t)
 	r.write(listFile+".lock", "", 0o644)

@@ -226,7 +226,7 @@ func TestField2_16_LargeBundle(t *testing.T) {
 	if res := e.Run(context.Background(), p); res.Error == nil || res.Error.Code != contract.CodeBundleInvalid || asked != 1 {
 		t.Fatalf("got %s, asked %d times", res.Msg, asked)
 	}
-	// The whole of it was stored, the list too: nobody is asked again.
+	// The whole of it was stored, the list too: no one is asked again.
 	p.BundleCAFingerprint = ""
 	e.Dial = func(managerclient.Options) (enroll.ManagerClient, error) {
 		t.Error("the manager is asked again")

@@ -196,7 +196,7 @@ func (m *fakeManager) forget() { m.token, m.taken = "", false }
 
 var stray = regexp.MustCompile(`\.enroll~tmp$|^state/(token|request|spool|journal|proof)`)
 
-// end says what is wrong on a host that shall be enrolled with the last bundle.
+// end says what is wrong on a host that must be enrolled with the last bundle.
 func (r *rig) end() (wrong []string) {
 	r.t.Helper()
 	certs := "/etc/linux_patch_api/certs/"

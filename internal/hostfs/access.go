@@ -14,7 +14,7 @@ const TakeOwnership = "or, where what is there now is to be trusted, run enrollm
 const takes = "; take_ownership makes it root's alone"
 
 // Access is who may write a file besides root and the user of this process.
-// The zero value is nobody.
+// The zero value is no one.
 type Access struct {
 	// Owner is the user to whom the file belongs; empty where it is ours.
 	Owner string
@@ -22,7 +22,7 @@ type Access struct {
 	Others []string
 }
 
-// Closed reports whether nobody else may write the file.
+// Closed reports whether no one else may write the file.
 func (a Access) Closed() bool { return a.Owner == "" && len(a.Others) == 0 }
 
 // String lists who may write.
@@ -49,7 +49,7 @@ func (h *Host) Access(f File) Access {
 }
 
 // Foreign returns the refusal of a file that another user owns, or that others
-// may write; nil where nobody else may write it.
+// may write; nil where no one else may write it.
 func (h *Host) Foreign(f File) error {
 	a := h.Access(f)
 	if a.Closed() {

@@ -17,7 +17,7 @@ import (
 //
 // Every directory above it must be a real one, owned by root or by the user
 // of this process, and writable by no one else. A sticky directory such as
-// /tmp may be above one that is ours: nobody else can rename or remove that
+// /tmp may be above one that is ours: no one else can rename or remove that
 // one. The user's own private group may write too, as distributions with
 // umask 002 have it. Directories that are missing are no error; EnsureDir
 // makes them.

@@ -177,7 +177,7 @@ func eachFault(t *testing.T, run func(*faultfs.Fs), f func(name string, fault *f
 
 // TestCommitFaults fails each operation in turn. A passing fault leaves the
 // old files or the new ones, and nothing else. A lasting one, which is also
-// what a kill looks like, is mended by Finish and SweepTemps.
+// what a kill looks like, is fixed by Finish and SweepTemps.
 func TestCommitFaults(t *testing.T) {
 	run := func(f *faultfs.Fs) error {
 		s, changes := newSet(t)

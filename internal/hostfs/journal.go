@@ -146,7 +146,7 @@ func (s step) validate() error {
 	return nil
 }
 
-// save makes the journal durable. From here on, a kill is Finish's to mend.
+// save makes the journal durable. From here on, a kill is Finish's to fix.
 func (j *Journal) save() error {
 	content, err := j.encode()
 	if err != nil {

@@ -61,7 +61,7 @@ func (h *Host) examine(f afero.File, path string) (File, os.FileInfo, error) {
 	return file, info, err
 }
 
-// ReadGiven reads a file that somebody names for this program to read once,
+// ReadGiven reads a file that someone names for this program to read once,
 // links followed. It never waits: what is no regular file is refused unopened.
 func ReadGiven(fs afero.Fs, path string, limit int64) ([]byte, os.FileMode, error) {
 	info, err := fs.Stat(path)

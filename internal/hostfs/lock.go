@@ -25,11 +25,11 @@ type Lock struct {
 // is done already it tries once. Then, and only then, the error is ErrBusy,
 // with ctx's own cause in it.
 //
-// With create a missing lock file is made, of mode 0600: whoever can open a
+// With create a missing lock file is made, of mode 0600: anyone who can open a
 // lock file can hold it for ever, and only root, or the owner of the
 // directory, can replace what it guards. Without create a missing one is
 // fs.ErrNotExist. Lock files are never removed: who waits on a removed one
-// would share its lock with nobody.
+// would share its lock with no one.
 func (h *Host) Lock(ctx context.Context, path string, shared, create bool) (*Lock, error) {
 	if err := h.CheckPath(path); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (h *Host) Lock(ctx context.Context, path string, shared, create bool) (*Loc
 	return l, err
 }
 
-// untilFree tries until nobody else holds the lock, or ctx is done.
+// untilFree tries until no one else holds the lock, or ctx is done.
 func untilFree(ctx context.Context, try func() error) error {
 	for delay := 5 * time.Millisecond; ; delay = min(2*delay, 100*time.Millisecond) {
 		err := try()
@@ -92,7 +92,7 @@ func (h *Host) lockFile(f afero.File, path string, how int) error {
 	} else if err != nil {
 		return fmt.Errorf("the file system can't lock %s: %w", path, err)
 	}
-	// A lock on a file that is no longer at path excludes nobody.
+	// A lock on a file that is no longer at path excludes no one.
 	named, err := h.lstat(path)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (h *Host) lockFile(f afero.File, path string, how int) error {
 	return nil
 }
 
-// closeLock refuses a lock file of somebody else, and closes one of ours that
+// closeLock refuses a lock file of someone else, and closes one of ours that
 // others can open: a lock can be held for ever by anyone who can. A shared lock
 // is check mode's, which changes nothing.
 func (h *Host) closeLock(file File, how int) error {

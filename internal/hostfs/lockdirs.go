@@ -16,7 +16,7 @@ import (
 // them, and waits as Lock does. Missing directories are passed over, and so are
 // those whose file system can't lock one, as NFS can't.
 //
-// Whoever may read a directory can hold its lock for ever. So this keeps two
+// Anyone who may read a directory can hold its lock for ever. So this keeps two
 // runs of ours apart, and a caller goes on without it after a while, rather
 // than let a stranger stop it for good.
 func (h *Host) LockDirs(ctx context.Context, dirs []string) (*Lock, error) {

@@ -21,7 +21,7 @@ const maxLinks = 40
 
 // Resolve returns path cleaned, and with the symbolic links above its last
 // element followed, and names those. A link is followed where root or the user
-// of this process made it and nobody else could replace it. The last element is
+// of this process made it and no one else could replace it. The last element is
 // never followed: what stands there is to be replaced, not what it leads to.
 func (h *Host) Resolve(path string) (string, []Link, error) {
 	if !filepath.IsAbs(path) || strings.Contains(path+"/", "/../") || filepath.Clean(path) == "/" {
@@ -84,7 +84,7 @@ func split(path string) []string {
 	return slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" || s == "." })
 }
 
-// readLink reads a link in the directory at, if nobody else can have made it.
+// readLink reads a link in the directory at, if no one else can have made it.
 func (h *Host) readLink(at, path string, info os.FileInfo) (Link, error) {
 	reader, ok := h.fs.(afero.LinkReader)
 	if uid, _ := h.owner(info); !ok || !h.ours(uid) {

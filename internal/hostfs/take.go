@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shared are directories that many programs use: nobody's to take.
+// shared are directories that many programs use: no one's to take.
 const shared = " /var/log /var/lib /var/run /var/tmp /var/cache /usr/lib /usr/share /usr/local /usr/etc /etc/ssl /etc/pki "
 
 // Takeable returns the directory as a File where root can make it its own, with

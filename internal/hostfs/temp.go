@@ -21,7 +21,7 @@ const (
 )
 
 // isTempName tells the names of our temp files: hidden from globs such as
-// *.pem, unique, and like nobody else's. It is no regular expression: those are
+// *.pem, unique, and like no one else's. It is no regular expression: those are
 // compiled at each start, and a converged run ends within milliseconds.
 func isTempName(name string) bool {
 	rest, ours := strings.CutSuffix(name, tempEnd)

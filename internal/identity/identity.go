@@ -69,7 +69,7 @@ func (h Host) Request() contract.EnrollmentRequest {
 
 // SeenFrom is h as a manager sees it that a connection from the address local
 // leads to: that is the address to be reached by, unless a user chose another
-// or nobody else can reach it. A temporary IPv6 address (RFC 8981) stands for
+// or no one else can reach it. A temporary IPv6 address (RFC 8981) stands for
 // the one of its network that stays.
 func (h Host) SeenFrom(local netip.Addr) Host {
 	local = local.Unmap().WithZone("")

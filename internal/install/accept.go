@@ -10,7 +10,7 @@ import (
 )
 
 // ErrKeep marks a bundle that cannot be used now, but may be later or with
-// other  It is kept.
+// other options. It is kept.
 var ErrKeep = errors.New("kept")
 
 // accept verifies a bundle and holds it against what the options demand.

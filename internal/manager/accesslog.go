@@ -23,7 +23,7 @@ type AccessLine struct {
 	Source netip.Addr `json:"source"`
 }
 
-// accessLog writes a line before the answer's first byte, so that whoever has
+// accessLog writes a line before the answer's first byte, so that anyone who has
 // an answer finds its line there.
 type accessLog struct {
 	mu  sync.Mutex

@@ -163,7 +163,7 @@ func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {
 }
 
 // fromAllowed refuses addresses outside the allowlist before it looks at a
-// token. It judges the connection's own address, which nobody can claim.
+// token. It judges the connection's own address, which no one can claim.
 func (s *Server) fromAllowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		from := source(r)

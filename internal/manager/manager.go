@@ -136,7 +136,7 @@ type Server struct {
 	crlAt           time.Time
 	sweptAt         time.Time
 	// started and purgedAt make the hourly purge happen when it is due, no
-	// matter when somebody asks next.
+	// matter when someone asks next.
 	started, purgedAt time.Time
 	// pendingRows is how many there may be: exact at each sweep, and too high
 	// rather than too low between two.

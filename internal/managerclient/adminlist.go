@@ -23,7 +23,7 @@ const (
 )
 
 // ListedRequest is one enrollment request as the manager lists it. All but ID
-// and TokenSHA256 are claims of whoever sent it.
+// and TokenSHA256 are claims of anyone who sent it.
 type ListedRequest struct {
 	ID        string
 	MachineID string
@@ -43,7 +43,7 @@ type ListedRequest struct {
 
 // wireRow is a row as it comes. Its texts are read leniently: what a host claims
 // must not make the list unreadable. One serves a whole list, so that a row of
-// nobody costs no memory.
+// no one costs no memory.
 type wireRow struct {
 	ID           json.RawMessage `json:"id"`
 	MachineID    json.RawMessage `json:"machine_id"`

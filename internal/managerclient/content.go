@@ -33,7 +33,7 @@ type content struct {
 var errEncoding = errors.New("an encoding that this program does not know")
 
 // readContent reads a body and decodes it. What can't be decoded is returned
-// raw: an approved bundle is handed out once, and somebody may still decode it.
+// raw: an approved bundle is handed out once, and someone may still decode it.
 // limit is that of the decoded body; one byte more may be returned.
 func readContent(h http.Header, body io.Reader, limit int) (content, error) {
 	encoding := encodingOf(h)

@@ -102,7 +102,7 @@ func TestField1_3_AddressOfTheConnection(t *testing.T) {
 }
 
 // A 1xx that is final has no body to wait for, and a connection that stays open
-// holds nobody.
+// holds no one.
 func TestField3_2_FinalInformationalAnswer(t *testing.T) {
 	for _, answer := range []string{
 		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",

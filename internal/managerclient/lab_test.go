@@ -176,7 +176,7 @@ func tlsServer(t *testing.T, cert tls.Certificate, change func(*tls.Config)) *ht
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
-// TestMain keeps the proxy variables of whoever runs the tests out of them:
+// TestMain keeps the proxy variables of anyone who runs the tests out of them:
 // net/http reads them once.
 func TestMain(m *testing.M) {
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"} {

@@ -49,7 +49,7 @@ type outcome struct {
 	status int
 	// delivered says that the request may have reached the manager.
 	delivered bool
-	// hopeless marks a failure that no repetition mends: an untrusted
+	// hopeless marks a failure that no repetition fixes: an untrusted
 	// certificate.
 	hopeless   bool
 	retryAfter time.Duration

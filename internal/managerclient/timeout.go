@@ -132,7 +132,7 @@ func (a attempt) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp.Body = &patientBody{ReadCloser: resp.Body, patience: p}
 	if resp.StatusCode < 200 {
-		// The connection is somebody's own protocol now: there is no body.
+		// The connection is someone's own protocol now: there is no body.
 		err := resp.Body.Close()
 		resp.Body = http.NoBody
 		return resp, err

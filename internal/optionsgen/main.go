@@ -31,7 +31,7 @@ func write(top string) error {
 	return nil
 }
 
-// generate returns the whole files below top, as they shall be.
+// generate returns the whole files below top, as they should be.
 func generate(top string) (map[string]string, error) {
 	said, err := os.ReadFile(filepath.Join(top, "internal/options/options.yaml"))
 	if err != nil {

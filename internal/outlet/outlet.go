@@ -1,5 +1,5 @@
 // Package outlet writes a program's log lines to where they may not go away: a
-// pipe that nobody reads, a full disk, a journal that was stopped.
+// pipe that no one reads, a full disk, a journal that was stopped.
 //
 // It promises that a write never blocks and never fails: lines wait in bounded
 // memory, and those that find no room or cannot be written are dropped and

@@ -15,7 +15,7 @@ import (
 func say(lost int64) []byte { return fmt.Appendf(nil, "%d lost\n", lost) }
 
 // TestAPipeThatNobodyReads: nothing blocks, memory is bounded, and what was lost
-// is said once somebody reads.
+// is said once someone reads.
 func TestAPipeThatNobodyReads(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -104,7 +104,7 @@ func (c *CRL) since(serial *big.Int) (since string) {
 	return since
 }
 
-// CheckRevocation looks the set's certificates up. A serial counts whoever of
+// CheckRevocation looks the set's certificates up. A serial counts no matter who of
 // the chain issued it: a manager may keep one list for all that it issues.
 func (s *Set) CheckRevocation() error {
 	if serial := s.Server.SerialNumber; s.CRL.Lists(serial) {

@@ -68,7 +68,7 @@ func ordered(path, all []*x509.Certificate) []*x509.Certificate {
 	out := slices.Clone(path)
 	rest := slices.DeleteFunc(slices.Clone(all), func(c *x509.Certificate) bool { return slices.ContainsFunc(path, c.Equal) })
 	for len(rest) > 0 {
-		// The first that nobody who is left was issued by.
+		// The first that no one who is left was issued by.
 		next := max(0, slices.IndexFunc(rest, func(c *x509.Certificate) bool {
 			return !slices.ContainsFunc(rest, func(d *x509.Certificate) bool {
 				return !d.Equal(c) && !selfSigned(d) && bytes.Equal(d.RawIssuer, c.RawSubject)

@@ -113,7 +113,7 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// TestFilesOfAnotherUser: what stands under our names and belongs to somebody
+// TestFilesOfAnotherUser: what stands under our names and belongs to someone
 // else, as after a careless chown -R, gets no secret of the state directory.
 // Certificates, key, lists and config.yaml of another user are refused as they
 // are, with the way out.
@@ -167,7 +167,7 @@ func TestFilesOfAnotherUser(t *testing.T) {
 }
 
 // TestPlantedTempFiles: things that are named like our temporary files, made
-// by nobody knows whom, hold up no run and are not followed.
+// by no one knows whom, hold up no run and are not followed.
 func TestPlantedTempFiles(t *testing.T) {
 	c := scenarios()[0]
 	for _, bad := range hostilities {

@@ -340,7 +340,7 @@ func (h *host) mayShow(name string) fs.FileMode {
 	return 0
 }
 
-// check says what is wrong on a host that shall hold the set with this serial
+// check says what is wrong on a host that must hold the set with this serial
 // number and this whitelist.
 func (h *host) check(serial, whitelist string, secrets []string) (wrong []string) {
 	if got := h.set(); got != serial {

@@ -123,7 +123,7 @@ func (s *site) recover(t *testing.T, c scenario, name string, at int, ended tort
 }
 
 // acted says whether the manager acted on a request whose answer is not on
-// disk: nobody can get it back.
+// disk: no one can get it back.
 func (s *site) acted(token, bundle bool, registered, handedOut int) bool {
 	return registered > 0 && !token && !bundle || handedOut > 0 && !bundle
 }

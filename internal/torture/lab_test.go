@@ -151,7 +151,7 @@ func (l *lab) canaries() []string {
 	return append([]string(nil), l.secrets...)
 }
 
-// forget makes the manager one that knows nobody.
+// forget makes the manager one that knows no one.
 func (l *lab) forget() {
 	l.deny()
 	l.removeHosts()

@@ -82,7 +82,7 @@ func (h *host) enrolledFrom(t *testing.T, m *raw, attack string) {
 	})
 }
 
-// TestEncodedBundles: a bundle in an encoding that nobody asked for is not lost.
+// TestEncodedBundles: a bundle in an encoding that no one asked for is not lost.
 func TestEncodedBundles(t *testing.T) {
 	zip := func(body string) string {
 		var out bytes.Buffer

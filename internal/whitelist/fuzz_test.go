@@ -96,7 +96,7 @@ func FuzzAdd(f *testing.F) {
 		if err != nil || !bytes.Equal(again, got) {
 			t.Fatalf("%q added twice: got %q, %v, want %v", data, again, err, got)
 		}
-		// Whoever wrote our mark by hand has made the line ours.
+		// Anyone who wrote our mark by hand has made the line ours.
 		if bytes.Contains(data, []byte(addedMark)) {
 			return
 		}

@@ -35,7 +35,7 @@ type List struct {
 	// Entries are all entries in their order, invalid ones too.
 	Entries []Entry
 	// Invalid are those that are neither IP, CIDR nor host name. They let
-	// nobody in.
+	// no one in.
 	Invalid []Entry
 }
 
@@ -157,7 +157,7 @@ func notAWhitelist(n *yaml.Node, why string) error {
 
 func parseEntry(n *yaml.Node) Entry {
 	e := Entry{Text: n.Value}
-	// A number or a truth value is none; a tag of somebody's own says nothing.
+	// A number or a truth value is none; a tag of someone's own says nothing.
 	if tag := n.ShortTag(); strings.HasPrefix(tag, "!!") && tag != "!!str" {
 		return e
 	}

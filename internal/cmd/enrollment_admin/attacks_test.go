@@ -39,7 +39,7 @@ func TestAttackPlantedName(t *testing.T) {
 	}
 }
 
-// Somebody registers the host's machine-id first.
+// Someone registers the host's machine-id first.
 func TestAttackSquat(t *testing.T) {
 	l := newLab(t, "--rate-limit", "off")
 	own, squat := l.host("web"), l.host("web")
@@ -140,7 +140,7 @@ func TestAccidentClones(t *testing.T) {
 	}
 }
 
-// Evidence that somebody else may have made.
+// Evidence that someone else may have made.
 func TestAttackEvidence(t *testing.T) {
 	l := newLab(t, "--rate-limit", "off")
 	part := func(name string) func(map[string]any, string, any) {

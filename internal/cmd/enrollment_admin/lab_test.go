@@ -288,7 +288,7 @@ func (l *lab) run(command string, more map[string]any, flags ...string) report {
 	return r
 }
 
-// noSecrets fails where a text holds what nobody may see.
+// noSecrets fails where a text holds what no one may see.
 func (l *lab) noSecrets(text string) {
 	l.t.Helper()
 	if strings.Contains(text, password) || strings.Contains(text, `"refresh_token":`) || strings.Contains(text, `"access_token":`) {

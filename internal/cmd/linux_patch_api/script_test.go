@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 			host := filepath.Join(env.WorkDir, "host")
 			env.Setenv("HOST", host)
 			env.Values[agentKey{}] = &agent{}
-			// Modes of what a script makes are as on a host, whoever runs this.
+			// Modes of what a script makes are as on a host, no matter who runs this.
 			return os.MkdirAll(filepath.Join(host, "etc"), 0o755)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -105,7 +105,7 @@ func (m *machine) installAgent() {
 	}
 	bundle := pkitest.NewCA(m.t).Issue(m.t, pkitest.Valid(time.Now().Add(-time.Hour), time.Now().Add(90*24*time.Hour))).Bundle(m.t)
 	m.put("/etc/systemd/system/"+unit, "0644", string(shipped))
-	// The same unit, but nobody waits half a minute for it here.
+	// The same unit, but no one waits half a minute for it here.
 	m.put("/etc/systemd/system/"+unit+".d/quick.conf", "0644", "[Service]\nRestartSec=1s\nWatchdogSec=2s\n")
 	m.put("/etc/linux_patch_api/certs/ca.pem", "0644", bundle.CACrt)
 	m.put("/etc/linux_patch_api/certs/server.pem", "0644", bundle.ServerCrt)

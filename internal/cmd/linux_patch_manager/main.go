@@ -20,7 +20,7 @@ func main() {
 	stderr := io.Writer(os.Stderr)
 	flush := func() {}
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		// No host waits for who reads the log, and none suffers where nobody does.
+		// No host waits for who reads the log, and none suffers where no one does.
 		signal.Ignore(syscall.SIGPIPE)
 		out := outlet.New(os.Stderr, func(lost int64) []byte {
 			return fmt.Appendf(nil, "%d log lines were lost: they could not be written in time\n", lost)
