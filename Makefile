@@ -20,7 +20,7 @@ B := build
 TABLE := $(CURDIR)/$(B)/torture.jsonl
 TARBALL := $(B)/linux_patch-api-$(VERSION).tar.gz
 
-# validator_novalidatefn lets the linker drop methods that nobody calls;
+# validator_novalidatefn lets the linker drop methods that no one calls;
 # nethttpomithttp2 leaves out HTTP/2, which the contract does not need.
 TAGS := validator_novalidatefn,nethttpomithttp2
 LDFLAGS := -s -w -X main.version=$(VERSION)

@@ -25,7 +25,7 @@ CASES = (
 def enlarge(directory, what):
     if what == "config":
         path = directory / "config.yaml"
-        path.write_text(path.read_text() + "# a note that nobody reads, of which there are many\n" * (4 * 1024 * 1024 // 52))
+        path.write_text(path.read_text() + "# a note that no one reads, of which there are many\n" * (4 * 1024 * 1024 // 52))
     elif what == "files":
         for n in range(20_000):
             (directory / ("other%05d.pem" % n)).touch()

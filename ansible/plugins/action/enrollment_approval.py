@@ -62,7 +62,7 @@ class ActionModule(ControllerAction):
         return result
 
     def _entry(self, options, task_vars):
-        """The host of this task, where nobody can stand between."""
+        """The host of this task, where no one can stand between."""
         if len(options["hosts"]) != 1 or options["hosts"][0].get("name") != task_vars.get("inventory_hostname"):
             raise ProgramError(
                 "ENROLL_INVALID_ARGUMENT",

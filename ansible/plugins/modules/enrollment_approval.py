@@ -75,7 +75,7 @@ options:
     default: approved
   on_blocked:
     description:
-      - What to do with a request of somebody else that has a host's machine-id, so that the host cannot register.
+      - What to do with a request of someone else that has a host's machine-id, so that the host cannot register.
       - V(report) leaves it to a person. V(deny) denies it, where it also has the host's name and no other host of the inventory has that
         machine-id. The host then registers again.
     type: str

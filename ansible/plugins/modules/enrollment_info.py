@@ -159,7 +159,7 @@ notes:
     so that C(module_defaults) for the group serve all its modules. They are ignored, since nothing is asked.
 seealso:
   - module: linux_patch.api.enrollment
-    description: Mends what this module finds.
+    description: Fixes what this module finds.
 author:
   - The linux_patch enroll authors (@linux-patch)
 """

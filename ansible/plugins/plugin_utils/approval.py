@@ -75,7 +75,7 @@ def run_succeeded(variables, closed):
 
 
 def run_lines(hosts, hostvars, closed):
-    """One line for each host, those that need somebody first."""
+    """One line for each host, those that need someone first."""
     lines = []
     for host in hosts:
         word, reason = _standing(hostvars[host], closed)

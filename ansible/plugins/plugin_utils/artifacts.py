@@ -9,7 +9,7 @@ of the program itself were taken when the collection was built and stand in
 programs.json beside them, so no run of Ansible compresses or hashes them again.
 
 Where the program is needed as it is, it is unpacked into the temporary
-directory of this run of Ansible, which nobody else may enter and which goes with
+directory of this run of Ansible, which no one else may enter and which goes with
 the run. What is unpacked must have the size and the hash of the build.
 """
 

@@ -9,8 +9,8 @@ connection with the arguments on its standard input: nothing is written there,
 and no Python is needed. A host that has it not says so in the same answer and
 gets it once, compressed, over the same channel, in the command that runs it.
 
-A program that somebody else could have put there never runs. The cache and
-every directory above it belong to root or to who runs the program, and nobody
+A program that someone else could have put there never runs. The cache and
+every directory above it belong to root or to who runs the program, and no one
 else may write them; the program itself belongs to who runs it, has mode 0700,
 the size of this build and its hash in its name. The hash is computed when the
 program arrives, before its first use, and not at each run: who could change it

@@ -36,7 +36,7 @@ while [ -n "$up" ]; do set -- "$@" "$up"; up=${up%/*}; done;
 # Reads what `ls -ldn` says of them, the one portable way to owner, mode and size.
 # Names are last on its lines. With an ACL, the mode's group part is the most that
 # any entry of it grants.
-# 0: the program may run. 1: it is not there, or not as it should be. 2: somebody
+# 0: the program may run. 1: it is not there, or not as it should be. 2: someone
 # else may write the cache. 3: a directory is missing.
 check() {
   left=$1; verdict=1;

@@ -6,7 +6,7 @@
 
 An approval by proof believes what a host says of its request. So the controller,
 and not the host, says which host of the inventory it spoke with, and whether
-somebody in between could have answered in its place.
+someone in between could have answered in its place.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ansible_collections.linux_patch.api.plugins.plugin_utils.text import host_n
 
 WAITING = ("registered", "pending")
 
-# What a reader is told of a state, and how soon somebody must act: 0 and 1 need
+# What a reader is told of a state, and how soon someone must act: 0 and 1 need
 # attention, 2 is due, 3 waits, 4 is well.
 BROKEN, ATTENTION, DUE, WAITS, WELL = range(5)
 LABELS = {"absent": "not enrolled", "foreign": "needs attention", "request_expired": "request expired"}
@@ -97,7 +97,7 @@ def _row(host, report):
 
 
 def _standing(report):
-    """What is said of a host: a label, how soon somebody must act, and a note."""
+    """What is said of a host: a label, how soon someone must act, and a note."""
     state, problems, said = report.get("state"), _texts(report.get("problems")), report.get("msg") or ""
     if report.get("unreachable"):
         return "unreachable", BROKEN, said

@@ -4,7 +4,7 @@
 
 """What of a host's answer becomes the result of a task.
 
-A host may be in somebody else's hands, and some keys of a result steer the
+A host may be in someone else's hands, and some keys of a result steer the
 controller: facts, statistics, new hosts, warnings that a terminal shows. So a
 result is made anew of the keys that the module's documentation has, each with a
 value of the documented type. That documentation is the one list of them.
