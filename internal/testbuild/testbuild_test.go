@@ -120,7 +120,7 @@ var tied = map[string]string{
 }
 
 // built finds tests that build or run programs of this module.
-var built = regexp.MustCompile(`testbuild\.|"go", "build"|"go", append\(\[\]string\{"build"|"build", "bin"|module/enrollment"`)
+var built = regexp.MustCompile(`testbuild\.(Build|Programs|Tie)|"go", "build"|"go", append\(\[\]string\{"build"|"build", "bin"|module/enrollment"`)
 
 // elsewhere are files that match and need no tie of that kind.
 var elsewhere = map[string]string{
