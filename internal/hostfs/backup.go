@@ -59,7 +59,7 @@ func (h *Host) stageBackupOf(old File, key bool) (temp string, err error) {
 	if key {
 		delete(kept, aclAccess)
 	}
-	return h.stageWith(old.Path, old.Content, h.backupAttributes(old, key), kept)
+	return h.stageWith(old.Path, whole(old.Content), h.backupAttributes(old, key), kept)
 }
 
 // backupAttributes are those of the old file, and for a key those that let

@@ -151,7 +151,7 @@ func (h *Host) stageChange(j *Journal, c Change) error {
 	}
 	s := step{Action: doRemove, Path: c.Path, Before: old.hash()}
 	if !c.Remove {
-		temp, err := h.stage(c.Path, c.Content, c.Attributes)
+		temp, err := h.stage(c.Path, whole(c.Content), c.Attributes)
 		if err != nil {
 			return err
 		}

@@ -93,7 +93,7 @@ func (h *Host) editOnce(path string, o EditOptions, edit func([]byte, bool) ([]b
 	} else if bytes.Equal(content, old.Content) {
 		return result, nil
 	}
-	temp, err := h.stage(path, content, a)
+	temp, err := h.stage(path, whole(content), a)
 	if err != nil {
 		return EditResult{}, failed(h.swept(path, err))
 	}

@@ -135,7 +135,7 @@ func TestField2_2_DefaultACLOfTheDirectory(t *testing.T) {
 func TestField2_2_FailsBeforeTheRename(t *testing.T) {
 	s := newSandbox(t)
 	s.write("/f", "old", 0o600)
-	temp, err := s.host().stageWith("/f", []byte("new"), Attributes{Mode: 0o600, UID: Keep, GID: Keep}, map[string][]byte{aclAccess: []byte("no ACL")})
+	temp, err := s.host().stageWith("/f", whole([]byte("new")), Attributes{Mode: 0o600, UID: Keep, GID: Keep}, map[string][]byte{aclAccess: []byte("no ACL")})
 	if err == nil {
 		t.Fatalf("staged %s without what it was to keep, want an error", temp)
 	}

@@ -119,24 +119,44 @@ func hash(content []byte) string {
 // is no error; a link, FIFO, directory or device is one, and so is a file
 // larger than MaxFile.
 func (h *Host) Read(path string) (File, error) {
+	var content bytes.Buffer
+	file, err := h.readTo(&content, path, func(size int64) {
+		// The size beforehand, so that a large file is not copied as it grows.
+		content.Grow(int(size) + bytes.MinRead)
+	})
+	if file.Exists {
+		file.Content = content.Bytes()
+	}
+	return file, err
+}
+
+// Digest is Read with the SHA-256 of the content, in hex, in place of it; ""
+// where there is no file.
+func (h *Host) Digest(path string) (File, string, error) {
+	sum := sha256.New()
+	file, err := h.readTo(sum, path, func(int64) {})
+	if err != nil || !file.Exists {
+		return file, "", err
+	}
+	return file, hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func (h *Host) readTo(to io.Writer, path string, expect func(size int64)) (File, error) {
 	f, file, err := h.Open(path)
 	if err != nil || !file.Exists {
 		return file, err
 	}
 	defer f.Close()
-	size := int64(0)
 	if info, err := f.Stat(); err == nil {
-		size = min(info.Size(), MaxFile)
+		expect(min(info.Size(), MaxFile))
 	}
-	// The size beforehand, so that a large file is not copied as it grows.
-	content := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	if _, err = content.ReadFrom(io.LimitReader(f, MaxFile+1)); err != nil {
+	n, err := io.Copy(to, io.LimitReader(f, MaxFile+1))
+	if err != nil {
 		return File{}, failed(fmt.Errorf("read %s: %w", path, err))
 	}
-	if content.Len() > MaxFile {
+	if n > MaxFile {
 		return File{}, refuse("move it away", "%s is larger than %d bytes", path, MaxFile)
 	}
-	file.Content = content.Bytes()
 	return file, nil
 }
 

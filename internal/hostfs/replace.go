@@ -3,6 +3,7 @@ package hostfs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,18 +14,42 @@ import (
 // Replace puts content at path in one step. After an error the old content or
 // the new stands there, never a part.
 func (h *Host) Replace(path string, content []byte, a Attributes) error {
-	if err := h.CheckPath(path); err != nil {
+	staged, err := h.Stage(path, whole(content), a)
+	if err != nil {
 		return err
 	}
-	temp, err := h.stage(path, content, a)
-	if err != nil {
-		return failed(err)
-	}
-	if err := h.fs.Rename(temp, path); err != nil {
-		return failed(also(err, h.removeIfThere(temp)))
-	}
-	return failed(h.syncDir(filepath.Dir(path)))
+	return staged.Place()
 }
+
+// Staged is a file that is complete, and not at its place yet.
+type Staged struct {
+	host       *Host
+	temp, path string
+}
+
+// Stage is the first half of Replace, for content that is written in parts.
+// Place or Drop must follow.
+func (h *Host) Stage(path string, write func(io.Writer) error, a Attributes) (*Staged, error) {
+	if err := h.CheckPath(path); err != nil {
+		return nil, err
+	}
+	temp, err := h.stage(path, write, a)
+	if err != nil {
+		return nil, failed(err)
+	}
+	return &Staged{host: h, temp: temp, path: path}, nil
+}
+
+// Place is the second half of Replace.
+func (s *Staged) Place() error {
+	if err := s.host.fs.Rename(s.temp, s.path); err != nil {
+		return failed(also(err, s.Drop()))
+	}
+	return failed(s.host.syncDir(filepath.Dir(s.path)))
+}
+
+// Drop leaves the file at the path as it is.
+func (s *Staged) Drop() error { return s.host.removeIfThere(s.temp) }
 
 // Rehearse finds out whether a file can be put at path with these attributes
 // and all that it keeps of the file there: it stages an empty one and removes
@@ -44,7 +69,7 @@ func (h *Host) rehearse(path string, a Attributes) error {
 	if err := h.CheckPath(path); err != nil {
 		return err
 	}
-	temp, err := h.stage(path, nil, a)
+	temp, err := h.stage(path, whole(nil), a)
 	if err != nil {
 		return failed(err)
 	}

@@ -3,6 +3,7 @@ package hostfs
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -36,6 +37,42 @@ func TestReplace(t *testing.T) {
 	s.mkdir("/d", 0o755)
 	wantCode(t, h.Remove("/d"), contract.CodeFilesystem, "/d is a directory")
 	wantCode(t, h.Replace("/d", nil, Attributes{0o600, Keep, Keep}), contract.CodeFilesystem, "/d is a directory")
+}
+
+// A staged file that is dropped, or could not be written, is gone; the one at
+// its path stays.
+func TestStage(t *testing.T) {
+	a := Attributes{0o640, os.Geteuid(), os.Getegid()}
+	parts := func(to io.Writer) error {
+		_, err := io.WriteString(to, "n")
+		return errors.Join(err, whole([]byte("ew"))(to))
+	}
+	s := newSandbox(t)
+	h := s.host()
+	s.write("/f", "old", 0o600)
+	for _, c := range []struct {
+		end  func(*Staged) error
+		want string
+	}{{(*Staged).Drop, "0600 old"}, {(*Staged).Place, "0640 new"}} {
+		staged, err := h.Stage("/f", parts, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(s.tree()); got != 2 {
+			t.Errorf("got %d files, want the staged one beside the old", got)
+		}
+		if err := c.end(staged); err != nil {
+			t.Error(err)
+		}
+		if err := sameTree(s.tree(), map[string]string{"/f": c.want}); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := h.Stage("/f", func(to io.Writer) error { return errors.Join(parts(to), syscall.ENOSPC) }, a)
+	wantCode(t, err, contract.CodeFilesystem, "no space left")
+	if err := sameTree(s.tree(), map[string]string{"/f": "0640 new"}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestReplaceFaults(t *testing.T) {

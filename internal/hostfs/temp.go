@@ -60,22 +60,30 @@ func (h *Host) createTemp(target string) (afero.File, string, error) {
 // stage writes a file beside target that a rename can put in its place:
 // complete, with owner, mode, and what keeps names of the file at target, and
 // synced. On an error it leaves nothing.
-func (h *Host) stage(target string, content []byte, a Attributes) (temp string, err error) {
+func (h *Host) stage(target string, write func(io.Writer) error, a Attributes) (temp string, err error) {
 	kept, err := h.xattrs(target)
 	if err != nil {
 		return "", err
 	}
-	return h.stageWith(target, content, a, kept)
+	return h.stageWith(target, write, a, kept)
+}
+
+// whole writes content in one call.
+func whole(content []byte) func(io.Writer) error {
+	return func(to io.Writer) error {
+		_, err := to.Write(content)
+		return err
+	}
 }
 
 // stageWith is stage with given attributes to keep; nil are those of a file
 // that is new.
-func (h *Host) stageWith(target string, content []byte, a Attributes, kept map[string][]byte) (temp string, err error) {
+func (h *Host) stageWith(target string, write func(io.Writer) error, a Attributes, kept map[string][]byte) (temp string, err error) {
 	f, temp, err := h.createTemp(target)
 	if err != nil {
 		return "", err
 	}
-	if err := h.fill(f, temp, content, a, func() error {
+	if err := h.fill(f, temp, write, a, func() error {
 		if kept == nil {
 			return nil
 		}
@@ -87,8 +95,8 @@ func (h *Host) stageWith(target string, content []byte, a Attributes, kept map[s
 	return temp, nil
 }
 
-func (h *Host) fill(f afero.File, temp string, content []byte, a Attributes, keep func() error) error {
-	if _, err := f.Write(content); err != nil {
+func (h *Host) fill(f afero.File, temp string, write func(io.Writer) error, a Attributes, keep func() error) error {
+	if err := write(f); err != nil {
 		return fmt.Errorf("write %s: %w", temp, err)
 	}
 	if err := keep(); err != nil {
