@@ -105,6 +105,53 @@ func TestField1_5_RefreshesTheCRL(t *testing.T) {
 	}
 }
 
+// TestRefreshHoldsTheListAgainstTheDisk, also where none is in force; what is
+// refused leaves nothing behind.
+func TestRefreshHoldsTheListAgainstTheDisk(t *testing.T) {
+	h := newHost(t)
+	h.install(h.leaf())
+	now, day := time.Now(), 24*time.Hour
+	newer := crlOf(t, h.ca, 6, now, now.Add(day))
+	var offered string
+	manager := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, offered) }))
+	defer manager.Close()
+	d := h.daemon("--enroll", manager.URL)
+	for _, c := range []struct {
+		name, have, offered string
+		changed             bool
+		refused             string
+	}{
+		{"a lower number", newer, crlOf(t, h.ca, 5, now, now.Add(day)), false, "is older than the one in force: number 5"},
+		{"an earlier date", newer, crlOf(t, h.ca, 7, now.Add(-day), now.Add(day)), false, "is older than the one in force: number 7"},
+		{"the same", newer, newer, false, ""},
+		{"the same with text around", "# by hand\n" + newer, newer, true, ""},
+		{"a higher number", newer, crlOf(t, h.ca, 7, now, now.Add(day)), true, ""},
+		{"another CA's on disk", crlOf(t, pkitest.NewCA(t), 9, now, now.Add(day)), newer, true, ""},
+		{"none of a list on disk", "broken", newer, true, ""},
+	} {
+		h.write("certs/crl.pem", c.have)
+		before, err := os.ReadDir(h.path("certs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		offered = c.offered
+		changed, _, err := d.enroller.RefreshCRL(t.Context(), d.params(), nil)
+		if changed != c.changed || c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("%s: got %v, %v; want %v, %q", c.name, changed, err, c.changed, c.refused)
+		}
+		want := c.have
+		if c.changed {
+			want = c.offered
+		}
+		if got, err := os.ReadFile(h.path("certs/crl.pem")); err != nil || string(got) != want {
+			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, want)
+		}
+		if after, err := os.ReadDir(h.path("certs")); err != nil || len(after) != len(before) {
+			t.Errorf("%s: got %v, %v; want %v", c.name, after, err, before)
+		}
+	}
+}
+
 // TestRefreshWaits: half the life within its jitter, and backing off up to an
 // hour while there is none.
 func TestRefreshWaits(t *testing.T) {

@@ -3,6 +3,8 @@ package enroll
 import (
 	"context"
 	"fmt"
+	"io"
+	"runtime/debug"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/observe"
@@ -27,27 +29,29 @@ func (e *Enroller) RefreshCRL(ctx context.Context, p options.Params, inForce *pk
 	if err := r.NeedURL(); err != nil {
 		return false, nil, err
 	}
+	// A list of a large fleet is not to wait for a process that allocates little.
+	defer debug.FreeOSMemory()
 	// The manager is asked before any lock is taken.
-	raw, err := e.fetchCRL(ctx, r)
+	list, err := e.fetchCRL(ctx, r)
 	if err == nil {
-		changed, err = r.installCRL(ctx, raw, inForce)
+		changed, err = r.installCRL(ctx, list, inForce)
 	}
 	return changed, r.Result.Warnings, err
 }
 
-func (r *run) installCRL(ctx context.Context, raw []byte, inForce *pki.CRL) (changed bool, err error) {
+func (r *run) installCRL(ctx context.Context, list *pki.CRLHead, inForce *pki.CRL) (changed bool, err error) {
 	lock, err := r.lock(ctx, lockCreate)
 	if err != nil {
 		return false, err
 	}
 	defer lock.Unlock()
-	return r.InstallCRL(ctx, raw, inForce)
+	return r.InstallCRL(ctx, list, inForce)
 }
 
-func (e *Enroller) fetchCRL(ctx context.Context, r *run) ([]byte, error) {
-	raw, err := r.fetchCRLOnce(ctx)
+func (e *Enroller) fetchCRL(ctx context.Context, r *run) (*pki.CRLHead, error) {
+	list, err := r.fetchCRLOnce(ctx)
 	if err == nil || contract.CodeOf(err) != contract.CodeTLSUntrusted || r.Insecure {
-		return raw, err
+		return list, err
 	}
 	r.Result.Warn(fmt.Sprintf("the CRL was fetched without verifying the manager's HTTPS (%v); its signature by the CA is what it is trusted by", err))
 	loose := *r.Settings
@@ -57,16 +61,22 @@ func (e *Enroller) fetchCRL(ctx context.Context, r *run) ([]byte, error) {
 	return again.fetchCRLOnce(ctx)
 }
 
-func (r *run) fetchCRLOnce(ctx context.Context) ([]byte, error) {
+func (r *run) fetchCRLOnce(ctx context.Context) (list *pki.CRLHead, err error) {
 	client, err := r.Client()
 	if err != nil {
 		return nil, err
 	}
 	fetcher, ok := client.(interface {
-		FetchCRL(context.Context) ([]byte, error)
+		FetchCRL(context.Context, func(io.Reader) error) error
 	})
 	if !ok {
 		return nil, contract.Errorf(contract.CodeInternal, "%T fetches no CRL", client)
 	}
-	return fetcher.FetchCRL(ctx)
+	err = fetcher.FetchCRL(ctx, func(from io.Reader) error {
+		if list, err = pki.ReadCRLHead("the manager's CRL", from); err != nil {
+			return contract.Errorf(contract.CodeBadAnswer, "%w", err)
+		}
+		return nil
+	})
+	return list, err
 }

@@ -1,9 +1,12 @@
 package install
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
+	"runtime/debug"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -11,8 +14,10 @@ import (
 	"github.com/linux-patch/enroll/internal/statedir"
 )
 
-// InstallCRL judges a list, and puts it in place. The run lock is held.
-func (in *Installer) InstallCRL(ctx context.Context, raw []byte, inForce *pki.CRL) (changed bool, err error) {
+// InstallCRL judges a list, and puts it in place. The run lock is held. It
+// forgets the bytes of the list before it reads the one on disk: a million
+// entries are 40 MB each time.
+func (in *Installer) InstallCRL(ctx context.Context, list *pki.CRLHead, inForce *pki.CRL) (changed bool, err error) {
 	if in.Disk.Store, err = in.Load(); err != nil {
 		return false, err
 	}
@@ -24,62 +29,112 @@ func (in *Installer) InstallCRL(ctx context.Context, raw []byte, inForce *pki.CR
 		return false, err
 	}
 	defer apart.Unlock()
-	set, crl, err := in.readForCRL()
+	ca, err := in.readCA()
 	if err != nil {
 		return false, err
 	}
-	list, err := pki.ReadCRL("the manager's CRL", bytes.NewReader(raw))
+	file, before, err := in.Files.Digest(in.CRL)
 	if err != nil {
-		return false, contract.Errorf(contract.CodeBadAnswer, "%w", err)
+		return false, err
 	}
-	if err := list.CheckIssuer(set.CA); err != nil {
+	if err := list.CheckIssuer(ca); err != nil {
 		return false, contract.Errorf(contract.CodeBadAnswer, "the manager's CRL: %w", err)
 	}
-	content := list.PEM()
-	if crl.Exists && bytes.Equal(crl.Content, content) {
+	after := digestCRL(list)
+	if file.Exists && before == after {
 		return false, nil
 	}
-	onDisk, err := pki.ReadCRL("CRL file", bytes.NewReader(crl.Content))
-	if err != nil || onDisk.CheckIssuer(set.CA) != nil {
-		onDisk = nil
+	if inForce != nil && list.OlderThan(&inForce.CRLHead) {
+		return false, olderCRL(list)
 	}
-	for _, have := range []*pki.CRL{inForce, onDisk} {
-		if have != nil && list.OlderThan(have) {
-			return false, contract.Errorf(contract.CodeBadAnswer, "the manager's CRL is older than the one in force: number %s of %s", list.Number, list.ThisUpdate.UTC())
-		}
+	staged, err := in.stageCRL(file, list)
+	if err != nil {
+		return false, err
 	}
-	return true, in.writeCRL(crl, content)
+	if err := in.checkNewer(list, ca); err != nil {
+		return false, errors.Join(err, staged.Drop())
+	}
+	return true, in.placeCRL(staged, file.Path, before, after)
 }
 
 var errUnfinished = errors.New("an interrupted run is to be finished first")
 
-// readForCRL reads the installed set without judging its CRL.
-func (in *Installer) readForCRL() (set *pki.Set, crl hostfs.File, err error) {
-	var files [4]hostfs.File
-	for i, path := range []string{in.CACert, in.ServerCert, in.ServerKey, in.CRL} {
-		if files[i], err = in.Files.Read(path); err != nil {
-			return nil, crl, err
-		}
-	}
-	set, err = pki.ParseFiles(files[0].Content, files[1].Content, files[2].Content, nil)
-	return set, files[3], err
+func olderCRL(list *pki.CRLHead) error {
+	return contract.Errorf(contract.CodeBadAnswer, "the manager's CRL is older than the one in force: number %s of %s", list.Number, list.ThisUpdate.UTC())
 }
 
-// writeCRL replaces the file. Where enrollment wrote it, the new content is ours
-// as well, before it is there.
-func (in *Installer) writeCRL(crl hostfs.File, content []byte) error {
-	ours := in.Disk.Provenance().Owns(crl.Path, statedir.Digest(crl.Content))
-	if ours {
-		if err := in.Disk.Remember(func(p *statedir.Provenance) { p.Place(crl.Path, statedir.Digest(content)) }); err != nil {
-			return err
+// readCA reads the installed set without judging its CRL.
+func (in *Installer) readCA() (*x509.Certificate, error) {
+	var files [3]hostfs.File
+	for i, path := range []string{in.CACert, in.ServerCert, in.ServerKey} {
+		var err error
+		if files[i], err = in.Files.Read(path); err != nil {
+			return nil, err
 		}
 	}
-	mode := in.CertFileMode
-	if crl.Exists {
-		mode = crl.Mode
+	set, err := pki.ParseFiles(files[0].Content, files[1].Content, files[2].Content, nil)
+	if err != nil {
+		return nil, err
 	}
-	if err := in.Files.Replace(crl.Path, content, in.attributes(crl, mode)); err != nil || !ours {
+	return set.CA, nil
+}
+
+// digestCRL is what statedir.Digest says of the file that the list becomes.
+func digestCRL(list *pki.CRLHead) string {
+	sum := sha256.New()
+	// A hash takes everything.
+	_ = list.WritePEM(sum)
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// stageCRL forgets the list's bytes once they are on disk.
+func (in *Installer) stageCRL(file hostfs.File, list *pki.CRLHead) (*hostfs.Staged, error) {
+	mode := in.CertFileMode
+	if file.Exists {
+		mode = file.Mode
+	}
+	defer forget(list)
+	return in.Files.Stage(file.Path, list.WritePEM, in.attributes(file, mode))
+}
+
+// checkNewer holds the list against that on disk, where that is one of the CA.
+func (in *Installer) checkNewer(list *pki.CRLHead, ca *x509.Certificate) error {
+	file, about, err := in.Files.Open(in.CRL)
+	if err != nil || !about.Exists {
 		return err
 	}
-	return in.Disk.Remember(func(p *statedir.Provenance) { p.ForgetOlder(crl.Path, statedir.Digest(content)) })
+	// What it held was read; an error of closing says nothing of it.
+	defer func() { _ = file.Close() }()
+	onDisk, err := pki.ReadCRLHead("CRL file", file)
+	if err != nil {
+		// What is no list is replaced.
+		onDisk = &pki.CRLHead{}
+	}
+	defer forget(onDisk)
+	if err == nil && onDisk.CheckIssuer(ca) == nil && list.OlderThan(onDisk) {
+		return olderCRL(list)
+	}
+	return nil
+}
+
+// forget gives the memory of a list back before the next is read: this process
+// allocates too little for that to happen soon by itself.
+func forget(list *pki.CRLHead) {
+	list.Forget()
+	debug.FreeOSMemory()
+}
+
+// placeCRL replaces the file. Where enrollment wrote it, the new content is ours
+// as well, before it is there.
+func (in *Installer) placeCRL(staged *hostfs.Staged, path, before, after string) error {
+	ours := in.Disk.Provenance().Owns(path, before)
+	if ours {
+		if err := in.Disk.Remember(func(p *statedir.Provenance) { p.Place(path, after) }); err != nil {
+			return errors.Join(err, staged.Drop())
+		}
+	}
+	if err := staged.Place(); err != nil || !ours {
+		return err
+	}
+	return in.Disk.Remember(func(p *statedir.Provenance) { p.ForgetOlder(path, after) })
 }

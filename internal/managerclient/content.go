@@ -80,20 +80,28 @@ func readPlain(body io.Reader, limit int) (content, error) {
 }
 
 func readDecoded(encoding string, body io.Reader, limit int) (content, error) {
+	body, err := decodeAll(encoding, body)
+	if err != nil {
+		return content{}, err
+	}
+	k := keeper{limit: limit, crlLimit: maxCRL}
+	_, err = io.Copy(&k, io.LimitReader(body, maxRead))
+	return content{body: k.kept, crlSkipped: k.skipped}, err
+}
+
+func decodeAll(encoding string, body io.Reader) (io.Reader, error) {
 	// Encodings are listed in the order in which they were applied (RFC 9110, 8.4).
 	codings := strings.Split(encoding, ", ")
 	if len(codings) > maxCodings {
-		return content{}, errEncoding
+		return nil, errEncoding
 	}
 	for _, coding := range slices.Backward(codings) {
 		var err error
 		if body, err = decoder(coding, body); err != nil {
-			return content{}, err
+			return nil, err
 		}
 	}
-	k := keeper{limit: limit, crlLimit: maxCRL}
-	_, err := io.Copy(&k, io.LimitReader(body, maxRead))
-	return content{body: k.kept, crlSkipped: k.skipped}, err
+	return body, nil
 }
 
 func decoder(coding string, body io.Reader) (io.Reader, error) {

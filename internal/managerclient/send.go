@@ -44,9 +44,24 @@ type reply struct {
 	content
 }
 
-// send makes the request, again where the policy allows it, and reads the
-// answer. The error is a *RequestError.
+// send makes the request and reads the answer. The error is a *RequestError.
 func (f *flight) send(ctx context.Context, path string) (*reply, error) {
+	resp, err := f.open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	got, err := readContent(resp.Header, resp.Body, f.limit)
+	if err != nil {
+		f.mayHaveActed = true
+		return nil, f.cutOff(ctx, err)
+	}
+	return &reply{resp.StatusCode, resp.Header, got}, nil
+}
+
+// open makes the request, again where the policy allows it. The error is a
+// *RequestError.
+func (f *flight) open(ctx context.Context, path string) (*http.Response, error) {
 	u := *f.client.base
 	u.Path += path
 	traced := httptrace.WithClientTrace(context.WithValue(ctx, flightKey{}, f), &httptrace.ClientTrace{GotConn: f.connected})
@@ -59,13 +74,7 @@ func (f *flight) send(ctx context.Context, path string) (*reply, error) {
 	if err != nil {
 		return nil, f.failed(ctx, err)
 	}
-	defer resp.Body.Close()
-	got, err := readContent(resp.Header, resp.Body, f.limit)
-	if err != nil {
-		f.mayHaveActed = true
-		return nil, f.cutOff(ctx, err)
-	}
-	return &reply{resp.StatusCode, resp.Header, got}, nil
+	return resp, nil
 }
 
 func (f *flight) describe(h http.Header) {

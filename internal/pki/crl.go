@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
@@ -15,6 +16,16 @@ import (
 // CRL is a revocation list. Its entries are streamed into their serial numbers:
 // as the standard library's records a million of them would take 600 MB.
 type CRL struct {
+	CRLHead
+
+	// entries is the DER of the entries.
+	entries []byte
+	serials serials
+}
+
+// CRLHead is a revocation list but for whom it revokes: what it takes to judge
+// the list, and to write it. In memory it is the bytes that it came as.
+type CRLHead struct {
 	Number                 *big.Int
 	ThisUpdate, NextUpdate time.Time
 	// RawIssuer is the name of who signed it, as DER.
@@ -25,9 +36,6 @@ type CRL struct {
 	partial bool
 	// head is the list without its entries, but with the bytes that were signed.
 	head *x509.RevocationList
-	// entries is the DER of the entries.
-	entries []byte
-	serials serials
 }
 
 // ReadCRL reads one CRL as PEM, text around it aside. name is what errors call
@@ -36,20 +44,35 @@ func ReadCRL(name string, from io.Reader) (*CRL, error) {
 	return readCRL(name, from, lenient)
 }
 
+// ReadCRLHead is ReadCRL, which refuses the same lists, for who asks for no
+// certificate.
+func ReadCRLHead(name string, from io.Reader) (*CRLHead, error) {
+	list, _, err := readCRLHead(name, from, lenient)
+	return list, err
+}
+
 func readCRL(name string, from io.Reader, how strictness) (*CRL, error) {
-	der, err := readCRLBlock(name, from, how)
+	list, entries, err := readCRLHead(name, from, how)
 	if err != nil {
 		return nil, err
 	}
-	crl, err := parseCRL(der)
+	return makeCRL(list, entries), nil
+}
+
+func readCRLHead(name string, from io.Reader, how strictness) (*CRLHead, crlEntries, error) {
+	der, err := readCRLBlock(name, from, how)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: the CRL can't be read: %s", name, ErrMalformed, plaintext.Line(err.Error(), maxText))
+		return nil, crlEntries{}, err
+	}
+	list, entries, err := parseCRL(der)
+	if err != nil {
+		return nil, crlEntries{}, fmt.Errorf("%s: %w: the CRL can't be read: %s", name, ErrMalformed, plaintext.Line(err.Error(), maxText))
 	}
 	// Go's parser overlooks what follows the list.
-	if len(crl.head.Raw) != len(der) {
-		return nil, fmt.Errorf("%s: %w: data follows the CRL", name, ErrMalformed)
+	if len(list.head.Raw) != len(der) {
+		return nil, crlEntries{}, fmt.Errorf("%s: %w: data follows the CRL", name, ErrMalformed)
 	}
-	return crl, nil
+	return list, entries, nil
 }
 
 // Revoked is how many certificates the list holds.
@@ -66,18 +89,34 @@ func (c *CRL) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: typeCRL, Bytes: c.head.Raw})
 }
 
+// WritePEM writes what PEM returns, without having the text in memory.
+func (c *CRLHead) WritePEM(to io.Writer) error {
+	lines := bufio.NewWriterSize(to, 64<<10)
+	if err := pem.Encode(lines, &pem.Block{Type: typeCRL, Bytes: c.head.Raw}); err != nil {
+		return err
+	}
+	return lines.Flush()
+}
+
 // SHA256 is the fingerprint of the list.
-func (c *CRL) SHA256() string { return Fingerprint(c.head.Raw) }
+func (c *CRLHead) SHA256() string { return Fingerprint(c.head.Raw) }
 
 // Forget lets go of the bytes that the list came as. The serial numbers stay:
 // that is all that judging certificates takes once the signature was checked.
 func (c *CRL) Forget() {
+	c.CRLHead.Forget()
+	c.entries = nil
+}
+
+// Forget lets go of the bytes that the list came as. Its dates and its number
+// stay.
+func (c *CRLHead) Forget() {
 	c.RawIssuer = bytes.Clone(c.RawIssuer)
-	c.head, c.entries = nil, nil
+	c.head = nil
 }
 
 // CheckIssuer holds a CRL against the CA, RFC 5280 6.3.3 (f) and (g).
-func (c *CRL) CheckIssuer(ca *x509.Certificate) error {
+func (c *CRLHead) CheckIssuer(ca *x509.Certificate) error {
 	if err := checkSignatureAlgorithm(c.head.SignatureAlgorithm); err != nil {
 		return err
 	}
@@ -120,7 +159,7 @@ func (s *Set) CheckRevocation() error {
 
 // Warnings tells why the absence of a certificate from the CRL may mean
 // little.
-func (c *CRL) Warnings(name string, now time.Time) []string {
+func (c *CRLHead) Warnings(name string, now time.Time) []string {
 	var warnings []string
 	if c.OutOfDate(now) {
 		warnings = append(warnings, fmt.Sprintf("%s is out of date since %s", name, stamp(c.NextUpdate)))
@@ -149,13 +188,15 @@ func (s *Set) crlWarnings(o VerifyOptions) []string {
 
 // OlderThan reports whether the list is from before another of the same CA: an
 // earlier date, or a lower number (RFC 5280, 5.2.3).
-func (c *CRL) OlderThan(other *CRL) bool {
+func (c *CRLHead) OlderThan(other *CRLHead) bool {
 	return c.ThisUpdate.Before(other.ThisUpdate) ||
 		other.Number != nil && (c.Number == nil || c.Number.Cmp(other.Number) < 0)
 }
 
 // OutOfDate reports whether a newer list was due before now.
-func (c *CRL) OutOfDate(now time.Time) bool { return !c.NextUpdate.IsZero() && now.After(c.NextUpdate) }
+func (c *CRLHead) OutOfDate(now time.Time) bool {
+	return !c.NextUpdate.IsZero() && now.After(c.NextUpdate)
+}
 
 // CRLSignedBy says whether crlPEM is a CRL that ca issued and signed, current
 // or not.

@@ -15,31 +15,39 @@ import (
 
 var errCRL = errors.New("malformed crl")
 
+// crlEntries are entries that were judged.
+type crlEntries struct {
+	der   []byte
+	count int
+}
+
+func makeCRL(list *CRLHead, entries crlEntries) *CRL {
+	c := &CRL{CRLHead: *list, entries: entries.der, serials: makeSerials(entries.count)}
+	eachSerial(entries.der, c.serials.add)
+	c.serials.sort()
+	return c
+}
+
 // parseCRL accepts what x509.ParseRevocationList accepts: that parser is given
 // the list without its entries, and these are walked here by its rules.
-func parseCRL(der []byte) (*CRL, error) {
+func parseCRL(der []byte) (list *CRLHead, entries crlEntries, err error) {
 	p, ok := cutEntries(der)
 	if !ok {
-		return nil, errCRL
+		return nil, entries, errCRL
 	}
 	head, err := x509.ParseRevocationList(p.withoutEntries())
 	if err != nil {
-		return nil, err
+		return nil, entries, err
 	}
 	head.RawTBSRevocationList, head.Raw = p.tbs, der[:len(der)-trailing(der)]
-	c := &CRL{
+	list = &CRLHead{
 		Number: head.Number, ThisUpdate: head.ThisUpdate, NextUpdate: head.NextUpdate, RawIssuer: head.RawIssuer,
-		head: head, entries: p.entries,
+		head:    head,
 		partial: slices.ContainsFunc(head.Extensions, func(e pkix.Extension) bool { return e.Critical }),
 	}
-	count := 0
-	if err := eachEntry(p.entries, func([]byte, time.Time) { count++ }); err != nil {
-		return nil, err
-	}
-	c.serials = makeSerials(count)
-	eachSerial(p.entries, c.serials.add)
-	c.serials.sort()
-	return c, nil
+	entries.der = p.entries
+	err = eachEntry(p.entries, func([]byte, time.Time) { entries.count++ })
+	return list, entries, err
 }
 
 // crlParts are a CRL taken apart (RFC 5280, 5.1).

@@ -41,13 +41,14 @@ func crlSeeds(t testing.TB) [][]byte {
 func sameAsStandard(t *testing.T, der []byte) {
 	t.Helper()
 	want, wantErr := x509.ParseRevocationList(der)
-	got, err := parseCRL(der)
+	list, entries, err := parseCRL(der)
 	if (err == nil) != (wantErr == nil) {
 		t.Fatalf("got %v, want %v as the standard library for %x", err, wantErr, der)
 	}
 	if err != nil {
 		return
 	}
+	got := makeCRL(list, entries)
 	if !bytes.Equal(got.head.Raw, want.Raw) || !bytes.Equal(got.head.RawTBSRevocationList, want.RawTBSRevocationList) || !bytes.Equal(got.RawIssuer, want.RawIssuer) ||
 		!got.ThisUpdate.Equal(want.ThisUpdate) || !got.NextUpdate.Equal(want.NextUpdate) || (got.Number == nil) != (want.Number == nil) {
 		t.Fatalf("got %+v, want %+v", got, want)

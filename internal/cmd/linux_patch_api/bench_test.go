@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,13 +27,16 @@ import (
 // largeHost is a built agent that serves files of some size.
 type largeHost struct {
 	cmd     *exec.Cmd
+	dir     string
+	ca      *pkitest.CA
 	address string
 	client  *tls.Config
 }
 
 // startLarge starts the agent and waits until it listens, with a list of so many
-// revoked certificates and a whitelist of so many entries.
-func startLarge(t testing.TB, revoked, entries int) *largeHost {
+// revoked certificates, which is past half its life, and a whitelist of so many
+// entries.
+func startLarge(t testing.TB, revoked, entries int, flags ...string) *largeHost {
 	t.Helper()
 	dir := t.TempDir()
 	ca := pkitest.NewCA(t)
@@ -45,7 +51,8 @@ func startLarge(t testing.TB, revoked, entries int) *largeHost {
 	write("server.pem", bundle.ServerCrt)
 	write("server.key", bundle.ServerKey)
 	if revoked > 0 {
-		write("crl.pem", ca.LargeCRL(t, revoked))
+		now := time.Now()
+		write("crl.pem", ca.Enlarge(t, ca.CRLAt(t, now.Add(-14*time.Hour), now.Add(10*time.Hour)), revoked))
 	}
 	var whitelist strings.Builder
 	whitelist.WriteString("entries:\n")
@@ -55,12 +62,12 @@ func startLarge(t testing.TB, revoked, entries int) *largeHost {
 	write("whitelist.yaml", whitelist.String()+"  - 127.0.0.1\n")
 	write("config.yaml", fmt.Sprintf("tls: {ca_cert: %[1]s/ca.pem, server_cert: %[1]s/server.pem, server_key: %[1]s/server.key, crl_path: %[1]s/crl.pem}\n"+
 		"whitelist: {path: %[1]s/whitelist.yaml}\nlogging: {file_path: %[1]s/audit.log}\n", dir))
-	h := &largeHost{client: &tls.Config{
+	h := &largeHost{dir: dir, ca: ca, client: &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: ca.Pool(), ServerName: "127.0.0.1",
 		Certificates: []tls.Certificate{ca.Issue(t, pkitest.EKU(x509.ExtKeyUsageClientAuth)).TLS()},
 	}}
-	h.cmd = exec.CommandContext(t.Context(), bin.Path("linux_patch_api"), "--config", filepath.Join(dir, "config.yaml"),
-		"--state-dir", filepath.Join(dir, "state"), "--status-file", filepath.Join(dir, "status.json"), "--listen", "127.0.0.1:0")
+	h.cmd = exec.CommandContext(t.Context(), bin.Path("linux_patch_api"), append(flags, "--config", filepath.Join(dir, "config.yaml"),
+		"--state-dir", filepath.Join(dir, "state"), "--status-file", filepath.Join(dir, "status.json"), "--listen", "127.0.0.1:0")...)
 	out := &output{}
 	h.cmd.Stderr = out
 	if err := h.cmd.Start(); err != nil {
@@ -120,16 +127,48 @@ func (h *largeHost) memory(t testing.TB, line string) float64 {
 	return float64(kilobytes) / 1024
 }
 
-// TestAMillionRevokedCertificatesFitInto120MB, while they are loaded too.
+// TestAMillionRevokedCertificatesFitInto120MB, while they are loaded too, and
+// while the manager's next list replaces them.
 func TestAMillionRevokedCertificatesFitInto120MB(t *testing.T) {
-	h := startLarge(t, 1_000_000, 1)
+	next := make(chan string, 1)
+	manager := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case list := <-next:
+			_, _ = io.WriteString(w, list)
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(manager.Close)
+	h := startLarge(t, 1_000_000, 1, "--enroll", manager.URL)
+	h.fits(t, "loaded")
+	now := time.Now()
+	next <- h.ca.Enlarge(t, h.ca.SignCRL(t, &x509.RevocationList{Number: big.NewInt(2), ThisUpdate: now, NextUpdate: now.AddDate(0, 0, 1)}), 1_000_001)
+	h.serves(t, "2")
+	h.fits(t, "refreshed")
+}
+
+// serves waits until the list of that number is in force.
+func (h *largeHost) serves(t *testing.T, number string) {
+	t.Helper()
+	if !eventually(func() bool {
+		var status struct{ CRL struct{ Number string } }
+		raw, err := os.ReadFile(filepath.Join(h.dir, "status.json"))
+		return err == nil && json.Unmarshal(raw, &status) == nil && status.CRL.Number == number
+	}) {
+		t.Fatalf("the CRL %s is not in force: %s", number, h.cmd.Stderr)
+	}
+}
+
+// fits asks, and holds the memory against its bar.
+func (h *largeHost) fits(t *testing.T, when string) {
+	t.Helper()
 	for range 20 {
 		h.ask(t)
 	}
 	peak, now := h.memory(t, "VmHWM"), h.memory(t, "VmRSS")
-	t.Logf("peak %.0f MB, now %.0f MB", peak, now)
+	t.Logf("%s: peak %.0f MB, now %.0f MB", when, peak, now)
 	if peak > 120 {
-		t.Errorf("got a peak of %.0f MB, want 120 at most", peak)
+		t.Errorf("%s: got a peak of %.0f MB, want 120 at most", when, peak)
 	}
 }
 
