@@ -33,6 +33,11 @@ class CallbackModule(CallbackBase):
         with open(os.environ["BENCH_TIMES"], "a") as f:
             f.write(json.dumps(what) + "\\n")
 
+    def v2_playbook_on_play_start(self, play):
+        # Some of what a play does has no result, such as its meta tasks.
+        now = time.perf_counter()
+        self.note("play", now, now)
+
     def v2_playbook_on_task_start(self, task, is_conditional):
         self.group, self.start = task.get_vars().get("bench", task.name), time.perf_counter()
 
@@ -235,7 +240,7 @@ class Lab:
             sys.exit("the playbook failed:\n" + done.stdout[-4000:])
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         notes = [json.loads(line) for line in times.read_text().splitlines()] if times.exists() else []
-        # What stands between the first task's start and the last one's end.
+        # What stands between the first play's start and the last task's end.
         self.span = (max(end for *_, end in notes) - min(start for _group, start, _end in notes)) * 1e3 if notes else 0
         return groups(notes), wall, cpu
 

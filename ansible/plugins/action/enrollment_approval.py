@@ -13,6 +13,11 @@ from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import Prog
 from ansible_collections.linux_patch.api.plugins.plugin_utils.program import ProgramAction
 
 REISSUED = "reissued"
+CLOSED = "closed"
+
+# What the program answers where no host is given and no login is to be ended. It
+# is not started for that, which took as long as a converged host.
+NOTHING_TO_CLOSE = dict(changed=False, failed=False, msg="no hosts", requests={}, audit=[], warnings=[])
 
 
 class _Enrollment(ProgramAction):
@@ -29,7 +34,10 @@ class ActionModule(ControllerAction):
         if options["state"] == REISSUED:
             return self._reissue(options, host_options or {}, task_vars)
         options["hosts"] = list(evidence.of_jobs(options["hosts"]))
-        answer = self._call("approve", self._with_session(options), check=self._task.check_mode)
+        arguments = self._with_session(options)
+        if options["state"] == CLOSED and not options["hosts"] and self._logged_out(arguments):
+            return dict(NOTHING_TO_CLOSE)
+        answer = self._call("approve", arguments, check=self._task.check_mode)
         if not self._task.diff:
             answer.pop("diff", None)
         return answer

@@ -13,8 +13,20 @@ import json
 from ansible_collections.linux_patch.api.plugins.plugin_utils.text import machine_id, plain
 
 
-def expected_fqdn(variables):
-    """The only name that may be approved for a host, or "" where the inventory does not say."""
+def expected_fqdn(variables, broken=None):
+    """The only name that may be approved for a host, or "" where the inventory does not say.
+
+    A variable that cannot be templated fails, unless broken is given: that is returned then.
+    """
+    try:
+        return _expected_fqdn(variables)
+    except Exception:  # pylint: disable=broad-except
+        if broken is None:
+            raise
+        return broken
+
+
+def _expected_fqdn(variables):
     for name in ("enroll_expected_fqdn", "enroll_fqdn"):
         if _get(variables, name):
             return str(_get(variables, name))
@@ -156,6 +168,8 @@ def _standing(variables, closed):
         return "enrolled", ""
     if decision and decision.get("decision") not in ("approved", "enrolled"):
         return decision["decision"], decision["reason"]
+    if result.get("unreachable"):
+        return "unreachable", str(result.get("msg") or "no answer")
     return "failed" if result.get("failed") or not result else str(result.get("state")), str(result.get("msg") or "no answer")
 
 

@@ -173,6 +173,10 @@ class ControllerAction(ActionBase):
         home = self._low_level_execute_command('echo "$HOME"')["stdout"].strip().split("\n")[-1]
         return dict(options, session_path=self._connection._shell.join_path(home, ".%s%s" % (SESSION, name)))
 
+    def _logged_out(self, arguments):
+        """Whether this run has no login at its manager that is to be ended; on a delegate host nobody knows."""
+        return _runs_here() and bool(arguments.get("manager_url")) and not os.path.exists(arguments.get("session_path", ""))
+
     def _end_killed_runs(self, options):
         """Logs out what killed runs left, and removes it."""
         if not options.get("manager_url"):
