@@ -228,11 +228,12 @@ func parseCommandLine(args []string) (call, error) {
 			files = append(files, args[i])
 		case c.valued(name) != nil:
 			if !given {
-				if i+1 == len(args) {
+				rest := args[i+1:]
+				if len(rest) == 0 {
 					return c, usageError(name + " needs a value")
 				}
+				value = rest[0]
 				i++
-				value = args[i]
 			}
 			if *c.valued(name) = value; value == "" {
 				return c, usageError(name + " needs a value")
