@@ -290,6 +290,10 @@ func TestHostThatCannotRegister(t *testing.T) {
 	stranger := l.host("db")
 	stranger.change = own.change
 	l.approve(map[string]any{"on_existing": "replace"}, stranger).want(t, stranger, "no_request")
+	r = l.approve(map[string]any{"on_existing": "replace", "_ansible_check_mode": true}, own)
+	if !r.Changed || !strings.Contains(r.Results["web"].Reason, "would be removed") {
+		t.Errorf("got %s, want check mode to say that the host would be removed", r.raw)
+	}
 	r = l.approve(map[string]any{"on_existing": "replace"}, own)
 	if got := r.Results["web"]; !got.RegisterAgain || got.Repairs != 1 {
 		t.Errorf("got %+v, want the host to register again", got)

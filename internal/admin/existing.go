@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/linux-patch/enroll/internal/approval"
+	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
+)
+
+// conflict deals with a host that the manager has already in the request's
+// place. again says that it was removed.
+func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *managerclient.ExistingHost, res *HostResult, try int) (again bool) {
+	if existing == nil {
+		existing = &managerclient.ExistingHost{}
+	}
+	if existing.Since == "" {
+		a.complete(ctx, existing, h)
+	}
+	return a.hostExists(ctx, h, existing, res, try < maxApprovalTries)
+}
+
+// refusedByManager deals with a host that the manager did not let register,
+// because it has it already.
+func (a *approving) refusedByManager(ctx context.Context, h *approval.Host, res *HostResult) {
+	existing := &managerclient.ExistingHost{}
+	a.complete(ctx, existing, h)
+	if existing.ID != "" && a.hostExists(ctx, h, existing, res, h.Repairs < approval.MaxRepairs) {
+		res.RegisterAgain = true
+		res.Repairs++
+		what := "is"
+		if a.check {
+			what = "would be"
+		}
+		res.Reason += "; it " + what + " removed so that the host can register"
+	}
+}
+
+// hostExists says which host the manager has already, and removes it where that
+// was asked for, may be done once more, and it is this host by its name. It
+// reports whether it did.
+func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *managerclient.ExistingHost, res *HostResult, again bool) bool {
+	res.Existing = existing
+	res.Decision, res.Refused = decisionHostExists, true
+	res.Reason = fmt.Sprintf("the manager has a host %s (%s, %s, since %s) in its place; set on_existing to reissue, which keeps that host's groups and history",
+		approval.Plain(existing.FQDN), approval.Plain(existing.ID), approval.Plain(existing.IPAddress), orUnknown(existing.Since))
+	switch {
+	case a.p.OnExisting != doReplace || !again:
+		return false
+	case existing.ID == "" || !approval.SameName(h.FQDN, existing.FQDN):
+		res.Reason += "; it was not replaced, since its name is not this host's"
+		return false
+	case a.check:
+		a.report.Changed = true
+		return true
+	}
+	a.report.Requests["remove"]++
+	if err := a.api.RemoveHost(ctx, existing.ID); err != nil {
+		res.Reason += "; it could not be removed: " + err.Error()
+		return false
+	}
+	a.report.Changed = true
+	a.audit(contract.EventAdminRemoved, map[string]string{"host_id": existing.ID, "fqdn": existing.FQDN, "ip_address": existing.IPAddress, "inventory_host": h.Name})
+	return true
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "an unknown time"
+	}
+	return approval.Plain(s)
+}
+
+// complete finds what the manager's answer did not tell of the existing host.
+func (a *approving) complete(ctx context.Context, existing *managerclient.ExistingHost, h *approval.Host) {
+	search := existing.FQDN
+	if search == "" {
+		search = h.FQDN
+	}
+	a.report.Requests["hosts"]++
+	hosts, err := a.api.Hosts(ctx, search)
+	if err != nil {
+		a.report.warn(fmt.Sprintf("the hosts of the manager could not be listed: %v", err))
+		return
+	}
+	for _, host := range hosts {
+		if host.ID == existing.ID || existing.ID == "" && approval.SameName(h.FQDN, host.FQDN) {
+			*existing = managerclient.ExistingHost{ID: host.ID, FQDN: host.FQDN, IPAddress: host.IPAddress, Since: host.Since}
+			return
+		}
+	}
+}
