@@ -47,8 +47,7 @@ def run(action, arguments, task_vars):
             "ENROLL_UNSUPPORTED",
             "async needs Python on the host, and %s does not run there" % interpreter,
             "leave async out; with wait: false a run ends at once, and the next one goes on after the approval",
-            rc=answer["rc"],
-            module_stderr=answer["stderr"][-4000:],
+            **action._shown(answer)
         )
     try:
         return _start(action, interpreter, wrapper, takes_command, arguments)
