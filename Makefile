@@ -86,7 +86,7 @@ docs-check: ## hold the documents to the code, and print what was checked
 	cd internal/docscheck && $(GO) test -count=1 $(TESTFLAGS)
 
 options: ## write what is said of the options into documentation, role and tables, from internal/options
-	@$(GO) run ./internal/optionsgen
+	@$(GO) test -run InStep ./internal/optionsgen -update
 
 changelog: ## render CHANGELOG.md from ansible/changelogs/fragments
 	@ansible/setup/changelog

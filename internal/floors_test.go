@@ -58,7 +58,6 @@ var floors = map[string]int{
 	"internal/cmd/linux_patch_api":     9,
 	"internal/cmd/linux_patch_manager": 9,
 	"internal/cmd/enrollment_admin":    9,
-	"internal/optionsgen":              9,
 }
 
 // only lists what a package may import of this module where its floor alone

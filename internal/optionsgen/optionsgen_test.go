@@ -1,7 +1,12 @@
-package main
+// Package optionsgen writes what is said of the options into the files that say
+// it, from the package options: the struct and its tags, and options.yaml. All of
+// it is test code: the test compares, and writes if -update is set, as
+// `make options` does.
+package optionsgen
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,12 +21,19 @@ import (
 
 const top = "../.."
 
+var update = flag.Bool("update", false, "write what is said of the options into the files that say it")
+
 func TestWhatIsSaidOfTheOptionsIsInStep(t *testing.T) {
 	files, err := generate(top)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range files {
+		if *update {
+			if err := os.WriteFile(filepath.Join(top, path), []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
 		got, err := os.ReadFile(filepath.Join(top, path))
 		if err != nil || string(got) != want {
 			t.Errorf("%s: got another text than internal/options gives, want it as `make options` writes it (%v)", path, err)
