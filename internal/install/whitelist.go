@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -90,7 +91,12 @@ func (in *Installer) letIn(ctx context.Context, admit *plan.Change, ip netip.Add
 // applyWhitelist lets ip in. The edit is planned again under the file's own
 // lock, since others write the file too.
 func (in *Installer) applyWhitelist(ctx context.Context, ip netip.Addr) error {
-	had := slices.Contains(in.Disk.Provenance().WhitelistEntries, ip.String())
+	before := in.Disk.Provenance()
+	had := before.WhitelistPath == in.Whitelist && slices.Contains(before.WhitelistEntries, ip.String())
+	if len(before.WhitelistEntries) > 0 && before.WhitelistPath != in.Whitelist {
+		in.Result.Warn(fmt.Sprintf("%s, which was the whitelist before, still has the entries that enrollment added: %s; remove them there if it is used again",
+			before.WhitelistPath, strings.Join(before.WhitelistEntries, ", ")))
+	}
 	if err := in.Disk.Remember(func(p *statedir.Provenance) { p.AddWhitelistEntry(in.Whitelist, ip.String()) }); err != nil {
 		return err
 	}

@@ -107,9 +107,12 @@ func (p *Provenance) Installed(current map[string]string, gone func(path string)
 	}
 }
 
-// AddWhitelistEntry notes an entry that is about to be added.
+// AddWhitelistEntry notes an entry that is about to be added. Those that were
+// added to another file say nothing of the entries of this one.
 func (p *Provenance) AddWhitelistEntry(path, entry string) {
-	p.WhitelistPath = path
+	if p.WhitelistPath != path {
+		p.WhitelistPath, p.WhitelistEntries = path, nil
+	}
 	if !slices.Contains(p.WhitelistEntries, entry) {
 		p.WhitelistEntries = append(slices.Clone(p.WhitelistEntries), entry)
 	}
