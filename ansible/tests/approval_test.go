@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.etcd.io/bbolt"
 )
 
 // plant registers as a stranger would: plant MACHINE-ID FQDN ADDRESS. The
@@ -41,6 +43,58 @@ func plant(ts *testscript.TestScript, neg bool, args []string) {
 	if (resp.StatusCode == http.StatusAccepted) == neg {
 		ts.Fatalf("planting %s: %s", args[1], resp.Status)
 	}
+}
+
+// junk makes of each request that waits at a manager that does not run that many
+// more: junk COUNT. Each has an id, a machine-id, a name and a token's hash of its own.
+func junk(ts *testscript.TestScript, neg bool, args []string) {
+	count, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	db, err := bbolt.Open(filepath.Join(ts.Getenv("MANAGER_DATA"), "manager.db"), 0o600, &bbolt.Options{Timeout: 10 * time.Second})
+	ts.Check(err)
+	defer db.Close()
+	ts.Check(db.Update(func(tx *bbolt.Tx) error {
+		var rows [][]byte
+		_ = tx.Bucket([]byte("pending")).ForEach(func(_, row []byte) error {
+			rows = append(rows, bytes.Clone(row))
+			return nil
+		})
+		for _, row := range rows {
+			for i := range count {
+				if err := copyRequest(tx, row, i); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+}
+
+// copyRequest stores a request anew, in all places that lead to it.
+func copyRequest(tx *bbolt.Tx, raw []byte, number int) error {
+	var row struct {
+		ID      string    `json:"id"`
+		Machine string    `json:"machine_id"`
+		FQDN    string    `json:"fqdn"`
+		Token   string    `json:"token_hash"`
+		Expires time.Time `json:"expires_at"`
+	}
+	if err := json.Unmarshal(raw, &row); err != nil {
+		return err
+	}
+	id, machine, token := fmt.Sprintf("ffffffff-0000-4000-8000-%012x", number), fmt.Sprintf("f%031x", number), fmt.Sprintf("f%063x", number)
+	copied := strings.NewReplacer(row.ID, id, row.Machine, machine, row.Token, token, row.FQDN, fmt.Sprintf("junk%d.example.org", number)).Replace(string(raw))
+	for _, place := range []struct{ bucket, key, value string }{
+		{"pending", id, copied},
+		{"pending_by_token", token, id},
+		{"pending_by_machine", machine, id},
+		{"pending_by_expiry", row.Expires.UTC().Format("2006-01-02T15:04:05.000000000Z") + id, id},
+	} {
+		if err := tx.Bucket([]byte(place.bucket)).Put([]byte(place.key), []byte(place.value)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // administrator puts an account into the environment, as an execution environment

@@ -12,16 +12,28 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// running is the key of the function that stops a script's manager.
+type running struct{}
+
 // manager starts a reference manager for the rest of the script, and sets
-// MANAGER_URL, MANAGER_CA and MANAGER_DATA: manager [FLAG...]
+// MANAGER_URL, MANAGER_CA and MANAGER_DATA: manager [FLAG...]. What runs already
+// is stopped before. With ! it only stops.
 func manager(ts *testscript.TestScript, neg bool, args []string) {
 	data, url := ts.MkAbs("manager"), ts.MkAbs("manager-url")
+	stop := ts.Value(running{}).(*func())
+	(*stop)()
+	*stop = func() {}
+	if neg {
+		return
+	}
+	ts.Check(os.RemoveAll(url))
 	cmd := exec.Command(filepath.Join(programs, "linux_patch_manager"),
 		append([]string{"serve", "--data", data, "--url-file", url}, args...)...)
 	var said bytes.Buffer
@@ -29,10 +41,11 @@ func manager(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	ts.Defer(func() {
+	*stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
 	})
+	ts.Defer(*stop)
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if content, err := os.ReadFile(url); err == nil && len(content) > 0 {
 			ts.Setenv("MANAGER_URL", strings.TrimSpace(string(content)))

@@ -125,6 +125,7 @@ func TestPlaybooks(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"manager":       manager,
 			"plant":         plant,
+			"junk":          junk,
 			"administrator": administrator,
 			"called":        called,
 			"tokens":        tokens,
@@ -197,6 +198,8 @@ logging:
 `
 
 func setUp(env *testscript.Env) error {
+	stop := func() {}
+	env.Values[running{}] = &stop
 	host := filepath.Join(env.WorkDir, "host")
 	for _, dir := range []string{"host/etc", "host/log", "home"} {
 		if err := os.MkdirAll(filepath.Join(env.WorkDir, dir), 0o755); err != nil {

@@ -37,7 +37,7 @@ const (
 )
 
 // maxPending bounds what strangers can make the manager store.
-const maxPending = 50_000
+const maxPending = 100_000
 
 var (
 	// ErrNotFound says that there is no pending request, host or certificate

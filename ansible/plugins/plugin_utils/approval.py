@@ -92,7 +92,20 @@ def run_lines(hosts, hostvars, closed):
     for host in hosts:
         word, reason = _standing(hostvars[host], closed)
         lines.append((word == "enrolled", "%s: %s%s" % (host, word, "" if word == "enrolled" else " - " + reason)))
-    return [line for _good, line in sorted(lines)]
+    lines = [line for _good, line in sorted(lines)]
+    others = _unclaimed(hosts, hostvars)
+    if others:
+        lines.append("%d other requests wait at the manager, of no host of this run" % others)
+    return lines
+
+
+def _unclaimed(hosts, hostvars):
+    """How many requests belonged to no host, where the manager was asked last; None where it was not."""
+    for host in reversed(hosts):
+        count = _get(hostvars[host], "enroll_unclaimed")
+        if isinstance(count, int):
+            return count
+    return None
 
 
 def run_report(hosts, hostvars, closed):
@@ -112,6 +125,7 @@ def run_report(hosts, hostvars, closed):
         generated=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         hosts=report,
         duplicate_machine_ids={machine: names for machine, names in machines.items() if len(names) > 1},
+        unclaimed_rows=_unclaimed(hosts, hostvars),
         audit=(closed or {}).get("audit") or [],
     )
 

@@ -37,6 +37,7 @@ OTHERS = frozenset((
     "enroll_closed", "enroll_decision", "enroll_decisions", "enroll_expected_addresses", "enroll_expected_fqdn", "enroll_fetch_timeout",
     "enroll_fleet", "enroll_groups", "enroll_on_blocked", "enroll_on_existing", "enroll_register_timeout", "enroll_round",
     "enroll_shared_address", "enroll_try", "enroll_wave", "enroll_code", "enroll_renew_all", "enroll_reissued", "enroll_request",
+    "enroll_unclaimed",
 ))  # fmt: skip
 
 SPECS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "roles", "enroll", "meta", "argument_specs.yml")
