@@ -11,16 +11,16 @@ import (
 // counter collects the rows of all tests of this package.
 type counter struct {
 	mu    sync.Mutex
-	table tally.Table
+	table table
 }
 
-var counted = counter{table: tally.Table{}}
+var counted = counter{table: table{}}
 
 // add lets change do something to a row.
 func (c *counter) add(name string, change func(*tally.Row)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	change(c.table.Row(name))
+	change(c.table.row(name))
 }
 
 // hit counts one point that was attacked.
@@ -44,9 +44,9 @@ func (c *counter) lostInWindow(name string, call *torture.Call) {
 func (c *counter) print(to io.Writer, file string) (good bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err = c.table.Load(file)
+	err = c.table.load(file)
 	if len(c.table) > 0 {
-		c.table.Print(to)
+		c.table.print(to)
 	}
-	return !c.table.Bad(), err
+	return !c.table.bad(), err
 }
