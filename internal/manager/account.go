@@ -178,14 +178,7 @@ func (s *Server) RemoveAccount(name string) error {
 
 // Accounts lists the accounts by name.
 func (s *Server) Accounts() ([]Account, error) {
-	list := []Account{}
-	err := s.store.db.View(func(tx *bbolt.Tx) error {
-		return each(tx, bAccounts, func(a storedAccount) error {
-			list = append(list, a.Account)
-			return nil
-		})
-	})
-	return list, err
+	return all[Account](s.store, bAccounts)
 }
 
 func (s *Server) account(name string) (a storedAccount, ok bool, err error) {

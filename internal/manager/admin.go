@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -65,7 +65,7 @@ func (s *Server) getEnrollments(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) postApprove(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	if !isUUID(id) {
+	if !uuid.MatchString(id) {
 		answerText(w, http.StatusBadRequest, "Invalid URL: Cannot parse `id` as a UUID")
 		return
 	}
@@ -106,19 +106,8 @@ func (s *Server) deleteDeny(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// isUUID reports whether a text has the form of an id, in either case.
-func isUUID(text string) bool {
-	if len(text) != 36 {
-		return false
-	}
-	for i, c := range []byte(strings.ToLower(text)) {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (c == '-') || !dash && !strings.ContainsRune("0123456789abcdef", rune(c)) {
-			return false
-		}
-	}
-	return true
-}
+// uuid is the form of an id, in either case.
+var uuid = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // answerCode sends an error of the admin API.
 func answerCode(w http.ResponseWriter, status int, code, message string) {
@@ -126,15 +115,11 @@ func answerCode(w http.ResponseWriter, status int, code, message string) {
 }
 
 func answerText(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text)
+	send(w, status, "text/plain; charset=utf-8", []byte(text))
 }
 
 func answerPEM(w http.ResponseWriter, raw []byte) {
-	w.Header().Set("Content-Type", "application/x-pem-file")
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(raw)
+	send(w, http.StatusOK, "application/x-pem-file", raw)
 }
 
 func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
@@ -161,8 +146,6 @@ func (e *hostExistsError) Is(target error) bool { return target == ErrHostExists
 
 // getPage says what this is to people who open it in a browser.
 func getPage(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	w.WriteHeader(http.StatusOK)
-	_, _ = io.WriteString(w, page)
+	send(w, http.StatusOK, "text/html; charset=utf-8", page)
 }

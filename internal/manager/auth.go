@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -151,11 +152,7 @@ func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	if old, ok := s.refresh[hashOf(in.RefreshToken)]; ok {
 		for _, tokens := range []map[string]session{s.access, s.refresh} {
-			for k, t := range tokens {
-				if t.login == old.login {
-					delete(tokens, k)
-				}
-			}
+			maps.DeleteFunc(tokens, func(_ string, t session) bool { return t.login == old.login })
 		}
 	}
 	s.mu.Unlock()
@@ -166,13 +163,16 @@ func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {
 // token. It judges the connection's own address, which no one can claim.
 func (s *Server) fromAllowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		from := source(r)
-		if len(s.opt.AllowFrom) > 0 && !slices.ContainsFunc(s.opt.AllowFrom, func(p netip.Prefix) bool { return p.Contains(from) }) {
+		if len(s.opt.AllowFrom) > 0 && !within(s.opt.AllowFrom, source(r)) {
 			answerCode(w, http.StatusForbidden, "forbidden_ip", "Your address is not allowed")
 			return
 		}
 		next(w, r)
 	}
+}
+
+func within(networks []netip.Prefix, ip netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 type accountKey struct{}

@@ -137,47 +137,39 @@ func (ca *authority) issue(t *x509.Certificate, pub *ecdsa.PublicKey) ([]byte, C
 	}, nil
 }
 
-// issueHost makes key and certificate of a host, as the contract says.
-func (ca *authority) issueHost(fqdn string, ip netip.Addr, now time.Time, life time.Duration, legacy bool) (crt, key []byte, rec Certificate, err error) {
-	k, err := ecdsa.GenerateKey(elliptic.P256(), ca.rand)
-	if err != nil {
-		return nil, nil, rec, fmt.Errorf("make host key: %w", err)
+// validity is from when to when a certificate is valid.
+type validity struct{ from, until time.Time }
+
+// hostTemplate is what a host's certificate says, as the contract has it.
+func hostTemplate(fqdn string, ip netip.Addr, life validity, legacy bool) *x509.Certificate {
+	t := clientTemplate(fqdn+"-server", life)
+	if !legacy {
+		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		t.DNSNames, t.IPAddresses = []string{fqdn}, ipSAN(ip)
 	}
-	if key, err = keyPEM(k); err != nil {
-		return nil, nil, rec, err
-	}
-	t := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: fqdn + "-server"},
-		NotBefore:   now,
-		NotAfter:    now.Add(life),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:    []string{fqdn},
-		IPAddresses: ipSAN(ip),
-	}
-	if legacy {
-		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		t.DNSNames, t.IPAddresses = nil, nil
-	}
-	crt, rec, err = ca.issue(t, &k.PublicKey)
-	return crt, key, rec, err
+	return t
 }
 
-// issueHostClient makes key and certificate by which a host calls others. An
-// approval discards the key; only a re-issue hands it out.
-func (ca *authority) issueHostClient(fqdn string, now time.Time, life time.Duration) (crt, key []byte, rec Certificate, err error) {
+// clientTemplate is that of a certificate to call hosts with.
+func clientTemplate(cn string, life validity) *x509.Certificate {
+	return &x509.Certificate{
+		Subject: pkix.Name{CommonName: cn}, NotBefore: life.from, NotAfter: life.until,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+}
+
+// issueHost makes a key and its certificate for a host. That of the client
+// certificate, by which a host calls others, an approval discards; only a
+// re-issue hands it out.
+func (ca *authority) issueHost(t *x509.Certificate) (crt, key []byte, rec Certificate, err error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), ca.rand)
 	if err != nil {
-		return nil, nil, rec, fmt.Errorf("make client key: %w", err)
+		return nil, nil, rec, fmt.Errorf("make the key of %s: %w", t.Subject.CommonName, err)
 	}
 	if key, err = keyPEM(k); err != nil {
 		return nil, nil, rec, err
 	}
-	crt, rec, err = ca.issue(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: fqdn},
-		NotBefore:   now,
-		NotAfter:    now.Add(life),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, &k.PublicKey)
+	crt, rec, err = ca.issue(t, &k.PublicKey)
 	return crt, key, rec, err
 }
 
@@ -215,7 +207,7 @@ func (s *Server) newKeyFile(path string) (*ecdsa.PrivateKey, error) {
 }
 
 func (s *Server) readKey(path string) (*ecdsa.PrivateKey, error) {
-	raw, err := s.secretFile(path)
+	raw, err := secretFile(s.fs, path)
 	if err != nil {
 		return nil, err
 	}

@@ -13,27 +13,6 @@ import (
 	"github.com/spf13/afero"
 )
 
-func (c *cli) accounts(ctx context.Context, args []string) error {
-	f, data := c.flags("accounts", "--data DIR [--json]: list the accounts of the admin API.")
-	asJSON := f.Bool("json", false, "a JSON list")
-	api, _, err := c.open(ctx, f, data, args, 0)
-	if err != nil {
-		return err
-	}
-	var rows []Account
-	if err := api.call(ctx, http.MethodGet, pathAccounts, nil, &rows); err != nil {
-		return err
-	}
-	if *asJSON {
-		return c.json(rows)
-	}
-	cells := [][]string{{"USERNAME", "ROLE", "TOTP", "STATE"}}
-	for _, a := range rows {
-		cells = append(cells, []string{a.Username, a.Role, onOff(a.MFAEnabled), stateOf(a)})
-	}
-	return c.table(cells, "there are no accounts")
-}
-
 func stateOf(a Account) string {
 	switch {
 	case a.Disabled:
@@ -147,13 +126,7 @@ func (v *accountFlags) change(c *cli, files afero.Afero) (AccountChange, error) 
 
 // seed is the TOTP seed that the options ask for, nil for no change.
 func (v *accountFlags) seed(c *cli, files afero.Afero) (*string, error) {
-	ways := 0
-	for _, given := range []bool{v.totp != "", v.newTOTP != "", v.noTOTP} {
-		if given {
-			ways++
-		}
-	}
-	switch {
+	switch ways := count(v.totp != "", v.newTOTP != "", v.noTOTP); {
 	case ways == 0:
 		return nil, nil
 	case ways > 1:

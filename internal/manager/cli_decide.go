@@ -16,28 +16,20 @@ type choice struct {
 }
 
 func (c *cli) approve(ctx context.Context, args []string) error {
-	return c.decide(ctx, "approve", args, func(ctx context.Context, api *adminClient, p Pending) error {
-		if err := api.call(ctx, http.MethodPost, pathRequests+"/"+p.ID+"/approve", nil, nil); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(c.stdout, "approved %s (%s, %s)\n", p.FQDN, p.IPAddress, p.ID)
-		return err
-	})
+	return c.decide(ctx, "approve", args, func(api *adminClient, p Pending) error {
+		return api.call(ctx, http.MethodPost, pathRequests+"/"+p.ID+"/approve", nil, nil)
+	}, "approved")
 }
 
 func (c *cli) deny(ctx context.Context, args []string) error {
-	return c.decide(ctx, "deny", args, func(ctx context.Context, api *adminClient, p Pending) error {
-		if err := api.call(ctx, http.MethodDelete, pathRequests+"/"+p.ID, nil, nil); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(c.stdout, "denied %s (%s, %s)\n", p.FQDN, p.IPAddress, p.ID)
-		return err
-	})
+	return c.decide(ctx, "deny", args, func(api *adminClient, p Pending) error {
+		return api.call(ctx, http.MethodDelete, pathRequests+"/"+p.ID, nil, nil)
+	}, "denied")
 }
 
 // decide does one thing with each chosen request: all are tried, and the
 // first refusal decides the exit code.
-func (c *cli) decide(ctx context.Context, verb string, args []string, do func(context.Context, *adminClient, Pending) error) error {
+func (c *cli) decide(ctx context.Context, verb string, args []string, do func(*adminClient, Pending) error, done string) error {
 	f, data := c.flags(verb, "--data DIR (--all | --fqdn X | --machine-id X | ID...)")
 	var by choice
 	f.BoolVar(&by.all, "all", false, "every request that waits; none is no failure. approve leaves out\nexpired ones")
@@ -47,13 +39,7 @@ func (c *cli) decide(ctx context.Context, verb string, args []string, do func(co
 	if err != nil {
 		return err
 	}
-	ways := 0
-	for _, given := range []bool{by.all, by.fqdn != "", by.machineID != "", len(words) > 0} {
-		if given {
-			ways++
-		}
-	}
-	if ways != 1 {
+	if count(by.all, by.fqdn != "", by.machineID != "", len(words) > 0) != 1 {
 		return exitf(exitUsage, "%s: say which, in one way: --all, --fqdn, --machine-id, or ids", verb)
 	}
 	api, err := connect(ctx, osFiles(), *data)
@@ -78,11 +64,18 @@ func (c *cli) decide(ctx context.Context, verb string, args []string, do func(co
 	}
 	var failed []error
 	for _, p := range chosen {
-		if err := do(ctx, api, p); err != nil {
+		if err := do(api, p); err != nil {
 			failed = append(failed, fmt.Errorf("%s %s: %w", verb, p.FQDN, withCode(err)))
+			continue
 		}
+		fmt.Fprintf(c.stdout, "%s %s (%s, %s)\n", done, p.FQDN, p.IPAddress, p.ID)
 	}
 	return errors.Join(failed...)
+}
+
+// count tells how many of several ways were used.
+func count(given ...bool) int {
+	return len(slices.DeleteFunc(given, func(g bool) bool { return !g }))
 }
 
 // of picks the rows; it fails when something that was named is not there.
@@ -90,11 +83,7 @@ func (by choice) of(rows []Pending, ids []string) ([]Pending, error) {
 	var out []Pending
 	found := map[string]bool{}
 	for _, p := range rows {
-		named := false
-		for _, id := range ids {
-			named = named || p.ID == id
-		}
-		if by.all || named || by.machineID == p.MachineID || by.fqdn != "" && strings.EqualFold(by.fqdn, p.FQDN) {
+		if by.all || slices.Contains(ids, p.ID) || by.machineID == p.MachineID || by.fqdn != "" && strings.EqualFold(by.fqdn, p.FQDN) {
 			out = append(out, p)
 			found[p.ID] = true
 		}

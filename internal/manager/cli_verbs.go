@@ -11,7 +11,9 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/afero"
@@ -103,16 +105,9 @@ func (c *cli) revoke(ctx context.Context, args []string) error {
 
 // hostsNamed finds hosts by FQDN or machine-id.
 func (c *adminClient) hostsNamed(ctx context.Context, name string) ([]Host, error) {
-	var rows, out []Host
-	if err := c.call(ctx, http.MethodGet, pathKnownHosts, nil, &rows); err != nil {
-		return nil, err
-	}
-	for _, h := range rows {
-		if strings.EqualFold(h.FQDN, name) || h.MachineID == name {
-			out = append(out, h)
-		}
-	}
-	return out, nil
+	var rows []Host
+	err := c.call(ctx, http.MethodGet, pathKnownHosts, nil, &rows)
+	return slices.DeleteFunc(rows, func(h Host) bool { return !strings.EqualFold(h.FQDN, name) && h.MachineID != name }), err
 }
 
 func (c *cli) issueClient(ctx context.Context, args []string) error {
@@ -151,14 +146,14 @@ func (c *cli) issueClient(ctx context.Context, args []string) error {
 	if err := files.MkdirAll(*out, 0o700); err != nil {
 		return err
 	}
-	if err := writeFile(files, filepath.Join(*out, "client.key"), rawKey, 0o600); err != nil {
-		return err
-	}
-	if err := writeFile(files, filepath.Join(*out, "client.pem"), []byte(answer.Certificate), 0o644); err != nil {
-		return err
-	}
-	if err := writeFile(files, filepath.Join(*out, fileCA), []byte(answer.CACrt), 0o644); err != nil {
-		return err
+	for _, file := range []struct {
+		name    string
+		content []byte
+		mode    os.FileMode
+	}{{"client.key", rawKey, 0o600}, {"client.pem", []byte(answer.Certificate), 0o644}, {fileCA, []byte(answer.CACrt), 0o644}} {
+		if err := writeFile(files, filepath.Join(*out, file.name), file.content, file.mode); err != nil {
+			return err
+		}
 	}
 	_, err = fmt.Fprintf(c.stdout, "issued %s: certificate %s in %s\n", *cn, answer.Serial, *out)
 	return err

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/spf13/afero"
 	"go.etcd.io/bbolt"
 )
 
@@ -148,15 +149,15 @@ func onlyOurs(path string, info fs.FileInfo) error {
 }
 
 // secretFile reads a file that only its owner may have access to.
-func (s *Server) secretFile(path string) ([]byte, error) {
-	info, err := s.fs.Stat(path)
+func secretFile(f afero.Afero, path string) ([]byte, error) {
+	info, err := f.Stat(path)
+	if err == nil {
+		err = onlyOurs(path, info)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := onlyOurs(path, info); err != nil {
-		return nil, err
-	}
-	return s.fs.ReadFile(path)
+	return f.ReadFile(path)
 }
 
 // exists reports whether a file of the data directory is there, or cannot be

@@ -53,14 +53,7 @@ func (s *Server) openAdminToken() (string, error) {
 }
 
 func readToken(f afero.Afero, path string) (string, error) {
-	info, err := f.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if err := onlyOurs(path, info); err != nil {
-		return "", err
-	}
-	raw, err := f.ReadFile(path)
+	raw, err := secretFile(f, path)
 	if err != nil {
 		return "", err
 	}

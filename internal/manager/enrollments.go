@@ -60,13 +60,7 @@ func (s *Server) rows() ([]storedPending, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []storedPending
-	err = s.store.db.View(func(tx *bbolt.Tx) error {
-		return each(tx, bPending, func(p storedPending) error {
-			list = append(list, p)
-			return nil
-		})
-	})
+	list, err := all[storedPending](s.store, bPending)
 	slices.SortFunc(list, func(a, b storedPending) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
 	})
@@ -137,12 +131,8 @@ func (s *Server) Approve(id string) (Host, error) {
 
 // approvable finds a request whose FQDN and address no host has.
 func (s *Server) approvable(tx *bbolt.Tx, id string) (p storedPending, err error) {
-	ok, err := get(tx, bPending, id, &p)
-	if err != nil {
+	if err := require(tx, bPending, id, &p); err != nil {
 		return p, err
-	}
-	if !ok {
-		return p, ErrNotFound
 	}
 	h, taken, err := hostTaken(tx, p.FQDN, p.IPAddress)
 	if taken && err == nil {
@@ -227,13 +217,5 @@ func logFields(p Pending) logrus.Fields {
 }
 
 func tokenShaped(token string) bool {
-	if len(token) != tokenLength {
-		return false
-	}
-	for _, c := range []byte(token) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return false
-		}
-	}
-	return true
+	return len(token) == tokenLength && strings.Trim(token, alphabet) == ""
 }

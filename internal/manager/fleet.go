@@ -110,7 +110,7 @@ func (s *Server) postGroup(w http.ResponseWriter, r *http.Request) {
 	if !readJSON(w, r, &in) {
 		return
 	}
-	if !isUUID(in.GroupID) {
+	if !uuid.MatchString(in.GroupID) {
 		answerCode(w, http.StatusBadRequest, "bad_request", "group_id is not a UUID")
 		return
 	}

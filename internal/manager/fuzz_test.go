@@ -64,7 +64,7 @@ func FuzzParseRequest(f *testing.F) {
 		if len(raw) > 16<<10 {
 			t.Errorf("a row of %d bytes, want %v at most", len(raw), 16<<10)
 		}
-		crt, _, _, err := ca.issueHost(p.FQDN, p.IPAddress, now, time.Hour, false)
+		crt, _, _, err := ca.issueHost(hostTemplate(p.FQDN, p.IPAddress, validity{now, now.Add(time.Hour)}, false))
 		if err != nil {
 			t.Fatal(err)
 		}

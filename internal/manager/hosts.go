@@ -3,12 +3,10 @@ package manager
 import (
 	"cmp"
 	"crypto/ecdsa"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -23,14 +21,8 @@ const (
 
 // Hosts lists the approved hosts by FQDN.
 func (s *Server) Hosts() ([]Host, error) {
-	list := []Host{}
-	err := s.store.db.View(func(tx *bbolt.Tx) error {
-		return each(tx, bHosts, func(h Host) error {
-			list = append(list, h)
-			return nil
-		})
-	})
-	sort.Slice(list, func(i, j int) bool { return list[i].FQDN < list[j].FQDN })
+	list, err := all[Host](s.store, bHosts)
+	slices.SortFunc(list, func(a, b Host) int { return strings.Compare(a.FQDN, b.FQDN) })
 	return list, err
 }
 
@@ -42,12 +34,8 @@ func (s *Server) RemoveHost(id string) error {
 	defer s.mu.Unlock()
 	err := s.store.db.Update(func(tx *bbolt.Tx) error {
 		var h Host
-		ok, err := get(tx, bHosts, id, &h)
-		if err != nil {
+		if err := require(tx, bHosts, id, &h); err != nil {
 			return err
-		}
-		if !ok {
-			return ErrNotFound
 		}
 		if err := s.revokeOf(tx, h); err != nil {
 			return err
@@ -125,11 +113,11 @@ type certSet struct {
 // is errIssuing has changed nothing.
 func (s *Server) issueSet(tx *bbolt.Tx, h *Host, now time.Time) (set certSet, err error) {
 	var server, client Certificate
-	set.serverCrt, set.serverKey, server, err = s.ca.issueHost(h.FQDN, h.IPAddress, now, s.opt.CertFor, s.opt.LegacyCerts)
-	if err != nil {
-		return set, fmt.Errorf("%w: %w", errIssuing, err)
+	life := validity{now, now.Add(s.opt.CertFor)}
+	set.serverCrt, set.serverKey, server, err = s.ca.issueHost(hostTemplate(h.FQDN, h.IPAddress, life, s.opt.LegacyCerts))
+	if err == nil {
+		set.clientCrt, set.clientKey, client, err = s.ca.issueHost(clientTemplate(h.FQDN, life))
 	}
-	set.clientCrt, set.clientKey, client, err = s.ca.issueHostClient(h.FQDN, now, s.opt.CertFor)
 	if err != nil {
 		return set, fmt.Errorf("%w: %w", errIssuing, err)
 	}
@@ -158,13 +146,9 @@ func (s *Server) Reissue(id string) (Reissued, error) {
 	defer s.mu.Unlock()
 	var h Host
 	var set certSet
-	err := s.store.db.Update(func(tx *bbolt.Tx) error {
-		ok, err := get(tx, bHosts, id, &h)
-		if err != nil {
+	err := s.store.db.Update(func(tx *bbolt.Tx) (err error) {
+		if err := require(tx, bHosts, id, &h); err != nil {
 			return err
-		}
-		if !ok {
-			return ErrNotFound
 		}
 		if err := s.revokeOf(tx, h); err != nil {
 			return err
@@ -187,22 +171,14 @@ func (s *Server) Reissue(id string) (Reissued, error) {
 
 // takeBack drops a host's bundle; the caller holds mu.
 func (s *Server) takeBack(id string) {
-	for hash, b := range s.bundles {
-		if b.hostID == id {
-			delete(s.bundles, hash)
-		}
-	}
+	maps.DeleteFunc(s.bundles, func(_ string, b handout) bool { return b.hostID == id })
 }
 
 func (s *Server) addToGroup(id, group string) error {
 	return s.store.db.Update(func(tx *bbolt.Tx) error {
 		var h Host
-		ok, err := get(tx, bHosts, id, &h)
-		if err != nil {
+		if err := require(tx, bHosts, id, &h); err != nil {
 			return err
-		}
-		if !ok {
-			return ErrNotFound
 		}
 		if slices.Contains(h.Groups, group) {
 			return nil
@@ -259,12 +235,7 @@ func rowOfCertificate(tx *bbolt.Tx, c Certificate, owner string, now time.Time) 
 // IssueClient makes a clientAuth certificate, with which to call hosts.
 func (s *Server) IssueClient(cn string, pub *ecdsa.PublicKey) ([]byte, Certificate, error) {
 	now := s.opt.Now().UTC()
-	crt, rec, err := s.ca.issue(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: cn},
-		NotBefore:   now,
-		NotAfter:    now.Add(s.opt.CertFor),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, pub)
+	crt, rec, err := s.ca.issue(clientTemplate(cn, validity{now, now.Add(s.opt.CertFor)}), pub)
 	if err != nil {
 		return nil, rec, err
 	}

@@ -173,10 +173,14 @@ func answer(w http.ResponseWriter, code int, v any) {
 	if err != nil {
 		code, raw = http.StatusInternalServerError, []byte(`{"error":"Encoding error"}`)
 	}
-	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	send(w, code, "application/json", append(raw, '\n'))
+}
+
+func send(w http.ResponseWriter, code int, kind string, body []byte) {
+	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(code)
-	_, _ = w.Write(append(raw, '\n'))
+	_, _ = w.Write(body)
 }
 
 func answerError(w http.ResponseWriter, code int, text string) {

@@ -82,13 +82,8 @@ func checkFQDN(name string) error {
 		return errors.New("is empty or longer than 253 characters")
 	}
 	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.Trim(label, alphabet+"-_") != "" {
 			return errors.New("is not a host name")
-		}
-		for _, c := range []byte(label) {
-			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-				return errors.New("is not a host name")
-			}
 		}
 	}
 	if _, err := netip.ParseAddr(name); err == nil {

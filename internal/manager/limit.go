@@ -2,6 +2,7 @@ package manager
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -59,11 +60,7 @@ func (l *limiter) allow(kind limit, from netip.Addr, now time.Time) (bool, time.
 func (l *limiter) sweep(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for k, b := range l.by {
-		if b.TokensAt(now) >= float64(k.limit.burst) {
-			delete(l.by, k)
-		}
-	}
+	maps.DeleteFunc(l.by, func(k limitKey, b *rate.Limiter) bool { return b.TokensAt(now) >= float64(k.limit.burst) })
 }
 
 // limited applies a limit, before a byte of the body is read. The answer is

@@ -13,10 +13,12 @@
 package manager
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"path"
@@ -221,9 +223,7 @@ func (o *Options) complete() error {
 	if o.Dir == "" {
 		return errors.New("no data directory")
 	}
-	if o.Dialect == 0 {
-		o.Dialect = 2
-	}
+	o.Dialect = cmp.Or(o.Dialect, 2)
 	if o.Dialect != 1 && o.Dialect != 2 {
 		return fmt.Errorf("dialect %d: must be 1 or 2", o.Dialect)
 	}
@@ -252,10 +252,7 @@ func (o *Options) complete() error {
 		{"access token lifetime", &o.AccessFor, DefaultAccessFor},
 		{"refresh token lifetime", &o.RefreshFor, DefaultRefreshFor},
 	} {
-		if *d.value == 0 {
-			*d.value = d.def
-		}
-		if *d.value < 0 {
+		if *d.value = cmp.Or(*d.value, d.def); *d.value < 0 {
 			return fmt.Errorf("%s %v: must be positive", d.name, *d.value)
 		}
 	}
@@ -307,17 +304,9 @@ func (s *Server) sweep(now time.Time) error {
 		return nil
 	}
 	s.sweptAt = now
-	for k, h := range s.bundles {
-		if !now.Before(h.until) {
-			delete(s.bundles, k)
-		}
-	}
+	maps.DeleteFunc(s.bundles, func(_ string, h handout) bool { return !now.Before(h.until) })
 	for _, tokens := range []map[string]session{s.access, s.refresh} {
-		for k, t := range tokens {
-			if !now.Before(t.until) {
-				delete(tokens, k)
-			}
-		}
+		maps.DeleteFunc(tokens, func(_ string, t session) bool { return !now.Before(t.until) })
 	}
 	if s.limits != nil {
 		s.limits.sweep(now)
@@ -338,10 +327,8 @@ func (s *Server) purge(now time.Time) (err error) {
 }
 
 func (s *Server) autoApproved(source netip.Addr, fqdn string) bool {
-	for _, p := range s.opt.AutoApprove {
-		if p.Contains(source) {
-			return true
-		}
+	if within(s.opt.AutoApprove, source) {
+		return true
 	}
 	if s.opt.AutoApproveFQDN == "" {
 		return false

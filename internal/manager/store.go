@@ -140,6 +140,27 @@ func get(tx *bbolt.Tx, bucket []byte, key string, v any) (bool, error) {
 	return true, nil
 }
 
+// require is get for a row that has to be there.
+func require(tx *bbolt.Tx, bucket []byte, key string, v any) error {
+	ok, err := get(tx, bucket, key, v)
+	if err == nil && !ok {
+		return ErrNotFound
+	}
+	return err
+}
+
+// all lists every row of a bucket.
+func all[T any](st *store, bucket []byte) ([]T, error) {
+	list := []T{}
+	err := st.db.View(func(tx *bbolt.Tx) error {
+		return each(tx, bucket, func(v T) error {
+			list = append(list, v)
+			return nil
+		})
+	})
+	return list, err
+}
+
 // each calls f with every row of a bucket.
 func each[T any](tx *bbolt.Tx, bucket []byte, f func(T) error) error {
 	return tx.Bucket(bucket).ForEach(func(k, raw []byte) error {
@@ -156,22 +177,26 @@ type indexEntry struct {
 	key    string
 }
 
-func addIndexes(tx *bbolt.Tx, id string, entries []indexEntry) error {
+// add stores a row, and its id in the indexes that lead to it.
+func add(tx *bbolt.Tx, bucket []byte, id string, v any, entries []indexEntry) error {
+	err := put(tx, bucket, id, v)
 	for _, e := range entries {
-		if err := tx.Bucket(e.bucket).Put([]byte(e.key), []byte(id)); err != nil {
-			return err
+		if err == nil {
+			err = tx.Bucket(e.bucket).Put([]byte(e.key), []byte(id))
 		}
 	}
-	return nil
+	return err
 }
 
-func dropIndexes(tx *bbolt.Tx, entries []indexEntry) error {
+// drop undoes add.
+func drop(tx *bbolt.Tx, bucket []byte, id string, entries []indexEntry) error {
+	err := tx.Bucket(bucket).Delete([]byte(id))
 	for _, e := range entries {
-		if err := tx.Bucket(e.bucket).Delete([]byte(e.key)); err != nil {
-			return err
+		if err == nil {
+			err = tx.Bucket(e.bucket).Delete([]byte(e.key))
 		}
 	}
-	return nil
+	return err
 }
 
 func pendingIndexes(p storedPending) []indexEntry {
@@ -186,17 +211,11 @@ func pendingIndexes(p storedPending) []indexEntry {
 func expiryKey(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
 
 func addPending(tx *bbolt.Tx, p storedPending) error {
-	if err := put(tx, bPending, p.ID, p); err != nil {
-		return err
-	}
-	return addIndexes(tx, p.ID, pendingIndexes(p))
+	return add(tx, bPending, p.ID, p, pendingIndexes(p))
 }
 
 func dropPending(tx *bbolt.Tx, p storedPending) error {
-	if err := tx.Bucket(bPending).Delete([]byte(p.ID)); err != nil {
-		return err
-	}
-	return dropIndexes(tx, pendingIndexes(p))
+	return drop(tx, bPending, p.ID, pendingIndexes(p))
 }
 
 // pendingBy finds a live request by an index; an expired one is not there.
@@ -213,19 +232,9 @@ func pendingByID(tx *bbolt.Tx, id string, now time.Time) (p storedPending, ok bo
 	return p, ok && now.Before(p.ExpiresAt), err
 }
 
-func addHost(tx *bbolt.Tx, h Host) error {
-	if err := put(tx, bHosts, h.ID, h); err != nil {
-		return err
-	}
-	return addIndexes(tx, h.ID, hostIndexes(h))
-}
+func addHost(tx *bbolt.Tx, h Host) error { return add(tx, bHosts, h.ID, h, hostIndexes(h)) }
 
-func dropHost(tx *bbolt.Tx, h Host) error {
-	if err := tx.Bucket(bHosts).Delete([]byte(h.ID)); err != nil {
-		return err
-	}
-	return dropIndexes(tx, hostIndexes(h))
-}
+func dropHost(tx *bbolt.Tx, h Host) error { return drop(tx, bHosts, h.ID, hostIndexes(h)) }
 
 // hostIndexes: a machine_id is not unique among hosts, so its key ends in the
 // host's id.
