@@ -23,7 +23,7 @@ import (
 var story = map[string][]string{
 	"internal/enroll": {
 		"run.go", "info.go", "crl.go", "system.go", "recover.go", "lock.go", "converged.go",
-		"decide.go", "ask.go", "bundle.go", "approved.go", "enroll.go",
+		"agentstatus.go", "decide.go", "ask.go", "bundle.go", "approved.go", "enroll.go",
 	},
 	"internal/converse": {
 		"identity.go", "await.go", "register.go", "dial.go", "evidence.go", "poll.go", "token.go",

@@ -23,6 +23,7 @@ var floors = map[string]int{
 	"internal/plaintext": 0,
 	"internal/outlet":    0,
 
+	"internal/nearest":   1,
 	"internal/pace":      1,
 	"internal/aptrepo":   1,
 	"internal/plan":      1,
@@ -64,12 +65,12 @@ var floors = map[string]int{
 // would allow more.
 var only = map[string][]string{
 	// The reference manager shares the contract with the client and nothing
-	// else, so that each checks the other.
-	"internal/manager": {"internal/contract"},
+	// else of what they say to each other, so that each checks the other.
+	"internal/manager": {"internal/contract", "internal/nearest"},
 }
 
 // pure packages are handed bytes and times: no files, no network, no clock.
-var pure = []string{"internal/contract", "internal/yamltext", "internal/jsontext", "internal/hostname", "internal/plaintext", "internal/pace", "internal/plan", "internal/pki", "internal/whitelist", "internal/config", "internal/approval", "internal/aptrepo"}
+var pure = []string{"internal/contract", "internal/yamltext", "internal/jsontext", "internal/hostname", "internal/plaintext", "internal/nearest", "internal/pace", "internal/plan", "internal/pki", "internal/whitelist", "internal/config", "internal/approval", "internal/aptrepo"}
 
 var impure = []string{"os", "net", "net/http", "os/exec", "syscall", "io/ioutil", "github.com/spf13/afero", "golang.org/x/sys/unix"}
 

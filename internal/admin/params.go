@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/nearest"
 )
 
 // Connection are the options that all commands share.
@@ -122,7 +123,7 @@ func decode(raw []byte, p any) (check bool, err error) {
 			marked = string(values[name]) == "true"
 		case strings.HasPrefix(name, "_ansible_"):
 		case !slices.Contains(known, name):
-			return false, contract.Errorf(contract.CodeInvalidArgument, "unsupported arguments: %s; supported are: %s", clip(name), strings.Join(known, ", "))
+			return false, contract.Errorf(contract.CodeInvalidArgument, "unsupported arguments: %s; supported are: %s%s", clip(name), strings.Join(known, ", "), nearest.Meant(name, known))
 		default:
 			continue
 		}

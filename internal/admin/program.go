@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/nearest"
 )
 
 // Program is what one call of enrollment_admin has around it.
@@ -120,19 +121,31 @@ func (p Program) parse() (call, error) {
 				return c, err
 			}
 		case arg != "-" && strings.HasPrefix(arg, "-"):
-			return c, contract.Errorf(contract.CodeInvalidArgument, "unknown flag %q", clip(arg)).WithHint("see enrollment_admin --help")
+			return c, usageError("%w", nearest.Flag(arg, []string{"check", "output", "help", "version"}))
 		default:
 			words = append(words, arg)
 		}
 	}
-	if len(words) == 0 || len(words) > 2 || len(words) == 1 && words[0] != commandRequests {
-		return c, contract.Errorf(contract.CodeInvalidArgument, "a command and an arguments file are needed; - reads standard input").WithHint("see enrollment_admin --help")
+	if len(words) == 0 {
+		return c, usageError("a command is missing: one of %s", strings.Join(commands, ", "))
 	}
-	c.command = words[0]
+	if c.command = words[0]; c.command == "help" {
+		return c, errHelp
+	}
+	if !slices.Contains(commands, c.command) {
+		return c, usageError("unknown command %q: it must be one of %s%s", clip(c.command), strings.Join(commands, ", "), nearest.Meant(c.command, commands))
+	}
+	if len(words) > 2 || len(words) == 1 && c.command != commandRequests {
+		return c, usageError("%s needs one arguments file; - reads standard input", c.command)
+	}
 	if len(words) == 2 {
 		c.file = words[1]
 	}
-	return c, oneOf("the command", c.command, commandApprove, commandRequests, commandReissue, commandLogout)
+	return c, nil
+}
+
+func usageError(format string, args ...any) error {
+	return contract.Errorf(contract.CodeInvalidArgument, format, args...).WithHint("see enrollment_admin --help")
 }
 
 // The commands.
@@ -142,6 +155,8 @@ const (
 	commandReissue  = "reissue"
 	commandLogout   = "logout"
 )
+
+var commands = []string{commandApprove, commandRequests, commandReissue, commandLogout}
 
 // run makes a failed report of a panic, so that one JSON object comes out. The
 // value of a panic may hold anything, so only its type is told.

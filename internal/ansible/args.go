@@ -148,10 +148,34 @@ func (r Reader) Params(a arguments) (options.Params, error) {
 	return p, related(p)
 }
 
-// InfoParams decodes the options of the enrollment_info module.
+// InfoParams decodes the options of the enrollment_info module. A person may hand
+// the program the file that enrolled the host: options of enrollment alone are
+// read, so that a mistake in them is still one, and are of no effect.
 func (r Reader) InfoParams(a arguments) (options.InfoParams, error) {
 	p := options.DefaultInfoParams()
+	if !a.control.Ansible {
+		var others arguments
+		a, others = withoutEnrollmentOnly(a)
+		full := options.DefaultParams()
+		if err := r.fill(others, &full); err != nil {
+			return p, err
+		}
+	}
 	return p, r.fill(a, &p)
+}
+
+// withoutEnrollmentOnly parts the options that enrollment alone has from the others.
+func withoutEnrollmentOnly(a arguments) (info, others arguments) {
+	info = arguments{control: a.control, options: maps.Clone(a.options)}
+	others = arguments{control: a.control, options: map[string]any{}}
+	known := Options(options.InfoParams{})
+	for _, name := range Options(options.Params{}) {
+		if value, given := a.options[name]; given && !slices.Contains(known, name) {
+			others.options[name] = value
+			delete(info.options, name)
+		}
+	}
+	return info, others
 }
 
 // related checks options against each other, as argument_spec's

@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/nearest"
 	"github.com/linux-patch/enroll/internal/options"
 )
 
@@ -71,6 +73,17 @@ func (r Reader) fill(a arguments, p any) error {
 		return err
 	}
 	return validate(p)
+}
+
+// suggestions names, for each unknown option, the known one that was meant.
+func suggestions(unknown, known []string) string {
+	var out strings.Builder
+	for _, name := range unknown {
+		if near := nearest.Name(name, known); near != "" {
+			fmt.Fprintf(&out, " Did you mean %s instead of %s?", near, name)
+		}
+	}
+	return out.String()
 }
 
 // emptyTrust refuses an option that names trust and has no value. It is a

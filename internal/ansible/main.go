@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/spf13/afero"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/nearest"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/report"
 )
@@ -177,6 +179,9 @@ func (p Program) write(result interface{ Exit() int }, secrets *Secrets) int {
 	return result.Exit()
 }
 
+// words are those that may stand where a file may.
+var words = []string{"info", "help"}
+
 func (p Program) read(file string) ([]byte, error) {
 	switch file {
 	case "":
@@ -185,6 +190,9 @@ func (p Program) read(file string) ([]byte, error) {
 		return limited(p.Stdin, "standard input")
 	}
 	f, err := p.Files.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usageError(fmt.Sprintf("the arguments file cannot be read: %v%s", err, nearest.Meant(file, words)))
+	}
 	if err != nil {
 		return nil, contract.Errorf(contract.CodeInvalidArgument, "the arguments file cannot be read: %w", err)
 	}
@@ -216,6 +224,9 @@ type call struct {
 	help, version      bool
 }
 
+// flags are those of the command line.
+var flags = []string{"check", "diff", "exit-code", "output", "output-file", "help", "version"}
+
 func parseCommandLine(args []string) (call, error) {
 	c := call{module: ModuleEnrollment}
 	var files []string
@@ -224,6 +235,8 @@ func parseCommandLine(args []string) (call, error) {
 		switch {
 		case args[i] == "info" && i == 0:
 			c.module = ModuleInfo
+		case args[i] == "help" && i == 0:
+			c.help = true
 		case args[i] == "-" || !strings.HasPrefix(args[i], "-"):
 			files = append(files, args[i])
 		case c.valued(name) != nil:
@@ -241,7 +254,7 @@ func parseCommandLine(args []string) (call, error) {
 		case c.switched(args[i]) != nil:
 			*c.switched(args[i]) = true
 		default:
-			return c, unknownFlag(args[i])
+			return c, usageError(nearest.Flag(args[i], flags).Error())
 		}
 	}
 	if c.help || c.version {

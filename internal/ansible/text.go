@@ -129,11 +129,21 @@ func entry(info *enroll.Info) string {
 	}
 }
 
+// agentAsks is what is left to do where the agent does the rest.
+func agentAsks(info *enroll.Info) string {
+	if info.State == contract.StatePending || info.State == contract.StateRegistered {
+		return fmt.Sprintf("an administrator approves fqdn %s, machine_id %s at %s; the agent asks by itself and installs the certificates then", info.FQDN, info.MachineID, managerURL(info))
+	}
+	return "the agent enrolls this host by itself; its log says what it waits for: journalctl -u linux-patch-api"
+}
+
 // next is what a person should do.
 func next(info *enroll.Info) string {
 	switch {
 	case info.Error != nil:
 		return info.Error.Hint
+	case info.AgentAsks && info.State != contract.StateDenied && info.State != contract.StateForeign:
+		return agentAsks(info)
 	case info.State == contract.StatePending, info.State == contract.StateRegistered:
 		return fmt.Sprintf("an administrator approves fqdn %s, machine_id %s at %s; then run enrollment again with the same arguments within 10 minutes", info.FQDN, info.MachineID, managerURL(info))
 	case info.State == contract.StateEnrolled && len(info.Problems) > 0:

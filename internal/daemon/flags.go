@@ -14,8 +14,10 @@ import (
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/nearest"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // commandLine is what the agent was started with.
@@ -109,10 +111,10 @@ func parseFlags(args []string) (commandLine, error) {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
 		}
-		return o, usageError("%w", err)
+		return o, usageError("%w", nearest.Parsed(err, namesOf(f)))
 	}
 	if f.NArg() > 0 {
-		return o, usageError("unexpected argument %q", f.Arg(0))
+		return o, unexpected(f)
 	}
 	empty := ""
 	f.Visit(func(given *flag.Flag) {
@@ -125,6 +127,25 @@ func parseFlags(args []string) (commandLine, error) {
 		return o, usageError("--%s is empty", empty)
 	}
 	return o, o.settle()
+}
+
+// namesOf lists the flags that there are.
+func namesOf(f *flag.FlagSet) []string {
+	names := []string{"help"}
+	f.VisitAll(func(known *flag.Flag) { names = append(names, known.Name) })
+	return names
+}
+
+// unexpected is for words that are no flags: this program has no verbs.
+func unexpected(f *flag.FlagSet) error {
+	word := f.Arg(0)
+	if word == "help" {
+		return flag.ErrHelp
+	}
+	if near := nearest.Name(word, namesOf(f)); near != "" {
+		return usageError("unexpected argument %q; did you mean --%s?", plaintext.Line(word, 64), near)
+	}
+	return usageError("unexpected argument %q", plaintext.Line(word, 64))
 }
 
 // settle checks what the words mean.

@@ -30,7 +30,9 @@ type renewer struct {
 	// look tells whether there is anything to renew or to go on with.
 	look func(context.Context) need
 	// ask makes one run that does not wait.
-	ask      func(context.Context) *report.Result
+	ask func(context.Context) *report.Result
+	// asking is told when asking begins and ends.
+	asking   func(bool)
 	interval time.Duration
 	log      *logrus.Logger
 	now      func() time.Time
@@ -95,6 +97,7 @@ func (d *daemon) renewer() *renewer {
 			p.Wait = false
 			return d.unasked().Run(ctx, p)
 		},
+		asking:   func(bool) {},
 		interval: pollingInterval(d.cfg.Enrollment.PollingIntervalSeconds),
 		log:      d.log,
 		now:      d.now,
@@ -132,6 +135,8 @@ func (r *renewer) run(ctx context.Context) {
 // renew asks until nothing is needed any more, and tells whether ctx goes on.
 func (r *renewer) renew(ctx context.Context) bool {
 	r.log.Info("renewing the certificate")
+	r.asking(true)
+	defer r.asking(false)
 	announced := false
 	asker := pace.Asker{Caller: pace.Renewal, Interval: r.interval, Rand: r.rand}
 	for {

@@ -35,6 +35,7 @@ func (s *script) run(t *testing.T, interval, span time.Duration, u float64) {
 			s.asked = append(s.asked, time.Since(begun))
 			return s.answers(time.Since(begun))
 		},
+		asking:   func(bool) {},
 		interval: interval, log: newLogger(io.Discard, false), now: time.Now, rand: func() float64 { return u },
 	}
 	r.run(ctx)

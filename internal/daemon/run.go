@@ -54,6 +54,9 @@ type agent struct {
 	enrolled  chan *report.Result
 	// renewing begins renewal, which is for a host that listens.
 	renewing sync.Once
+	// asks says that renewal asks the manager; asksChanged that it says so anew.
+	asks        atomic.Bool
+	asksChanged chan struct{}
 	// noCRL says that the set on disk is fine but for its CRL.
 	noCRL atomic.Bool
 	// background are the goroutines that end with the run.
@@ -72,6 +75,8 @@ func (d *daemon) newAgent() *agent {
 		},
 		status:   statusFile{files: d.enroller.Files, path: d.opt.statusFile},
 		enrolled: make(chan *report.Result, 1),
+
+		asksChanged: make(chan struct{}, 1),
 	}
 }
 
@@ -193,6 +198,8 @@ func (a *agent) loop(ctx context.Context, changed <-chan struct{}) error {
 			if a.lost == nil {
 				a.lost = time.After(lostAfter)
 			}
+		case <-a.asksChanged:
+			a.writeStatus()
 		case <-a.lost:
 			a.lost = nil
 			a.writeStatus()
@@ -229,6 +236,7 @@ func (a *agent) afterEnrollment(ctx context.Context, res *report.Result) error {
 	err := a.take()
 	switch {
 	case a.listener.listening():
+		a.writeStatus()
 		a.renewFromNowOn(ctx)
 		return nil
 	case err != nil:
@@ -280,7 +288,20 @@ func (a *agent) listen(ctx context.Context) error {
 }
 
 func (a *agent) renewFromNowOn(ctx context.Context) {
-	a.renewing.Do(func() { a.background.Go(func() { a.renewer().run(ctx) }) })
+	a.renewing.Do(func() {
+		r := a.renewer()
+		r.asking = a.noteAsking
+		a.background.Go(func() { r.run(ctx) })
+	})
+}
+
+// noteAsking has the loop say in the status whether the manager is asked.
+func (a *agent) noteAsking(asks bool) {
+	a.asks.Store(asks)
+	select {
+	case a.asksChanged <- struct{}{}:
+	default:
+	}
 }
 
 func (s *served) fields() logrus.Fields {
@@ -295,7 +316,7 @@ func (a *agent) listeningStatus() string {
 }
 
 func (a *agent) writeStatus() {
-	s := status{PID: os.Getpid(), Version: a.env.Version, State: a.state}
+	s := status{PID: os.Getpid(), Version: a.env.Version, State: a.state, Asking: a.enrolling || a.asks.Load()}
 	s.Whitelist, s.WhitelistEntries = a.door.entries(maxStatusEntries)
 	if a.state == stateIdle {
 		s.Problem = a.why

@@ -17,6 +17,8 @@ type status struct {
 	Version string `json:"version"`
 	// State is listening, enrolling or idle.
 	State string `json:"state"`
+	// Asking says that the manager is asked for a certificate.
+	Asking bool `json:"asking,omitempty"`
 	// Listen is the address that is listened on.
 	Listen string `json:"listen,omitempty"`
 	// Fingerprint is the SHA-256 of the certificate that is served.

@@ -42,9 +42,11 @@ type Info struct {
 	Whitelist     *report.Whitelist `json:"whitelist,omitempty"`
 	// Service is what the daemon's status file says that it serves; absent
 	// where there is none.
-	Service  json.RawMessage `json:"service,omitempty"`
-	Warnings []string        `json:"warnings"`
-	Error    *report.Error   `json:"error,omitempty"`
+	Service json.RawMessage `json:"service,omitempty"`
+	// AgentAsks says that a running agent asks the manager by itself.
+	AgentAsks bool          `json:"-"`
+	Warnings  []string      `json:"warnings"`
+	Error     *report.Error `json:"error,omitempty"`
 }
 
 // Exit is the exit code that belongs to the report.
@@ -145,8 +147,11 @@ func (e *Enroller) inform(ctx context.Context, full options.Params, p options.In
 		info.Manager.URL = live.ManagerURL
 	}
 	info.Request = r.Evidence(info.Manager, info.MachineID)
+	status := r.agentStatus(string(p.StatusPath))
+	info.AgentAsks = status.asks()
 	r.inspect(info)
-	info.Service = r.service(string(p.StatusPath), info)
+	info.Service = status.content
+	info.Problems = append(info.Problems, status.problems(info.served())...)
 	info.Warnings = append(info.Warnings, o.Warnings...)
 	info.Msg = info.sentence()
 	return nil
@@ -154,21 +159,21 @@ func (e *Enroller) inform(ctx context.Context, full options.Params, p options.In
 
 // inspect lists what an enrollment run would fix.
 func (r *run) inspect(info *Info) {
-	problem := func(format string, args ...any) { info.Problems = append(info.Problems, fmt.Sprintf(format, args...)) }
+	problem := info.problem
 	for _, err := range r.Distrusted() {
 		problem("%v", err)
 	}
 	if r.Disk.Journal() != nil {
-		problem("a run was interrupted while it put files in place (%s); run enrollment again", r.StatePaths().Journal)
+		problem("a run was interrupted while it put files in place (%s); %s", r.StatePaths().Journal, info.whoGoesOn())
 	}
 	if r.Disk.Spool() != nil {
-		problem("a bundle was received and is not in place yet (%s); run enrollment again", r.StatePaths().Spool)
+		problem("a bundle was received and is not in place yet (%s); %s", r.StatePaths().Spool, info.whoGoesOn())
 	}
 	if r.Disk.Unusable != nil && r.Disk.Begun() {
 		problem("the certificates cannot serve: %v", r.Disk.Unusable)
 	}
 	if r.Disk.CRLProblem != nil {
-		problem("%s", r.Disk.CRLWarning())
+		problem("%s", r.Disk.CRLWarning(r.Disk.CRLProblem))
 	}
 	info.Warnings = append(info.Warnings, r.Disk.CloneWarning()...)
 	info.Warnings = append(info.Warnings, r.WarnRenewBefore()...)
@@ -198,36 +203,12 @@ func (r *run) inspect(info *Info) {
 	}
 }
 
-// service reads what the daemon says that it serves.
-func (r *run) service(path string, info *Info) json.RawMessage {
-	problem := func(format string, args ...any) { info.Problems = append(info.Problems, fmt.Sprintf(format, args...)) }
-	file, err := r.Files.Read(path)
-	if err != nil {
-		problem("the daemon's status cannot be read: %v", err)
-	}
-	if err != nil || !file.Exists {
-		return nil
-	}
-	var status struct {
-		Fingerprint string `json:"fingerprint"`
-		Problem     string `json:"problem"`
-	}
-	if json.Unmarshal(file.Content, &status) != nil {
-		problem("%s is not the daemon's status: it is no JSON", path)
-		return nil
-	}
-	if c := info.Certificates; c != nil && status.Fingerprint != "" && status.Fingerprint != c.Server.Fingerprint {
-		problem("the daemon serves another certificate (SHA-256 %s) than the installed one; reload it", status.Fingerprint)
-	}
-	if status.Problem != "" {
-		problem("the agent says: %s", status.Problem)
-	}
-	return file.Content
-}
-
 func (i *Info) sentence() string {
 	switch {
 	case i.State == contract.StatePending:
+		if i.AgentAsks {
+			return "a request waits for approval since " + i.PendingSince + "; the agent asks by itself"
+		}
 		return "a request waits for approval since " + i.PendingSince
 	case i.Valid && len(i.Problems) == 0:
 		return fmt.Sprintf("enrolled; the certificate is valid for %d more days", *i.DaysLeft)
@@ -236,4 +217,24 @@ func (i *Info) sentence() string {
 	default:
 		return "not enrolled"
 	}
+}
+
+// served is the fingerprint that an agent is to serve, "" where none is installed.
+func (i *Info) served() string {
+	if i.Certificates == nil || i.Certificates.Server == nil {
+		return ""
+	}
+	return i.Certificates.Server.Fingerprint
+}
+
+func (i *Info) problem(format string, args ...any) {
+	i.Problems = append(i.Problems, fmt.Sprintf(format, args...))
+}
+
+// whoGoesOn says who finishes what a run left unfinished.
+func (i *Info) whoGoesOn() string {
+	if i.AgentAsks {
+		return "the agent goes on with it by itself"
+	}
+	return "run enrollment again"
 }

@@ -40,8 +40,20 @@ func (in *Installer) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	}
 	in.Result.Warn(warnings...)
 	in.Result.Warn(set.KeepRoots(in.keepsRoot)...)
+	in.warnOfCRL(set)
 	in.noteRepo(bundle.Repo)
 	return set, nil
+}
+
+// warnOfCRL says that a CRL which cannot be used stays.
+func (in *Installer) warnOfCRL(set *pki.Set) {
+	kept := in.crlContent(set)
+	if kept == nil || set.CRL.PEM() != nil {
+		return
+	}
+	if err := pki.CheckCRL(kept, set.CA); err != nil {
+		in.Result.Warn(in.Disk.CRLWarning(err))
+	}
 }
 
 // keepsRoot reports whether a further root of a bundle is wanted: every one is

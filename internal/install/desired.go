@@ -68,12 +68,13 @@ func (in *Installer) desired(set *pki.Set) []desire {
 }
 
 // crlContent is the CRL beside a set. A bundle without one leaves a CRL that
-// the same CA signed, and removes another CA's.
+// the same CA signed, and removes another CA's. What cannot be read stays: an
+// agent lets no client in beside it, and without it those that are revoked.
 func (in *Installer) crlContent(set *pki.Set) []byte {
 	if content := set.CRL.PEM(); content != nil {
 		return content
 	}
-	if in.Disk.CRL.Exists && pki.CRLSignedBy(in.Disk.CRL.Content, set.CA) {
+	if in.Disk.CRL.Exists && !pki.CRLOfAnother(in.Disk.CRL.Content, set.CA) {
 		return in.Disk.CRL.Content
 	}
 	return nil

@@ -6,8 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
+
+	"github.com/linux-patch/enroll/internal/nearest"
 )
 
 // The exit codes of the command line.
@@ -41,8 +45,8 @@ Usage: linux_patch_manager VERB [options]
 --data DIR (else LINUX_PATCH_MANAGER_DATA). The verbs other than serve talk to
 the manager that runs on that directory; its admin token is read from there.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing of that name,
-4 refused because the host exists, 5 no manager can be reached.
+Exit codes: 0 done, 1 failed, 3 nothing of that name, 4 refused because the host
+exists, 5 no manager can be reached, 64 wrong usage.
 `
 
 // cli is one run of the program.
@@ -99,9 +103,17 @@ func (c *cli) run(ctx context.Context, args []string) error {
 	}
 	run, ok := verbs[verb]
 	if !ok {
-		return exitf(exitUsage, "unknown verb %q; see linux_patch_manager --help", verb)
+		return unknownVerb(verb)
 	}
 	return run(c, ctx, args)
+}
+
+func unknownVerb(verb string) error {
+	if strings.HasPrefix(verb, "-") {
+		return exitf(exitUsage, "a verb comes before flags, and %w; see linux_patch_manager --help", nearest.Flag(verb, []string{"help", "version"}))
+	}
+	known := append(slices.Sorted(maps.Keys(verbs)), "serve", "help", "version")
+	return exitf(exitUsage, "unknown verb %q%s; see linux_patch_manager --help", verb, nearest.Meant(verb, known))
 }
 
 func version() string {
@@ -136,7 +148,7 @@ func (c *cli) parse(f *flag.FlagSet, data *string, args []string) ([]string, err
 				f.Usage()
 				return nil, err
 			}
-			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", f.Name(), err)}
+			return nil, exitf(exitUsage, "%s: %w; see linux_patch_manager %s --help", f.Name(), nearest.Parsed(err, namesOf(f)), f.Name())
 		}
 		args = f.Args()
 		if len(args) == 0 {
@@ -148,6 +160,12 @@ func (c *cli) parse(f *flag.FlagSet, data *string, args []string) ([]string, err
 		return nil, exitf(exitUsage, "%s: --data DIR is missing", f.Name())
 	}
 	return words, nil
+}
+
+func namesOf(f *flag.FlagSet) []string {
+	names := []string{"help"}
+	f.VisitAll(func(known *flag.Flag) { names = append(names, known.Name) })
+	return names
 }
 
 // list splits a comma list, leaving out what is empty.

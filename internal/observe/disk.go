@@ -92,9 +92,9 @@ func (d *Disk) judgeInForce(now time.Time) (err error) {
 
 // CRLWarning says that the CRL cannot be used, and who brings another: it can be
 // had again at any time, so the set stays.
-func (d *Disk) CRLWarning() string {
+func (d *Disk) CRLWarning(why error) string {
 	return fmt.Sprintf("%s cannot be used: %v; the certificates stay, but an agent that is started serves no client until the manager's current CRL is there "+
-		"({manager_url}/api/v1/pki/crl.pem); linux_patch_api fetches it by itself", d.CRL.Path, d.CRLProblem)
+		"({manager_url}/api/v1/pki/crl.pem); linux_patch_api fetches it by itself", d.CRL.Path, why)
 }
 
 // Usable reports whether the installed set can serve from now on for longer than

@@ -16,7 +16,7 @@ func (v *View) Confirm() error {
 	v.Result.State = contract.StateEnrolled
 	v.Result.Warn(v.Disk.Warnings...)
 	if v.Disk.CRLProblem != nil {
-		v.Result.Warn(v.Disk.CRLWarning())
+		v.Result.Warn(v.Disk.CRLWarning(v.Disk.CRLProblem))
 	}
 	v.Result.Warn(v.WarnRenewBefore()...)
 	v.warnOtherManager()

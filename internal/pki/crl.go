@@ -198,9 +198,27 @@ func (c *CRLHead) OutOfDate(now time.Time) bool {
 	return !c.NextUpdate.IsZero() && now.After(c.NextUpdate)
 }
 
-// CRLSignedBy says whether crlPEM is a CRL that ca issued and signed, current
-// or not.
-func CRLSignedBy(crlPEM []byte, ca *x509.Certificate) bool {
+// CheckCRL says why crlPEM is no CRL that ca signed, current or not.
+func CheckCRL(crlPEM []byte, ca *x509.Certificate) error {
 	crl, err := ReadCRL("CRL", bytes.NewReader(crlPEM))
-	return err == nil && crl.CheckIssuer(ca) == nil
+	if err != nil {
+		return err
+	}
+	return crl.CheckIssuer(ca)
+}
+
+// CRLOfAnother reports whether crlPEM is a CRL that another CA than ca issued,
+// current or not. What is no CRL, or a damaged one of ca, is not.
+func CRLOfAnother(crlPEM []byte, ca *x509.Certificate) bool {
+	crl, err := ReadCRL("CRL", bytes.NewReader(crlPEM))
+	switch {
+	case err != nil:
+		return false
+	case !bytes.Equal(crl.RawIssuer, ca.RawSubject):
+		return true
+	case len(crl.head.AuthorityKeyId) > 0 && len(ca.SubjectKeyId) > 0:
+		return !bytes.Equal(crl.head.AuthorityKeyId, ca.SubjectKeyId)
+	default:
+		return crl.CheckIssuer(ca) != nil
+	}
 }

@@ -82,7 +82,7 @@ def _row(host, report):
     days = report.get("days_left")
     row = dict(
         host=host, label=label, note=note,
-        days=days if isinstance(days, int) and not isinstance(days, bool) else "",
+        days=_days(days, ""),
         expires=plain(server.get("not_after") or "", 10).replace("...", ""),
         whitelist=covered if whitelist.get("present") else "",
         serves=_serves(_dict(report.get("service")), server),
@@ -104,6 +104,8 @@ def _standing(report):
     if "error" in report or report.get("failed") is True or not isinstance(state, str):
         return "failed", BROKEN, said
     if state == "enrolled" and not problems:
+        if report.get("valid") is False or _days(report.get("days_left"), 0) < 0:
+            return "needs attention", ATTENTION, "the certificate is not valid"
         if report.get("renewal_due") is True:
             return "renewal due", DUE, "the next run renews the certificate"
         return "enrolled", WELL, ""
@@ -119,6 +121,10 @@ def _serves(service, server):
     if not served:
         return ""
     return "yes" if served == server.get("fingerprint") else "another"
+
+
+def _days(value, unknown):
+    return value if isinstance(value, int) and not isinstance(value, bool) else unknown
 
 
 def _dict(value):
