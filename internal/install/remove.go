@@ -18,53 +18,85 @@ import (
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
+// removal is what a removal takes away.
+type removal struct {
+	files   []desire
+	secrets []string
+	// unlisted and forgotten are the edits of the whitelist and of config.yaml;
+	// nil where nothing of enrollment's is in them.
+	unlisted, forgotten *plan.Change
+}
+
 // Remove removes what enrollment put on this host, and nothing else: files
 // whose content it did not write stay.
 func (in *Installer) Remove(ctx context.Context) error {
 	in.Result.State = contract.StateAbsent
 	in.Result.Msg = "this host is not enrolled"
-	ours, err := in.removable()
-	if err != nil {
-		return err
-	}
-	secrets, err := in.Disk.Secrets()
-	if err != nil {
-		return err
-	}
-	unlisted, listed, err := in.planUnlist()
+	r, err := in.planRemoval()
 	if err != nil {
 		return err
 	}
 	held := in.heldByManager()
-	forgotten, told := in.planForgetURL()
-	in.showFiles(ours)
-	for _, path := range secrets {
-		in.Result.Changed = true
-		in.Result.Act("remove " + path)
-	}
-	if listed {
-		in.Result.Show(unlisted)
-	}
-	if told {
-		in.Result.Show(forgotten)
-	}
 	return in.Perform(plan.Step{Do: func() error {
 		// With nothing to remove, the record of a removal that was killed at its
 		// end may still have to go.
-		if !in.Result.Changed && !in.mirrored() && !in.LeftAnything() {
+		if !in.Result.Changed && r.empty() && !in.LeftAnything() {
 			return nil
 		}
 		in.Result.Msg = "enrollment removed from this host" + held
-		return in.applyRemoval(ctx, ours, secrets, listed, told)
+		return in.applyRemoval(ctx, r)
 	}, Say: func() error {
-		if in.Result.Changed {
+		if in.Result.Changed || !r.empty() {
 			in.Result.Msg = "this host's enrollment would be removed" + held
 		}
 		if in.mirrored() {
-			return in.foreseeClear(false)
+			if err := in.foreseeClear(false); err != nil {
+				return err
+			}
 		}
+		r.show(in)
 		return nil
 	}})
+}
+
+// planRemoval finds what is to be removed. What cannot be is an error, while
+// nothing was removed yet.
+func (in *Installer) planRemoval() (r removal, err error) {
+	if r.files, err = in.removable(); err != nil {
+		return r, err
+	}
+	if r.secrets, err = in.Disk.Secrets(); err != nil {
+		return r, err
+	}
+	if change, listed, err := in.planUnlist(); err != nil {
+		return r, err
+	} else if listed {
+		r.unlisted = &change
+	}
+	if change, told := in.planForgetURL(); told {
+		r.forgotten = &change
+	}
+	return r, nil
+}
+
+// empty reports whether there is nothing to remove. A token that config.yaml
+// holds beside its own file counts with that.
+func (r removal) empty() bool {
+	return len(r.files) == 0 && len(r.secrets) == 0 && r.unlisted == nil && r.forgotten == nil
+}
+
+// show shows what was removed, or would be.
+func (r removal) show(in *Installer) {
+	in.showFiles(r.files)
+	for _, path := range r.secrets {
+		in.Result.Changed = true
+		in.Result.Act("remove " + path)
+	}
+	for _, c := range []*plan.Change{r.unlisted, r.forgotten} {
+		if c != nil {
+			in.Result.Show(*c)
+		}
+	}
 }
 
 // heldByManager says what the manager still holds of this host: a removal asks
@@ -199,8 +231,9 @@ func (in *Installer) unlist(content []byte) ([]byte, error) {
 }
 
 // applyRemoval closes the manager's door first: a manager that is let in but
-// finds no certificate is worse than one that is locked out.
-func (in *Installer) applyRemoval(ctx context.Context, ours []desire, secrets []string, listed, told bool) error {
+// finds no certificate is worse than one that is locked out. It shows what it
+// has done: a run that fails claims no more.
+func (in *Installer) applyRemoval(ctx context.Context, r removal) error {
 	now := in.Now().UTC()
 	if err := in.Files.EnsureDir(in.StatePaths().Dir, 0o700); err != nil {
 		return err
@@ -213,65 +246,87 @@ func (in *Installer) applyRemoval(ctx context.Context, ours []desire, secrets []
 	if err := in.Disk.Remember(func(p *statedir.Provenance) { *p = claimed }); err != nil {
 		return err
 	}
-	if listed {
-		if _, err := in.edit(ctx, in.Disk.Provenance().WhitelistPath, in.Backup, in.unlist); err != nil {
-			return err
-		}
-		in.Record(contract.EventWhitelistChanged, map[string]string{
-			"path": in.Disk.Provenance().WhitelistPath, "removed": strings.Join(in.Disk.Provenance().WhitelistEntries, " "),
-		})
-	}
-	if err := in.removeFiles(ctx, ours); err != nil {
+	done := removal{}
+	defer func() { done.show(in) }()
+	if err := in.applyUnlist(ctx, r.unlisted); err != nil {
 		return err
 	}
-	if told {
+	done.unlisted = r.unlisted
+	if done.files, err = in.removeFiles(ctx, r.files); err != nil {
+		return err
+	}
+	if r.forgotten != nil {
 		if err := in.forgetURL(ctx); err != nil {
 			return err
 		}
+		done.forgotten = r.forgotten
 	}
 	if in.mirrored() {
 		if err := in.clearMirror(ctx); err != nil {
 			return err
 		}
 	}
-	if err := in.Disk.Clear(secrets, now); err != nil {
+	// Some may be gone when it fails.
+	in.Result.Changed = in.Result.Changed || len(r.secrets) > 0
+	if err := in.Disk.Clear(r.secrets, now); err != nil {
 		return err
 	}
+	done.secrets = r.secrets
 	in.Record(contract.EventRemoved, nil)
 	return in.Observe()
 }
 
+// applyUnlist takes enrollment's entries out of the whitelist.
+func (in *Installer) applyUnlist(ctx context.Context, unlisted *plan.Change) error {
+	if unlisted == nil {
+		return nil
+	}
+	p := in.Disk.Provenance()
+	if _, err := in.edit(ctx, p.WhitelistPath, in.Backup, in.unlist); err != nil {
+		return err
+	}
+	in.Record(contract.EventWhitelistChanged, map[string]string{"path": p.WhitelistPath, "removed": strings.Join(p.WhitelistEntries, " ")})
+	return nil
+}
+
 // removeFiles removes the installed files, but none that a run with another
-// state directory has replaced meanwhile.
-func (in *Installer) removeFiles(ctx context.Context, ours []desire) error {
+// state directory has replaced meanwhile. It returns those that are gone.
+func (in *Installer) removeFiles(ctx context.Context, ours []desire) (gone []desire, err error) {
 	var dirs []string
 	for _, d := range ours {
 		dirs = append(dirs, filepath.Dir(d.before.Path))
 	}
 	lock, err := in.Alone(ctx, dirs...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer lock.Unlock()
 	// What a killed removal staged where certificates no longer are is found by
 	// no other run.
 	if _, err := in.Files.SweepTemps(dirs, nil); err != nil {
-		return err
+		return nil, err
 	}
 	var changes []hostfs.Change
 	for _, d := range ours {
 		now, err := in.Files.Read(d.before.Path)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !now.Exists || !bytes.Equal(now.Content, d.before.Content) {
+		if !now.Exists {
+			continue
+		}
+		if !bytes.Equal(now.Content, d.before.Content) {
+			in.Result.Warn(fmt.Sprintf("%s stays: it was replaced meanwhile", d.before.Path))
 			continue
 		}
 		change := in.hostfsChange(d)
 		change.Backup = change.Backup && !d.isKey
-		changes = append(changes, change)
+		changes, gone = append(changes, change), append(gone, d)
 	}
 	// From the end: without the certificate no one takes the rest for a set.
 	slices.Reverse(changes)
-	return in.replace(changes)
+	if err := in.replace(changes); err != nil {
+		return nil, err
+	}
+	return gone, nil
 }
