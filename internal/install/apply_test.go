@@ -109,7 +109,7 @@ func TestWhatASetChanges(t *testing.T) {
 			},
 		},
 		{
-			name: "what is no CRL goes", want: []string{"remove " + crlFile, "replace " + keyFile, "replace " + certFile},
+			name: "what is no CRL stays", want: []string{"replace " + keyFile, "replace " + certFile},
 			stands: func(s *site) contract.PkiBundle {
 				b := s.bundle(pkitest.WithKey(old))
 				b.CRLPEM = "no PEM\n"
