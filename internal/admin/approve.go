@@ -196,8 +196,8 @@ func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *appro
 			a.group(ctx, row.ID, h)
 			return nil
 		}
-		var failed *managerclient.AdminError
-		if !errors.As(err, &failed) || ctx.Err() != nil || failed.Err.Code == contract.CodeLogin {
+		failed, ok := errors.AsType[*managerclient.AdminError](err)
+		if !ok || ctx.Err() != nil || failed.Err.Code == contract.CodeLogin {
 			return err
 		}
 		switch {

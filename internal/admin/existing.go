@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -44,7 +45,7 @@ func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *
 	res.Existing = existing
 	res.Decision, res.Refused = decisionHostExists, true
 	res.Reason = fmt.Sprintf("the manager has a host %s (%s, %s, since %s) in its place; set on_existing to reissue, which keeps that host's groups and history",
-		approval.Plain(existing.FQDN), approval.Plain(existing.ID), approval.Plain(existing.IPAddress), orUnknown(existing.Since))
+		approval.Plain(existing.FQDN), approval.Plain(existing.ID), approval.Plain(existing.IPAddress), cmp.Or(approval.Plain(existing.Since), "an unknown time"))
 	switch {
 	case a.p.OnExisting != doReplace || !again:
 		return false
@@ -65,21 +66,10 @@ func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *
 	return true
 }
 
-func orUnknown(s string) string {
-	if s == "" {
-		return "an unknown time"
-	}
-	return approval.Plain(s)
-}
-
 // complete finds what the manager's answer did not tell of the existing host.
 func (a *approving) complete(ctx context.Context, existing *managerclient.ExistingHost, h *approval.Host) {
-	search := existing.FQDN
-	if search == "" {
-		search = h.FQDN
-	}
 	a.report.Requests["hosts"]++
-	hosts, err := a.api.Hosts(ctx, search)
+	hosts, err := a.api.Hosts(ctx, cmp.Or(existing.FQDN, h.FQDN))
 	if err != nil {
 		a.report.warn(fmt.Sprintf("the hosts of the manager could not be listed: %v", err))
 		return

@@ -1,11 +1,10 @@
 package admin
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/jsontext"
 	"github.com/linux-patch/enroll/internal/nearest"
 )
 
@@ -109,8 +109,8 @@ const (
 // decode reads the arguments into p, which must be a pointer to a struct with
 // json tags. No message quotes a value: it may be a secret.
 func decode(raw []byte, p any) (check bool, err error) {
-	values := map[string]json.RawMessage{}
-	if err := objectOf(raw, values); err != nil {
+	values, err := jsontext.Object[json.RawMessage](raw)
+	if err != nil {
 		return false, contract.Errorf(contract.CodeInvalidArgument, "the arguments are not one JSON object: %w", err)
 	}
 	marked := false
@@ -133,8 +133,8 @@ func decode(raw []byte, p any) (check bool, err error) {
 	if err == nil {
 		err = json.Unmarshal(clean, p)
 	}
-	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-		return false, contract.Errorf(contract.CodeInvalidArgument, "argument '%s' is of type %s and must be %s", strings.TrimPrefix(wrong.Field, "Connection."), firstWord(wrong.Value), kindOf(wrong.Type))
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return false, contract.Errorf(contract.CodeInvalidArgument, "argument '%s' is of type %s and must be %s", strings.TrimPrefix(wrong.Field, "Connection."), strings.Fields(wrong.Value)[0], kindOf(wrong.Type))
 	}
 	if err != nil {
 		return false, contract.Errorf(contract.CodeInvalidArgument, "the arguments cannot be read")
@@ -145,11 +145,6 @@ func decode(raw []byte, p any) (check bool, err error) {
 		}
 	}
 	return check, nil
-}
-
-func firstWord(s string) string {
-	word, _, _ := strings.Cut(s, " ")
-	return word
 }
 
 func kindOf(t reflect.Type) string {
@@ -163,41 +158,10 @@ func kindOf(t reflect.Type) string {
 	}
 }
 
-// objectOf reads one JSON object with distinct names, and nothing after it.
-func objectOf(raw []byte, values map[string]json.RawMessage) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("an object is expected")
-	}
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		if err != nil || !ok {
-			return fmt.Errorf("syntax error near byte %d", d.InputOffset())
-		}
-		if _, twice := values[name]; twice {
-			return fmt.Errorf("%q is given twice", clip(name))
-		}
-		var v json.RawMessage
-		if d.Decode(&v) != nil {
-			return fmt.Errorf("syntax error near byte %d", d.InputOffset())
-		}
-		values[name] = v
-	}
-	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("cut off at byte %d", d.InputOffset())
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("something follows the object at byte %d", d.InputOffset())
-	}
-	return nil
-}
-
 // names are the json names of a struct's fields, in order.
 func names(t reflect.Type) []string {
 	var all []string
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous {
 			all = append(all, names(f.Type)...)
 			continue
@@ -224,9 +188,8 @@ func oneOf(name, value string, allowed ...string) error {
 
 // settle fills in defaults, and refuses what cannot be meant.
 func (p *ApproveParams) settle() error {
-	setDefault(&p.State, StateApproved)
-	setDefault(&p.OnBlocked, doReport)
-	setDefault(&p.OnExisting, doReport)
+	p.State = cmp.Or(p.State, StateApproved)
+	p.OnBlocked, p.OnExisting = cmp.Or(p.OnBlocked, doReport), cmp.Or(p.OnExisting, doReport)
 	if err := errors.Join(
 		oneOf("state", p.State, StateApproved, StateDenied, StateWithdrawn, StateClosed),
 		oneOf("on_blocked", p.OnBlocked, doReport, doDeny),
@@ -266,13 +229,7 @@ func (p *RequestsParams) settle() error {
 
 func (c *Connection) settle() error {
 	given := func(values ...string) int {
-		n := 0
-		for _, v := range values {
-			if v != "" {
-				n++
-			}
-		}
-		return n
+		return len(slices.DeleteFunc(values, func(v string) bool { return v == "" }))
 	}
 	refuse := func(names string) error {
 		return contract.Errorf(contract.CodeInvalidArgument, "parameters are mutually exclusive: %s", names)
@@ -296,19 +253,13 @@ func (c *Connection) settle() error {
 	return nil
 }
 
-func setDefault(s *string, value string) {
-	if *s == "" {
-		*s = value
-	}
-}
-
 // envPrefix begins the names of the variables that stand in for options.
 const envPrefix = "LINUX_PATCH_MANAGER_"
 
 // fromEnvironment fills in what no argument gives. Credentials of one kind keep
 // those of the other out.
 func (c *Connection) fromEnvironment(getenv func(string) string) {
-	set := func(s *string, name string) { setDefault(s, getenv(envPrefix+name)) }
+	set := func(s *string, name string) { *s = cmp.Or(*s, getenv(envPrefix+name)) }
 	set(&c.ManagerURL, "URL")
 	if c.AccessToken != "" {
 		return

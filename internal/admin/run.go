@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -178,10 +179,7 @@ func (r *run) endSession(ctx context.Context) {
 }
 
 func (r *run) account(s managerclient.Session) string {
-	if r.c.Username != "" {
-		return r.c.Username
-	}
-	return s.Account
+	return cmp.Or(r.c.Username, s.Account)
 }
 
 // close logs out, unless the login is kept for the next command of this run or

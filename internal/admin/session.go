@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
 // lockedFile is a small private file that one process at a time uses.
@@ -80,7 +81,7 @@ func (l *lockedFile) lock(ctx context.Context) error {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return err
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := managerclient.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -108,17 +109,6 @@ func (l *lockedFile) close() { _ = l.f.Close() }
 func (l *lockedFile) remove() {
 	_ = os.Remove(l.f.Name())
 	l.close()
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // savedSession is the content of a session file.
@@ -158,7 +148,7 @@ func (r *run) totpCode(ctx context.Context) (string, error) {
 	// A step far ahead is of a clock that was set back since.
 	if used >= step && used <= step+2 {
 		step = used + 1
-		if err := pause(ctx, time.Unix(step*totpStep, 0).Sub(r.env.Now())); err != nil {
+		if err := managerclient.Sleep(ctx, time.Unix(step*totpStep, 0).Sub(r.env.Now())); err != nil {
 			return "", contract.Errorf(contract.CodeInterrupted, "interrupted while waiting for the next TOTP code: %w", err)
 		}
 	}

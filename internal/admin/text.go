@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
 )
+
+func orDash(s string) string { return cmp.Or(s, "-") }
 
 // table is a report for people. What came from hosts is plain already.
 func (r *Report) table() []byte {
@@ -40,13 +43,6 @@ func (r *Report) table() []byte {
 		fmt.Fprintf(&out, "%s; %s\n", r.Error.Code, r.Error.Hint)
 	}
 	return out.Bytes()
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func (p Program) help() string {

@@ -6,11 +6,7 @@
 package ansible
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -69,7 +65,7 @@ const controlInfo = "_ansible_linux_patch_info"
 // split reads one JSON object and takes Ansible's control keys out of it.
 func split(raw []byte, module string) (arguments, error) {
 	a := arguments{control: Control{Module: module}, options: map[string]any{}}
-	values, err := object(raw)
+	values, err := jsontext.Object[any](raw)
 	if err != nil {
 		return a, contract.Errorf(contract.CodeInvalidArgument, "the arguments are not one JSON object: %w", err)
 	}
@@ -99,43 +95,6 @@ func split(raw []byte, module string) (arguments, error) {
 		}
 	}
 	return a, nil
-}
-
-// object decodes one JSON object and refuses duplicate keys, of which
-// encoding/json would silently take the last. Its errors quote no input: an
-// argument may be a secret.
-func object(raw []byte) (map[string]any, error) {
-	if err := jsontext.Fault(raw); err != nil {
-		return nil, err
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("expected an object")
-	}
-	values := map[string]any{}
-	for dec.More() {
-		t, err := dec.Token()
-		name, ok := t.(string)
-		if err != nil || !ok {
-			return nil, fmt.Errorf("syntax error near byte %d", dec.InputOffset())
-		}
-		if _, twice := values[name]; twice {
-			return nil, fmt.Errorf("%q is given twice", name)
-		}
-		var v any
-		if err := dec.Decode(&v); err != nil {
-			return nil, fmt.Errorf("syntax error near byte %d", dec.InputOffset())
-		}
-		values[name] = v
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, fmt.Errorf("cut off at byte %d", dec.InputOffset())
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("something follows the object at byte %d", dec.InputOffset())
-	}
-	return values, nil
 }
 
 // Params decodes the options of the enrollment module.

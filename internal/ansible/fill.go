@@ -16,22 +16,7 @@ import (
 
 // Options lists the names of the options that a Params struct declares.
 func Options(params any) []string {
-	var names []string
-	for f := range fields(reflect.TypeOf(params)) {
-		names = append(names, f.Tag.Get("arg"))
-	}
-	slices.Sort(names)
-	return names
-}
-
-func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if f := t.Field(i); f.Tag.Get("arg") != "" && !yield(f) {
-				return
-			}
-		}
-	}
+	return slices.Sorted(slices.Values(options.Tagged(params, "arg")))
 }
 
 // fill coerces the options into the struct that p points to. A null is an
@@ -39,8 +24,10 @@ func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
 func (r Reader) fill(a arguments, p any) error {
 	target := reflect.ValueOf(p).Elem()
 	known := map[string]reflect.StructField{}
-	for f := range fields(target.Type()) {
-		known[f.Tag.Get("arg")] = f
+	for f := range target.Type().Fields() {
+		if name := f.Tag.Get("arg"); name != "" {
+			known[name] = f
+		}
 	}
 	var unknown []string
 	for _, name := range slices.Sorted(maps.Keys(a.options)) {

@@ -68,7 +68,7 @@ Exit codes:
 func (p Program) Main(ctx context.Context) int {
 	call, err := parseCommandLine(p.Args)
 	if err != nil {
-		return p.write(failure(err), &Secrets{})
+		return p.write(report.Failed(err), &Secrets{})
 	}
 	switch {
 	case call.help:
@@ -101,7 +101,7 @@ func (p Program) run(ctx context.Context, call call) (exit int) {
 	a.control.Diff = a.control.Diff || call.diff
 	if a.control.Bundle != nil {
 		if call.file != "-" {
-			return p.write(failure(contract.Errorf(contract.CodeInvalidArgument, "a re-issued set is taken from standard input alone")), secrets)
+			return p.write(report.Failed(contract.Errorf(contract.CodeInvalidArgument, "a re-issued set is taken from standard input alone")), secrets)
 		}
 		secrets.addKeys(a.control.Bundle)
 	}
@@ -114,11 +114,11 @@ func (p Program) run(ctx context.Context, call call) (exit int) {
 func (p Program) enroll(ctx context.Context, a arguments, secrets *Secrets) int {
 	params, err := p.Reader.Params(a)
 	if err != nil {
-		return p.write(failure(err), secrets)
+		return p.write(report.Failed(err), secrets)
 	}
 	e, err := p.Enroller(secrets.Add)
 	if err != nil {
-		return p.write(failure(err), secrets)
+		return p.write(report.Failed(err), secrets)
 	}
 	if p.Terminal && !a.control.Ansible && params.Wait {
 		e.Progress = p.progress()
@@ -166,7 +166,7 @@ func (p Program) info(ctx context.Context, a arguments, secrets *Secrets, call c
 // failed ends a run before its use case.
 func (p Program) failed(err error, secrets *Secrets, call call) int {
 	if call.format == "" && call.outputFile == "" {
-		return p.write(failure(err), secrets)
+		return p.write(report.Failed(err), secrets)
 	}
 	return p.report(unreported(err), secrets, call)
 }

@@ -66,14 +66,9 @@ func (s *Secrets) scrub(text []byte) []byte {
 func encode(result any, secrets *Secrets) []byte {
 	out, err := json.Marshal(result)
 	if err != nil {
-		out, _ = json.Marshal(failure(contract.Errorf(contract.CodeInternal, "the result cannot be encoded")))
+		out, _ = json.Marshal(report.Failed(contract.Errorf(contract.CodeInternal, "the result cannot be encoded")))
 	}
 	return append(secrets.scrub(out), '\n')
-}
-
-// failure is the result of a run that never reached its use case.
-func failure(err error) *report.Result {
-	return report.Failed(err)
 }
 
 // panicked is the result of a run that met a fault of this program. The
@@ -84,5 +79,5 @@ func panicked(value any) *report.Result {
 		// Runtime errors are texts of Go itself, such as "index out of range".
 		kind = strings.TrimPrefix(fmt.Sprint(e), "runtime error: ")
 	}
-	return failure(contract.Errorf(contract.CodeInternal, "the program met a fault of its own: %s", kind))
+	return report.Failed(contract.Errorf(contract.CodeInternal, "the program met a fault of its own: %s", kind))
 }

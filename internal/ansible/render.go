@@ -9,6 +9,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // The formats of a report.
@@ -30,7 +31,7 @@ func (p Program) report(info *enroll.Info, secrets *Secrets, call call) int {
 			return contract.CodeInternal.Info().Exit
 		}
 	} else if err := p.replace(call.outputFile, content); err != nil {
-		return p.write(failure(err), secrets)
+		return p.write(report.Failed(err), secrets)
 	}
 	if exit := info.Exit(); exit != 0 || !call.exitCode {
 		return exit
@@ -91,7 +92,7 @@ func (p Program) replace(file string, content []byte) (err error) {
 // unreported makes a report of a failure before the host was looked at, so that
 // a monitoring that reads the file learns of it.
 func unreported(err error) *enroll.Info {
-	failed := failure(err)
+	failed := report.Failed(err)
 	return &enroll.Info{Failed: true, Msg: failed.Msg, Error: failed.Error, Problems: []string{}, Warnings: []string{}}
 }
 

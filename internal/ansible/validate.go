@@ -31,8 +31,8 @@ func validate(p any) error {
 		}
 	}
 	err := v.Struct(p)
-	var faults validator.ValidationErrors
-	if !errors.As(err, &faults) {
+	faults, ok := errors.AsType[validator.ValidationErrors](err)
+	if !ok {
 		return err
 	}
 	return contract.Errorf(contract.CodeInvalidArgument, "%s", sentence(faults[0], options.Tagged(p, "secret")))
@@ -69,12 +69,7 @@ func absPath(f validator.FieldLevel) bool {
 	if !filepath.IsAbs(p) || strings.ContainsAny(p, "\x00\n\r") {
 		return false
 	}
-	for part := range strings.SplitSeq(p, "/") {
-		if part == ".." {
-			return false
-		}
-	}
-	return true
+	return !strings.Contains(p+"/", "/../")
 }
 
 func openPGP(f validator.FieldLevel) bool {

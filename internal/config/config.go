@@ -8,6 +8,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -77,36 +78,23 @@ type Paths struct {
 
 // Paths returns the files that c names, and the contract's where it names none.
 func (c *Config) Paths() Paths {
-	or := func(path, otherwise string) string {
-		if path == "" {
-			return otherwise
-		}
-		return path
-	}
 	return Paths{
-		CACert:     or(c.TLS.CACert, contract.DefaultCACertPath),
-		ServerCert: or(c.TLS.ServerCert, contract.DefaultServerCertPath),
-		ServerKey:  or(c.TLS.ServerKey, contract.DefaultServerKeyPath),
-		CRL:        or(c.TLS.CRLPath, contract.DefaultCRLPath),
-		Whitelist:  or(c.Whitelist.Path, contract.DefaultWhitelistPath),
-		AuditLog:   or(c.Logging.FilePath, contract.DefaultAuditLogPath),
+		CACert:     cmp.Or(c.TLS.CACert, contract.DefaultCACertPath),
+		ServerCert: cmp.Or(c.TLS.ServerCert, contract.DefaultServerCertPath),
+		ServerKey:  cmp.Or(c.TLS.ServerKey, contract.DefaultServerKeyPath),
+		CRL:        cmp.Or(c.TLS.CRLPath, contract.DefaultCRLPath),
+		Whitelist:  cmp.Or(c.Whitelist.Path, contract.DefaultWhitelistPath),
+		AuditLog:   cmp.Or(c.Logging.FilePath, contract.DefaultAuditLogPath),
 	}
 }
 
 // Listen returns where the agent listens. tls.port, the port with mutual TLS,
 // goes before server.port; deployed configs set both alike.
 func (c *Config) Listen() (bind []string, port int) {
-	bind, port = c.Server.Bind, c.TLS.Port
-	if len(bind) == 0 {
+	if bind = c.Server.Bind; len(bind) == 0 {
 		bind = []string{contract.DefaultBind}
 	}
-	if port == 0 {
-		port = c.Server.Port
-	}
-	if port == 0 {
-		port = contract.DefaultPort
-	}
-	return bind, port
+	return bind, cmp.Or(c.TLS.Port, c.Server.Port, contract.DefaultPort)
 }
 
 // Format prints c with the token hidden, whatever the verb.

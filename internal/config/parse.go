@@ -64,17 +64,13 @@ func (c *Config) read(root *yaml.Node) error {
 		return err
 	}
 	c.lines = make(map[string]int)
-	sections := reflect.ValueOf(c).Elem()
-	for i := range sections.NumField() {
-		name := sections.Type().Field(i).Tag.Get("key")
-		if name == "" {
-			continue
-		}
+	for field, into := range reflect.ValueOf(c).Elem().Fields() {
+		name := field.Tag.Get("key")
 		_, value := yamltext.Lookup(root, name)
-		if value == nil {
+		if name == "" || value == nil {
 			continue
 		}
-		if err := c.readSection(name, yamltext.Resolve(value), sections.Field(i)); err != nil {
+		if err := c.readSection(name, yamltext.Resolve(value), into); err != nil {
 			return err
 		}
 	}
@@ -91,14 +87,14 @@ func (c *Config) readSection(section string, n *yaml.Node, into reflect.Value) e
 	if err := yamltext.CheckKeys(n); err != nil {
 		return err
 	}
-	for i := range into.NumField() {
-		name := into.Type().Field(i).Tag.Get("key")
+	for field, to := range into.Fields() {
+		name := field.Tag.Get("key")
 		key, value := yamltext.Lookup(n, name)
 		if key == nil || yamltext.IsNull(yamltext.Resolve(value)) {
 			continue
 		}
 		name = section + "." + name
-		if err := decode(yamltext.Resolve(value), into.Field(i)); err != nil {
+		if err := decode(yamltext.Resolve(value), to); err != nil {
 			return fmt.Errorf("line %d: %s is %w", value.Line, name, err)
 		}
 		c.lines[name] = value.Line

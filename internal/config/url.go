@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/hostname"
@@ -55,12 +56,8 @@ func (f *file) sameOthers(edited []byte) bool {
 // Unfilled reports whether a value is what an example left to be filled in.
 func Unfilled(value string) bool {
 	value = strings.ToLower(value)
-	for _, word := range []string{"your-", "your_", "change_me", "change-me", "changeme", "placeholder", "<", "{{", "todo"} {
-		if strings.Contains(value, word) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"your-", "your_", "change_me", "change-me", "changeme", "placeholder", "<", "{{", "todo"},
+		func(word string) bool { return strings.Contains(value, word) })
 }
 
 // Placeholder reports whether a manager_url names no manager: it is missing,
@@ -74,10 +71,6 @@ func Placeholder(value string) bool {
 		return false
 	}
 	name, _ := hostname.Canonical(u.Hostname())
-	for _, domain := range []string{"example.com", "example.org", "example.net", "example", "invalid"} {
-		if name == domain || strings.HasSuffix(name, "."+domain) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"example.com", "example.org", "example.net", "example", "invalid"},
+		func(domain string) bool { return strings.HasSuffix("."+name, "."+domain) })
 }

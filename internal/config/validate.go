@@ -31,8 +31,8 @@ func (c *Config) Validate() error {
 	if c.TLS.Port == 0 && c.lines["tls.port"] != 0 {
 		wrong = append(wrong, c.place("tls.port")+" must be at least 1")
 	}
-	var fields validator.ValidationErrors
-	if err := v.Struct(c); errors.As(err, &fields) {
+	err := v.Struct(c)
+	if fields, ok := errors.AsType[validator.ValidationErrors](err); ok {
 		for _, f := range fields {
 			_, key, _ := strings.Cut(f.Namespace(), ".")
 			// Of a list, the whole.

@@ -144,8 +144,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // CodeOf returns the code of the outermost Error in err's chain, and
 // CodeInternal where there is none.
 func CodeOf(err error) Code {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return CodeInternal
@@ -153,8 +152,7 @@ func CodeOf(err error) Code {
 
 // HintOf returns what to do about err.
 func HintOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) && e.Hint != "" {
+	if e, ok := errors.AsType[*Error](err); ok && e.Hint != "" {
 		return e.Hint
 	}
 	return CodeOf(err).Info().Hint

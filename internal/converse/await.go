@@ -136,5 +136,5 @@ func (c *Conversation) waitFor(ctx context.Context, wait time.Duration) error {
 		wait = min(wait, c.Deadline.Sub(c.Now()))
 	}
 	c.Progress(Progress{Phase: PhaseWait, Attempts: c.Result.Attempts, Next: c.Now().Add(wait)})
-	return pause(ctx, wait)
+	return managerclient.Sleep(ctx, wait)
 }

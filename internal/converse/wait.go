@@ -9,18 +9,6 @@ import (
 // bundle, which is handed out once. A run still ends within a second.
 const grace = 500 * time.Millisecond
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // linger is ctx, ending a moment later: an answer on its way is still taken.
 func linger(ctx context.Context) (context.Context, context.CancelFunc) {
 	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -2,7 +2,6 @@ package converse
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,21 +11,6 @@ import (
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/report"
 )
-
-func TestPauseEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		if err := pause(context.Background(), time.Hour); err != nil || time.Since(start) != time.Hour {
-			t.Errorf("got %v after %s, want %v", err, time.Since(start), time.Hour)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		start = time.Now()
-		if err := pause(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
-			t.Errorf("got %v after %s, want %v, %v", err, time.Since(start), context.DeadlineExceeded, time.Minute)
-		}
-	})
-}
 
 // An answer on its way is still taken for a moment after a signal.
 func TestLingerOutlivesItsContextBriefly(t *testing.T) {

@@ -168,7 +168,7 @@ func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *re
 			registered, e = true, a.unasked()
 		}
 		a.reportEnrolling(show, enroll.Progress{Phase: enroll.PhaseWait, Attempts: attempts, Next: a.now().Add(wait)})
-		if !sleep(ctx, wait) {
+		if managerclient.Sleep(ctx, wait) != nil {
 			kept := "no request was made yet"
 			if registered {
 				kept = "the request and its token are kept, the next start goes on with them"

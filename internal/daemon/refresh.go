@@ -7,6 +7,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
 )
 
@@ -59,7 +60,7 @@ func (r *refresher) run(ctx context.Context) {
 			wait = max(wait, r.refresh(ctx, list))
 			share = r.share()
 		}
-		if !sleep(ctx, wait) {
+		if managerclient.Sleep(ctx, wait) != nil {
 			return
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -123,7 +124,7 @@ func (r *renewer) run(ctx context.Context) {
 	for {
 		// Spread widely, so that a fleet that was enrolled in one hour does not
 		// come back in one minute.
-		if !sleep(ctx, time.Duration(float64(lookDueEvery)*(0.5+0.5*r.rand()))) {
+		if managerclient.Sleep(ctx, time.Duration(float64(lookDueEvery)*(0.5+0.5*r.rand()))) != nil {
 			return
 		}
 		if n := r.look(ctx); (n == needRenewal || n == needEnd) && !r.renew(ctx) {
@@ -156,7 +157,7 @@ func (r *renewer) renew(ctx context.Context) bool {
 			r.log.Warn("renewal: " + res.Msg)
 		}
 		announced = announced || !res.Failed
-		if !sleep(ctx, wait) {
+		if managerclient.Sleep(ctx, wait) != nil {
 			return false
 		}
 		if r.look(ctx) == needNothing {
@@ -206,16 +207,4 @@ func forgotten(res *report.Result, now time.Time) bool {
 // manager lets that be known.
 func deniedByNow(res *report.Result, now time.Time) bool {
 	return res.Error.Code == contract.CodeDenied || res.Error.Code == contract.CodeTokenUnknown && !forgotten(res, now)
-}
-
-// sleep waits for d and tells whether ctx goes on.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -1,5 +1,6 @@
-// Package jsontext says where a JSON text is broken, in the words of the person
-// who wrote it by hand. It quotes nothing of the text, which may hold secrets.
+// Package jsontext reads JSON that a person may have written by hand, and says
+// where it is broken in that person's words. It quotes nothing of the text but a
+// name, since it may hold secrets.
 package jsontext
 
 import (
@@ -16,9 +17,10 @@ func Fault(raw []byte) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return errors.New("is empty")
 	}
-	var syntax *json.SyntaxError
 	var v json.RawMessage
-	if err := json.Unmarshal(raw, &v); !errors.As(err, &syntax) {
+	err := json.Unmarshal(raw, &v)
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
 		return err
 	}
 	// The offset is that behind the byte at which the parser stopped.
@@ -33,6 +35,33 @@ func Fault(raw []byte) error {
 		return fmt.Errorf("%s: it ends too early", place(raw, len(raw)))
 	}
 	return fmt.Errorf("%s: not JSON", place(raw, at))
+}
+
+// Object reads one JSON object whose names differ, of which encoding/json alone
+// would silently take the last. A V of any has numbers as they are written.
+func Object[V any](raw []byte) (map[string]V, error) {
+	if err := Fault(raw); err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("expected an object")
+	}
+	values := map[string]V{}
+	for d.More() {
+		t, err := d.Token()
+		name, _ := t.(string)
+		if _, twice := values[name]; twice {
+			return nil, fmt.Errorf("%.64q is given twice", name)
+		}
+		var v V
+		if err != nil || d.Decode(&v) != nil {
+			return nil, fmt.Errorf("syntax error near byte %d", d.InputOffset())
+		}
+		values[name] = v
+	}
+	return values, nil
 }
 
 // place counts columns in characters, as editors do.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -55,7 +56,7 @@ type Admin struct {
 	// Renewed, where set, is told of each new session before it is used: a
 	// refresh token serves once.
 	Renewed func(Session) error
-	// Sleep waits for d or until ctx ends; nil is the real clock.
+	// Sleep is the function of that name, on the real clock.
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Requests counts what was sent.
 	Requests int
@@ -67,9 +68,10 @@ type Admin struct {
 }
 
 // NewAdmin makes an Admin; the Client should be one with KeepAlive.
-func NewAdmin(c *Client) *Admin { return &Admin{client: c, Sleep: sleep} }
+func NewAdmin(c *Client) *Admin { return &Admin{client: c, Sleep: Sleep} }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d, or until ctx ends.
+func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -202,7 +204,7 @@ func (a *Admin) Hosts(ctx context.Context, search string) ([]HostRow, error) {
 		var in struct {
 			Hosts []map[string]json.RawMessage `json:"hosts"`
 		}
-		q := url.Values{"limit": {"200"}, "offset": {itoa(offset)}}
+		q := url.Values{"limit": {"200"}, "offset": {strconv.Itoa(offset)}}
 		if search != "" {
 			q.Set("search", search)
 		}
@@ -270,8 +272,7 @@ func (e *AdminError) Unwrap() error { return e.Err }
 
 // StatusOf is the HTTP status of a failed call, 0 without one.
 func StatusOf(err error) int {
-	var e *AdminError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*AdminError](err); ok {
 		return e.HTTPStatus
 	}
 	return 0

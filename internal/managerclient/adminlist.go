@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -136,8 +135,6 @@ func moment(raw json.RawMessage) time.Time {
 	return t.UTC()
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
 var (
 	errNotAList = errors.New("with something other than a JSON list")
 	errRowSize  = errors.New("with a row that is longer than 1 MiB")
@@ -169,8 +166,8 @@ func stream(body io.Reader, each func(decode) error) error {
 
 // listError tells what is wrong with the list from what is wrong with the way.
 func listError(err, otherwise error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, kind := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case err == nil && errors.Is(otherwise, errNotAList):
 		return errNotAList
@@ -178,7 +175,7 @@ func listError(err, otherwise error) error {
 		return nil
 	case errors.Is(err, errRowSize):
 		return errRowSize
-	case errors.As(err, &syntax), errors.As(err, &kind):
+	case syntax, kind:
 		return otherwise
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errNotJSON

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -71,8 +72,8 @@ func (a *Admin) do(ctx context.Context, c *adminCall) error {
 			bearer = c.bearer
 		}
 		err := a.try(ctx, c, bearer)
-		var failed *AdminError
-		if err == nil || !errors.As(err, &failed) || ctx.Err() != nil {
+		failed, ok := errors.AsType[*AdminError](err)
+		if !ok || ctx.Err() != nil {
 			return err
 		}
 		wait := min(a.client.retry.Wait<<min(tries-1, 10), maxWait)
@@ -202,12 +203,7 @@ func (c *adminCall) unreadable(ctx context.Context, err error) error {
 }
 
 func (c *adminCall) isFormat(err error) bool {
-	for _, known := range []error{errNotJSON, errNotAList, errRowSize, errRows, errTooLong} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]error{errNotJSON, errNotAList, errRowSize, errRows, errTooLong}, func(known error) bool { return errors.Is(err, known) })
 }
 
 func (c *adminCall) fail(err *contract.Error) error {

@@ -93,7 +93,6 @@ func tellingMore(first, second error) error {
 }
 
 func hasNoAddress(err error) bool {
-	var dns *net.DNSError
-	var addr *net.AddrError
-	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &addr)
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound || errors.As(err, new(*net.AddrError))
 }

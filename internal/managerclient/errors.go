@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -57,7 +58,7 @@ func (f *flight) failed(ctx context.Context, err error) *RequestError {
 		return f.fail(ended)
 	}
 	// url.Error's text holds the URL and with it the token.
-	if outer := (*url.Error)(nil); errors.As(err, &outer) {
+	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err
 	}
 	if !f.delivered {
@@ -109,9 +110,7 @@ func (f *flight) ended(ctx context.Context) *contract.Error {
 
 // isHopeless says whether trying again soon can't help.
 func isHopeless(err error) bool {
-	var untrusted *tls.CertificateVerificationError
-	var notTLS tls.RecordHeaderError
-	return errors.As(err, &untrusted) || errors.As(err, &notTLS) || errors.Is(err, http.ErrSchemeMismatch) ||
+	return errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, http.ErrSchemeMismatch) ||
 		errors.Is(err, errNotLoopback) || handshakeRefused(err) != nil
 }
 
@@ -119,8 +118,7 @@ func isHopeless(err error) bool {
 // It builds on types: texts of net and net/http quote what came from outside.
 func reason(err error) string {
 	prefix := ""
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "proxyconnect" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		prefix = "no connection to the proxy: "
 	}
 	var dns *net.DNSError
@@ -154,16 +152,14 @@ func (f *flight) untrusted(err error) *contract.Error {
 	if errors.As(err, new(proxyError)) {
 		return nil
 	}
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "proxyconnect" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		return nil
 	}
 	at := f.client.base
-	var cert *tls.CertificateVerificationError
-	var notTLS tls.RecordHeaderError
-	switch {
-	case errors.As(err, &cert):
+	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return f.distrust(cert)
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &notTLS):
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, new(tls.RecordHeaderError)) {
 		return contract.Errorf(contract.CodeTLSUntrusted, "%s does not speak TLS: it answers https with something else, such as plain HTTP", at).
 			WithHint("check the port in manager_url: it must be the manager's HTTPS port")
 	}
@@ -173,8 +169,8 @@ func (f *flight) untrusted(err error) *contract.Error {
 // handshakeRefused explains a TLS alert. With TLS 1.3 one for a missing client
 // certificate arrives after the handshake.
 func handshakeRefused(err error) *contract.Error {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
 		return nil
 	}
 	return contract.Errorf(contract.CodeTLSUntrusted, "the manager refuses the TLS handshake: %s", printable(op.Err.Error())).
@@ -186,7 +182,7 @@ func handshakeRefused(err error) *contract.Error {
 func (f *flight) distrust(e *tls.CertificateVerificationError) *contract.Error {
 	why := contract.Errorf(contract.CodeTLSUntrusted, "the certificate that %s presents %s; %s",
 		f.client.base, f.whyUntrusted(e), presented(e.UnverifiedCertificates))
-	if invalid := (x509.CertificateInvalidError{}); errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](e.Err); ok && invalid.Reason == x509.Expired {
 		// Another CA would not help.
 		return why.WithHint("fix this host's clock if it is wrong; if it is right, the manager needs another %s", whichOf(invalid.Cert, e.UnverifiedCertificates[0]))
 	}
@@ -267,7 +263,7 @@ func (f *flight) whyExpired(c, leaf *x509.Certificate) string {
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func namesOf(c *x509.Certificate) string {
-	names := append([]string{}, c.DNSNames...)
+	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
 	}

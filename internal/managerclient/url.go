@@ -118,10 +118,6 @@ func splitAuthority(a string) (host, port, why string) {
 	return name, port, ""
 }
 
-func isAlphaNum(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
-
 func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true
@@ -156,10 +152,5 @@ func basePath(p string) (base, why string) {
 
 // isUnreserved says whether s needs no escaping in a URL (RFC 3986, 2.3).
 func isUnreserved(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !isAlphaNum(c) && c != '-' && c != '.' && c != '_' && c != '~' {
-			return false
-		}
-	}
-	return true
+	return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
 }

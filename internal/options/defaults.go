@@ -49,9 +49,8 @@ func DefaultInfoParams() InfoParams {
 // each of them as strictly as arguments are read.
 func fillDefaults(p any) {
 	v := reflect.ValueOf(p).Elem()
-	for i := range v.NumField() {
-		text := v.Type().Field(i).Tag.Get("default")
-		switch f := v.Field(i); {
+	for field, f := range v.Fields() {
+		switch text := field.Tag.Get("default"); {
 		case text == "":
 		case f.Kind() == reflect.Bool:
 			f.SetBool(text == "true")
@@ -71,9 +70,8 @@ func fillDefaults(p any) {
 // have a tag such as secret, in their order.
 func Tagged(params any, tag string) []string {
 	var names []string
-	t := reflect.Indirect(reflect.ValueOf(params)).Type()
-	for i := range t.NumField() {
-		if f := t.Field(i); f.Tag.Get(tag) != "" {
+	for f := range reflect.Indirect(reflect.ValueOf(params)).Type().Fields() {
+		if f.Tag.Get(tag) != "" {
 			names = append(names, f.Tag.Get("arg"))
 		}
 	}

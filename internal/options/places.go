@@ -33,8 +33,7 @@ func (h Host) TrustConfig(file hostfs.File) error {
 
 // diskTrouble reports whether an error is the disk's, not a refusal.
 func diskTrouble(err error) bool {
-	var failed *fs.PathError
-	return errors.As(err, &failed)
+	return errors.As(err, new(*fs.PathError))
 }
 
 // Locate finds the real place of a file, and says in warnings through which

@@ -2,6 +2,7 @@ package options
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -87,12 +88,8 @@ func (s *Settings) settleManager() error {
 		}
 		s.ManagerAddr = ip.Unmap()
 	}
-	if s.ReportIP == "" {
-		s.ReportIP = s.Config.Enrollment.ReportIP
-	}
-	if s.ReportInterface == "" {
-		s.ReportInterface = s.Config.Enrollment.ReportInterface
-	}
+	s.ReportIP = cmp.Or(s.ReportIP, s.Config.Enrollment.ReportIP)
+	s.ReportInterface = cmp.Or(s.ReportInterface, s.Config.Enrollment.ReportInterface)
 	if s.Insecure {
 		s.Warnings = append(s.Warnings,
 			"insecure is set: the manager's HTTPS certificate is not verified, and anyone who intercepts the connection can give this host keys of their own; set manager_ca_fingerprint instead")
@@ -164,7 +161,7 @@ func (h Host) settleOwner(s *Settings) error {
 func (s *Settings) settleWaiting() {
 	c := s.Config.Enrollment
 	s.Interval = DefaultInterval
-	if given := firstInt(s.PollingIntervalSeconds, c.PollingIntervalSeconds); given != nil {
+	if given := cmp.Or(s.PollingIntervalSeconds, c.PollingIntervalSeconds); given != nil {
 		s.Interval = time.Duration(*given) * time.Second
 		clamped := min(max(s.Interval, MinInterval), MaxInterval)
 		// A number of seconds that overflows a Duration is far out of bounds too.
@@ -180,7 +177,7 @@ func (s *Settings) settleWaiting() {
 				*given, MinInterval/time.Second, MaxInterval/time.Second, clamped/time.Second))
 		}
 	}
-	if given := firstInt(s.MaxPollAttempts, c.MaxPollAttempts); given != nil {
+	if given := cmp.Or(s.MaxPollAttempts, c.MaxPollAttempts); given != nil {
 		s.MaxAttempts = max(*given, 0)
 	}
 	s.RenewWithin = renewBefore(s.RenewBefore, c.CertRenewalThresholdDays)
@@ -196,13 +193,4 @@ func renewBefore(option *Span, days *int) time.Duration {
 	default:
 		return DefaultRenewBefore
 	}
-}
-
-func firstInt(values ...*int) *int {
-	for _, v := range values {
-		if v != nil {
-			return v
-		}
-	}
-	return nil
 }
