@@ -10,7 +10,25 @@ import datetime
 import ipaddress
 import json
 
+from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 from ansible_collections.linux_patch.api.plugins.plugin_utils.text import machine_id, plain
+
+
+def refuse_facts(variables):
+    """Fails where the facts of a host set variables of the role.
+
+    Facts are what a host says, and Ansible puts them before the inventory, which
+    alone is to say what may be approved for a host and by whom.
+    """
+    facts = getattr(variables, "_vars", variables).get("ansible_facts")
+    # The role's own action leaves enroll_info there.
+    named = sorted(plain(name, 80) for name in facts or () if isinstance(name, str) and name.startswith(("enroll_", "_enroll_")) and name != "enroll_info")
+    if named:
+        raise ProgramError(
+            "ENROLL_INVALID_ARGUMENT",
+            "the facts of %s set %s, and what may be approved is for the inventory to say, not for a host" % (plain(variables.get("inventory_hostname", ""), 80), ", ".join(named[:5])),
+            "find out what set the facts: only a module that ran on the host, or set_fact with cacheable, does",
+        )
 
 
 def expected_fqdn(variables, broken=None):
@@ -27,6 +45,7 @@ def expected_fqdn(variables, broken=None):
 
 
 def _expected_fqdn(variables):
+    refuse_facts(variables)
     for name in ("enroll_expected_fqdn", "enroll_fqdn"):
         if _get(variables, name):
             return str(_get(variables, name))
@@ -36,6 +55,7 @@ def _expected_fqdn(variables):
 
 def expected_addresses(variables):
     """The addresses that may be approved for a host: a list, or "any"."""
+    refuse_facts(variables)
     given = _get(variables, "enroll_expected_addresses")
     if given:
         return given
@@ -57,18 +77,27 @@ def _entries(hosts, hostvars):
     entries = []
     for host in hosts:
         variables = hostvars[host]
-        noted = _get(variables, "_enroll_expected") or {}
-        fqdn = noted.get("fqdn") or expected_fqdn(variables)
+        fqdn, addresses = _expected(variables)
         if not fqdn:
             continue
         decision = _get(variables, "enroll_decision") or {}
-        entry = dict(name=host, fqdn=fqdn, addresses=noted.get("addresses") or expected_addresses(variables), evidence=_get(variables, "enroll_result") or {})
+        entry = dict(name=host, fqdn=fqdn, addresses=addresses, evidence=_get(variables, "enroll_result") or {})
         if decision.get("repairs"):
             entry["repairs"] = decision["repairs"]
         if decision.get("decision") == "approved":
             entry["request_id"] = decision["request_id"]
         entries.append(entry)
     return entries
+
+
+def _expected(variables):
+    """Name and addresses as they were noted, or as the inventory has them; no name where that fails: such a host has failed by itself."""
+    try:
+        refuse_facts(variables)
+        noted = _get(variables, "_enroll_expected") or {}
+        return noted.get("fqdn") or expected_fqdn(variables), noted.get("addresses") or expected_addresses(variables)
+    except Exception:  # pylint: disable=broad-except
+        return "", []
 
 
 def undecided(hosts, hostvars):

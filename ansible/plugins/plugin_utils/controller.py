@@ -32,7 +32,7 @@ from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
-from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, cached, documented, hidden
+from ansible_collections.linux_patch.api.plugins.plugin_utils import approval, artifacts, cached, documented, hidden
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
@@ -73,6 +73,8 @@ class ControllerAction(ActionBase):
         result = super().run(None, task_vars)
         result.pop("invocation", None)
         try:
+            # A host's facts must not say where the administrator's password goes.
+            approval.refuse_facts(task_vars or {})
             result.update(self._answer(self._options(), task_vars or {}))
         except ProgramError as e:
             result.update(e.result)
