@@ -213,7 +213,9 @@ def _standing(variables, closed):
         return decision["decision"], decision["reason"]
     if result.get("unreachable"):
         return "unreachable", str(result.get("msg") or "no answer")
-    return "failed" if result.get("failed") or not result else str(result.get("state")), str(result.get("msg") or "no answer")
+    if not result.get("state") and not result.get("msg"):
+        return "failed", "no result: see its error above"
+    return "failed" if result.get("failed") else str(result.get("state")), str(result.get("msg") or "no answer")
 
 
 def _get(variables, name):

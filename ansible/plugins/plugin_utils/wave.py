@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
+from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
+
 # A manager keeps what it approved for 600 s; some of it is spare.
 KEPT = 580
 # The limits of deployed managers: two calls of the admin API in a second, and
@@ -14,9 +18,44 @@ APPROVAL = 0.505
 FROM_ONE_ADDRESS = 12.0
 # What a task costs a fork.
 FETCH = 2.0
+# How many hosts are approved at once where no one says.
+USUAL = 200
+USUAL_SHARED = 40
 
 
 def wave_that_fits(wave, forks, shared):
     """Whether so many hosts are approved and have fetched while the manager keeps their certificates."""
     fetching = FROM_ONE_ADDRESS * wave if shared else FETCH * wave / max(int(forks), 1)
     return APPROVAL * wave + fetching < KEPT
+
+
+def wave(variables, forks=None, broken=None):
+    """How many hosts are approved at once, as a host's variables say; 0 where forks are given and so many cannot fetch in time.
+
+    A variable that cannot be used fails, unless broken is given: that is returned then.
+    """
+    try:
+        shared = boolean(variables.get("enroll_shared_address") or False)
+        hosts = _count(variables.get("enroll_wave"), USUAL_SHARED if shared else USUAL)
+        return hosts if forks is None or wave_that_fits(hosts, forks, shared) else 0
+    except Exception:  # pylint: disable=broad-except
+        if broken is None:
+            raise
+        return broken
+
+
+def _count(given, usual):
+    if given in (None, ""):
+        return usual
+    try:
+        count = int(str(given))
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise ProgramError("ENROLL_INVALID_ARGUMENT", "enroll_wave must be a number of hosts, 1 or more, got: %s" % plain(given, 40), "correct enroll_wave")
+    return count
+
+
+def smallest_wave(hosts, hostvars):
+    """The smallest of the hosts' waves: a play takes one for all, and sees no host's variables."""
+    return min([wave(hostvars[host], broken=USUAL) for host in hosts] or [USUAL])
