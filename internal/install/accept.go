@@ -38,11 +38,31 @@ func (in *Installer) accept(bundle *contract.PkiBundle) (*pki.Set, error) {
 	if err := in.acceptCA(set); err != nil {
 		return nil, err
 	}
+	if err := in.acceptStanding(set); err != nil {
+		return nil, err
+	}
 	in.Result.Warn(warnings...)
 	in.Result.Warn(set.KeepRoots(in.keepsRoot)...)
 	in.warnOfCRL(set)
 	in.noteRepo(bundle.Repo)
 	return set, nil
+}
+
+// acceptStanding refuses a set that the installed CRL revokes, where that one
+// stays beside it: the agent could not serve with it.
+func (in *Installer) acceptStanding(set *pki.Set) error {
+	kept := in.crlContent(set)
+	if kept == nil || set.CRL != nil {
+		return nil
+	}
+	installed, err := pki.ParseFiles(set.CAPEM, set.ServerPEM, set.KeyPEM, kept)
+	if err != nil {
+		return nil //nolint:nilerr // the set was parsed: it is the CRL, of which warnOfCRL tells
+	}
+	if _, err := installed.Verify(pki.VerifyOptions{Now: in.Now()}); errors.Is(err, pki.ErrRevoked) {
+		return contract.Errorf(contract.CodeBundleInvalid, "the certificate of the bundle is of no use beside %s: %w", in.Disk.CRL.Path, err)
+	}
+	return nil
 }
 
 // warnOfCRL says that a CRL which cannot be used stays.

@@ -243,7 +243,7 @@ func TestASetThatMovedMeanwhile(t *testing.T) {
 			failsWith(t, err, c.code, c.want)
 			for name, was := range certs {
 				if now := s.tree()[name]; strings.HasPrefix(name, "/etc/linux_patch_api/certs/") && now != was {
-					t.Errorf("%s: got %q, want it unchanged: %q", name, now, was)
+					t.Errorf("%s: got it changed (%d bytes), want it unchanged (%d bytes)", name, len(now), len(was))
 				}
 			}
 			if in.Result.Changed || len(in.Result.Actions) > 0 || s.exists(listFile) {

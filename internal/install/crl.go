@@ -54,7 +54,10 @@ func (in *Installer) InstallCRL(ctx context.Context, list *pki.CRLHead, inForce 
 	if err := in.checkNewer(list, ca); err != nil {
 		return false, errors.Join(err, staged.Drop())
 	}
-	return true, in.placeCRL(staged, file.Path, before, after)
+	p := in.Disk.Provenance()
+	// The first one beside a set of enrollment's is ours as well.
+	ours := p.Owns(file.Path, before) || !file.Exists && p.CAFingerprint == pki.Fingerprint(ca.Raw)
+	return true, in.placeCRL(staged, file.Path, after, ours)
 }
 
 var errUnfinished = errors.New("an interrupted run is to be finished first")
@@ -89,12 +92,8 @@ func digestCRL(list *pki.CRLHead) string {
 
 // stageCRL forgets the list's bytes once they are on disk.
 func (in *Installer) stageCRL(file hostfs.File, list *pki.CRLHead) (*hostfs.Staged, error) {
-	mode := in.CertFileMode
-	if file.Exists {
-		mode = file.Mode
-	}
 	defer forget(list)
-	return in.Files.Stage(file.Path, list.WritePEM, in.attributes(file, mode))
+	return in.Files.Stage(file.Path, list.WritePEM, in.attributes(file, in.ModeOf(file, false)))
 }
 
 // checkNewer holds the list against that on disk, where that is one of the CA.
@@ -124,10 +123,9 @@ func forget(list *pki.CRLHead) {
 	debug.FreeOSMemory()
 }
 
-// placeCRL replaces the file. Where enrollment wrote it, the new content is ours
-// as well, before it is there.
-func (in *Installer) placeCRL(staged *hostfs.Staged, path, before, after string) error {
-	ours := in.Disk.Provenance().Owns(path, before)
+// placeCRL replaces the file. Where that is ours, the new content is so before
+// it is there.
+func (in *Installer) placeCRL(staged *hostfs.Staged, path, after string, ours bool) error {
 	if ours {
 		if err := in.Disk.Remember(func(p *statedir.Provenance) { p.Place(path, after) }); err != nil {
 			return errors.Join(err, staged.Drop())
