@@ -22,6 +22,7 @@ var floors = map[string]int{
 	"internal/hostname":  0,
 	"internal/plaintext": 0,
 	"internal/outlet":    0,
+	"internal/frugal":    0,
 
 	"internal/nearest":   1,
 	"internal/pace":      1,

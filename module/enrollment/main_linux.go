@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
-	"runtime"
 	"syscall"
 
 	"github.com/spf13/afero"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/ansible"
 	"github.com/linux-patch/enroll/internal/enroll"
+	_ "github.com/linux-patch/enroll/internal/frugal"
 )
 
 // version is set by the linker.
@@ -23,9 +23,6 @@ var version = "dev"
 func main() { os.Exit(run()) }
 
 func run() int {
-	// A run does one thing after another; further threads would only be started
-	// and woken, which takes a twentieth of a converged run.
-	runtime.GOMAXPROCS(1)
 	// This process holds a private key: it leaves no core file.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	// A tight umask would close directories to the daemon; what must be closed
