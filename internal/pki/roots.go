@@ -49,9 +49,9 @@ func (s *Set) use(ca *x509.Certificate) {
 		return c.Equal(ca) || slices.ContainsFunc(s.Roots, c.Equal)
 	})
 	// A chain of one is a leaf that stands in the CA file itself.
-	chains, err := s.chains()
-	chains = slices.DeleteFunc(chains, func(chain []*x509.Certificate) bool { return len(chain) < 2 })
-	if err == nil && len(chains) > 0 {
+	s.chains, s.noChain = s.findChains()
+	chains := slices.DeleteFunc(slices.Clone(s.chains), func(chain []*x509.Certificate) bool { return len(chain) < 2 })
+	if len(chains) > 0 {
 		s.path = slices.MinFunc(chains, func(a, b []*x509.Certificate) int { return len(a) - len(b) })
 		s.Intermediates = ordered(s.path[1:len(s.path)-1], s.Intermediates)
 	} else {
@@ -137,8 +137,7 @@ func (s *Set) preferValid(now time.Time) {
 }
 
 func (s *Set) inTime(now time.Time) bool {
-	chains, err := s.chains()
-	return err == nil && s.checkTimes(chains, now) == nil
+	return s.noChain == nil && s.checkTimes(s.chains, now) == nil
 }
 
 // checkNotCAKey refuses a bundle whose key is that of a CA: who reads it on one

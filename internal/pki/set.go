@@ -93,6 +93,10 @@ type Set struct {
 	// inCAFile, between and path are what CA, Roots and Intermediates are made
 	// of: all of the CA file; all that may stand between; and one chain.
 	inCAFile, between, path []*x509.Certificate
+	// chains lead from the certificate to CA, their signatures checked once; where
+	// there is none, noChain says why.
+	chains  [][]*x509.Certificate
+	noChain error
 	// skipped are warnings about certificates that could not be used.
 	skipped []string
 	// names are what messages call the parts.

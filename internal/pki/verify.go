@@ -57,16 +57,15 @@ func (s *Set) Verify(o VerifyOptions) (warnings []string, err error) {
 	if err := s.checkCA(); err != nil {
 		return nil, err
 	}
-	chains, err := s.chains()
-	if err != nil {
-		return nil, err
+	if s.noChain != nil {
+		return nil, s.noChain
 	}
 	if s.CRL != nil {
 		if err := s.checkCRL(); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.checkTimes(chains, o.Now); err != nil {
+	if err := s.checkTimes(s.chains, o.Now); err != nil {
 		return nil, err
 	}
 
@@ -148,11 +147,11 @@ func (s *Set) checkCA() error {
 	return nil
 }
 
-// chains finds every way from the server certificate to the CA, by signatures,
+// findChains finds every way from the server certificate to the CA, by signatures,
 // names and constraints. Go judges the times of all certificates at once and
 // without tolerance, so it is given copies that are always valid; checkTimes
 // looks at the real ones.
-func (s *Set) chains() ([][]*x509.Certificate, error) {
+func (s *Set) findChains() ([][]*x509.Certificate, error) {
 	moment := time.Unix(0, 0)
 	timeless := func(c *x509.Certificate) *x509.Certificate {
 		open := *c
