@@ -73,6 +73,8 @@ type Host struct {
 	opt Options
 	// assumed are directories and files that would be ours by now: see Assume.
 	assumed map[string]bool
+	// straight are directories that no link leads to: see AtOnce.
+	straight map[string]bool
 }
 
 // New makes a Host over fs, a RootFs in production.

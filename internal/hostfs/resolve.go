@@ -19,6 +19,14 @@ type Link struct {
 // maxLinks ends a circle of links, as the kernel does.
 const maxLinks = 40
 
+// AtOnce is the same host for paths that are resolved at one time: it looks once
+// at a directory that several of them are in.
+func (h *Host) AtOnce() *Host {
+	once := *h
+	once.straight = map[string]bool{}
+	return &once
+}
+
 // Resolve returns path cleaned, and with the symbolic links above its last
 // element followed, and names those. A link is followed where root or the user
 // of this process made it and no one else could replace it. The last element is
@@ -42,7 +50,13 @@ func (h *Host) ResolveDir(path string) (string, []Link, error) {
 // follow walks to dir from the root. It stops at what is missing: there are no
 // links beyond it.
 func (h *Host) follow(dir string) (string, []Link, error) {
+	if h.straight[dir] {
+		return dir, nil, nil
+	}
 	if kernel, ok := h.fs.(interface{ Straight(dir string) bool }); ok && kernel.Straight(dir) {
+		if h.straight != nil {
+			h.straight[dir] = true
+		}
 		return dir, nil, nil
 	}
 	var links []Link

@@ -95,6 +95,7 @@ func (h Host) settlePlaces(s *Settings) error {
 // settlePaths refuses a path that differs from what an existing config.yaml
 // tells the agent: the agent would not find the file there.
 func (h Host) settlePaths(s *Settings) error {
+	h.Files = h.Files.AtOnce()
 	paths, warnings, err := h.LocateAll(s.Config.Paths())
 	if err != nil {
 		return err
