@@ -127,14 +127,19 @@ func (p Program) enroll(ctx context.Context, a arguments, secrets *Secrets) int 
 	if !a.control.Diff {
 		result.Diff = nil
 	}
-	return p.write(withReport{result, p.lookAgain(ctx, e, a.control, result)}, secrets)
+	if info := p.lookAgain(ctx, e, a.control, result); info != nil {
+		return p.write(withReport{result, info}, secrets)
+	}
+	// Not with a report that is nil: encoding/json looks at all fields of a type
+	// that it meets, which would be half of the encoding.
+	return p.write(result, secrets)
 }
 
 // withReport is a result with the report of enrollment_info, where one was asked
 // for: the controller takes it out again.
 type withReport struct {
 	*report.Result
-	Info *enroll.Info `json:"info,omitempty"`
+	Info *enroll.Info `json:"info"`
 }
 
 // lookAgain makes that report after a run that changed nothing. After a change

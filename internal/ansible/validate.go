@@ -25,7 +25,7 @@ const notShown = "a value that is not shown"
 func validate(p any) error {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("arg") })
-	for tag, check := range map[string]validator.Func{"abspath": absPath, "fingerprint": fingerprint, "openpgp": openPGP, "host": host} {
+	for tag, check := range map[string]validator.Func{"abspath": absPath, "fingerprint": fingerprint, "openpgp": openPGP, "host": host, "oneof": oneOf} {
 		if err := v.RegisterValidation(tag, check); err != nil {
 			return fmt.Errorf("registering the check %s: %w", tag, err)
 		}
@@ -80,6 +80,12 @@ func openPGP(f validator.FieldLevel) bool {
 func fingerprint(f validator.FieldLevel) bool {
 	_, err := pki.NormalizeFingerprint(f.Field().String())
 	return err == nil
+}
+
+// oneOf takes the place of the library's rule, which splits its words by a regular
+// expression: compiling that is a twenty-fifth of a converged run's work.
+func oneOf(f validator.FieldLevel) bool {
+	return slices.Contains(strings.Fields(f.Param()), f.Field().String())
 }
 
 // host is the rule of every name in the program. The library's own is a regular
