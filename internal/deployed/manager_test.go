@@ -39,6 +39,8 @@ type row struct {
 	Request
 
 	bundle []byte
+	// expired rows stay, and are no one's any more.
+	expired bool
 }
 
 // Request is what a host sent, and from where.
@@ -142,6 +144,16 @@ func (m *Manager) Deny(machineID string) {
 	m.forget(func(r *row) bool { return r.MachineID == machineID })
 }
 
+// Expire lets a machine's request expire. Until the hourly purge its row stays, and
+// with it the unique key.
+func (m *Manager) Expire(machineID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.rows {
+		r.expired = r.expired || r.MachineID == machineID
+	}
+}
+
 // Restart forgets approved bundles, which are in memory only.
 func (m *Manager) Restart() { m.forget(func(r *row) bool { return r.bundle != nil }) }
 
@@ -195,6 +207,7 @@ func (m *Manager) poll(w http.ResponseWriter, token string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, known := m.rows[token]
+	known = known && !r.expired
 	switch {
 	case !known && m.Dialect2:
 		answer(w, http.StatusOK, map[string]any{"status": "notfound"})

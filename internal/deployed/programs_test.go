@@ -44,7 +44,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	work = dir
-	if bin, err = testbuild.Build(dir, "-s -w", "../../module/enrollment", "../cmd/linux_patch_api"); err != nil {
+	if bin, err = testbuild.Build(dir, "-s -w", "../../module/enrollment", "../cmd/linux_patch_api", "../cmd/linux_patch_manager"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
