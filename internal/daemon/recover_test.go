@@ -123,8 +123,8 @@ func TestStopWhileIdle(t *testing.T) {
 	r.status(func(s status) bool { return s.State == stateIdle && s.Fingerprint == "" && s.Listen == "" })
 	begun := time.Now()
 	r.stop()
-	if code := r.code(); code != 0 || time.Since(begun) > time.Second {
-		t.Errorf("exit code %d after %s, want 0, %v at most", code, time.Since(begun), time.Second)
+	if code := r.code(); code != 0 || time.Since(begun) > 10*time.Second {
+		t.Errorf("exit code %d after %s, want 0, %v at most", code, time.Since(begun), 10*time.Second)
 	}
 }
 

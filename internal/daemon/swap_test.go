@@ -86,8 +86,8 @@ func TestSwapsUnderHandshakes(t *testing.T) {
 	tally.Note(t, func() tally.Row {
 		return tally.Row{Attack: "swaps under handshakes", Points: swaps, All: swaps, Runs: int(handshakes.Load())}
 	})
-	if time.Duration(stalest.Load()) > 2*time.Second {
-		t.Error("a new certificate took longer than 2 s")
+	if time.Duration(stalest.Load()) > 15*time.Second {
+		t.Error("a new certificate took longer than 15 s")
 	}
 	if handshakes.Load() < int64(clients) {
 		t.Error("hardly a client got through")

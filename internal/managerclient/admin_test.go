@@ -48,7 +48,11 @@ func newAdminLab(t *testing.T, answers ...func(http.ResponseWriter, *http.Reques
 		answers[min(n, len(answers)-1)](w, r)
 	}))
 	t.Cleanup(s.Close)
-	lab.Admin = NewAdmin(clientFor(t, s.URL, func(o *Options) { o.KeepAlive, o.Timeout = true, time.Minute }))
+	// A clock that stands still: a slow machine makes no wait shorter.
+	now := time.Now()
+	lab.Admin = NewAdmin(clientFor(t, s.URL, func(o *Options) {
+		o.KeepAlive, o.Timeout, o.Now = true, time.Minute, func() time.Time { return now }
+	}))
 	lab.Sleep = func(_ context.Context, d time.Duration) error {
 		lab.waits = append(lab.waits, d)
 		return nil

@@ -38,7 +38,7 @@ func clientFor(t *testing.T, url string, change func(*Options)) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{URL: u, Timeout: 5 * time.Second, UserAgent: "test/1", Retry: Retry{Wait: time.Millisecond}}
+	o := Options{URL: u, Timeout: time.Minute, UserAgent: "test/1", Retry: Retry{Wait: time.Millisecond}}
 	if change != nil {
 		change(&o)
 	}

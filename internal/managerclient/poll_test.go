@@ -139,12 +139,14 @@ func TestPollHostileAnswers(t *testing.T) {
 				}
 				conn.Close()
 			})
-			began := time.Now()
-			client := clientFor(t, url, func(o *Options) { o.Timeout = 300 * time.Millisecond })
+			// What is judged by what came is judged before any deadline, however slow
+			// this machine is: at the deadline the code would be another.
+			client := clientFor(t, url, func(o *Options) {
+				if o.Timeout = 300 * time.Millisecond; c.code == contract.CodeBadAnswer {
+					o.Timeout = 5 * time.Minute
+				}
+			})
 			a, err := client.Poll(t.Context(), tokenCanary)
-			if took := time.Since(began); took > 4*time.Second {
-				t.Errorf("took %v, want %v at most", took, 4*time.Second)
-			}
 			if requests.Load() != 1 {
 				t.Errorf("got %d requests, want 1", requests.Load())
 			}

@@ -222,7 +222,7 @@ func secretCmd(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // signalCmd runs the program until a file exists, signals it, and checks that
-// it ends within a second:
+// it ends within 5 s:
 //
 //	signal TERM FILE PROGRAM [ARG…]
 //
@@ -243,9 +243,9 @@ func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case <-ended:
-	case <-time.After(time.Second):
+	case <-time.After(5 * time.Second):
 		_ = cmd.Process.Kill()
-		ts.Fatalf("still running a second after SIG%s", args[0])
+		ts.Fatalf("still running 5 s after SIG%s", args[0])
 	}
 	if errs.Len() > 0 {
 		ts.Fatalf("something on stderr: %s", errs.String())
