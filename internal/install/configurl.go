@@ -1,8 +1,10 @@
 package install
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/linux-patch/enroll/internal/config"
@@ -68,11 +70,19 @@ func (in *Installer) tellAgent(ctx context.Context) error {
 }
 
 func (in *Installer) writeURL(ctx context.Context, url string) error {
-	if err := in.Disk.Remember(func(p *statedir.Provenance) { p.ConfigPath, p.ConfigManagerURL = string(in.ConfigPath), url }); err != nil {
+	before := in.Disk.Provenance()
+	note := func(path, url string) error {
+		return in.Disk.Remember(func(p *statedir.Provenance) { p.ConfigPath, p.ConfigManagerURL = path, url })
+	}
+	if err := note(string(in.ConfigPath), url); err != nil {
 		return err
 	}
 	// Without a backup: the file may hold the token, and the edit can be undone.
-	_, err := in.edit(ctx, string(in.ConfigPath), false, func(old []byte) ([]byte, error) { return config.SetManagerURL(old, url) })
+	edited, err := in.edit(ctx, string(in.ConfigPath), false, func(old []byte) ([]byte, error) { return config.SetManagerURL(old, url) })
+	if bytes.Equal(edited.Before, edited.After) {
+		// It failed, or someone else was quicker: what stands there is theirs.
+		err = errors.Join(err, note(before.ConfigPath, before.ConfigManagerURL))
+	}
 	if err != nil {
 		return contract.Errorf(contract.CodeOf(err), "enrollment.manager_url was not written to %s: %w", in.ConfigPath, err).WithHint("%s", contract.HintOf(err))
 	}
@@ -86,11 +96,11 @@ func (in *Installer) planForgetURL() (plan.Change, bool) {
 		return plan.Change{}, false
 	}
 	file, err := in.Files.Read(p.ConfigPath)
-	if err != nil || !file.Exists {
-		return plan.Change{}, false
-	}
 	after := file
-	if after.Content, err = config.ClearManagerURL(file.Content, p.ConfigManagerURL); err != nil {
+	if err == nil && file.Exists {
+		after.Content, err = config.ClearManagerURL(file.Content, p.ConfigManagerURL)
+	}
+	if err != nil {
 		in.Result.Warn(fmt.Sprintf("enrollment.manager_url stays in %s: %v", p.ConfigPath, err))
 		return plan.Change{}, false
 	}

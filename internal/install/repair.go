@@ -54,9 +54,11 @@ func (in *Installer) Conclude(ctx context.Context) error {
 			return err
 		}
 	}
+	// Someone may remove the set before it is looked at again.
+	until := in.Disk.Set.Server.NotAfter
 	if err := in.ObserveAgain(); err != nil {
 		return err
 	}
-	in.Result.Msg = fmt.Sprintf("this host is enrolled; its certificate is valid until %s", in.Disk.Set.Server.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
+	in.Result.Msg = fmt.Sprintf("this host is enrolled; its certificate is valid until %s", until.UTC().Format("2006-01-02 15:04 MST"))
 	return nil
 }

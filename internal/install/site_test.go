@@ -16,6 +16,7 @@ import (
 	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
@@ -33,7 +34,7 @@ const (
 	listFile   = contract.DefaultWhitelistPath
 	configFile = contract.DefaultConfigPath
 	stateDir   = "/var/lib/linux_patch_enroll"
-	managerURL = "https://manager.example.com"
+	managerURL = "https://manager.corp.test"
 	managerIP  = "192.0.2.1"
 	token      = "TokenCanary0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
 )
@@ -48,6 +49,8 @@ type site struct {
 	// events are the audit log's; during, where it is set, is called with each.
 	events []contract.Event
 	during func(contract.Event)
+	// before, where it is set, is called before each operation on a file.
+	before func(faultfs.Op)
 }
 
 func newSite(t testing.TB) *site {
@@ -89,7 +92,7 @@ func (s *site) installer(change func(*options.Params)) *install.Installer {
 	if change != nil {
 		change(&p)
 	}
-	files := hostfs.New(s.root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: s.now, Random: rand.Reader})
+	files := hostfs.New(&faultfs.Fs{Inner: s.root, NoSync: true, Before: s.before}, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: s.now, Random: rand.Reader})
 	settings, err := options.Host{Files: files, Accounts: options.HostAccounts{}}.Settle(p)
 	must(s.t, err)
 	res := report.New()

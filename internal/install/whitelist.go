@@ -104,18 +104,18 @@ func (in *Installer) applyWhitelist(ctx context.Context, ip netip.Addr) error {
 		after, _, err := in.admit(old, ip)
 		return after, err
 	})
+	added := !bytes.Equal(edited.Before, edited.After)
+	if !added && !had {
+		// It failed, or someone else let the manager in meanwhile: the entry is theirs.
+		err = errors.Join(err, in.Disk.Remember(func(p *statedir.Provenance) { p.DropWhitelistEntry(ip.String()) }))
+	}
 	if err != nil {
 		return err
 	}
 	in.Result.Whitelist.Present, in.Result.Whitelist.CoveredBy = true, ip.String()
-	if bytes.Equal(edited.Before, edited.After) {
-		if had {
-			return nil
-		}
-		// Someone else let the manager in meanwhile: the entry is theirs.
-		return in.Disk.Remember(func(p *statedir.Provenance) { p.DropWhitelistEntry(ip.String()) })
+	if added {
+		in.Record(contract.EventWhitelistChanged, map[string]string{"path": in.Whitelist, "added": ip.String()})
 	}
-	in.Record(contract.EventWhitelistChanged, map[string]string{"path": in.Whitelist, "added": ip.String()})
 	return nil
 }
 

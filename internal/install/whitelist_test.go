@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -166,6 +167,35 @@ func TestAWhitelistElsewhere(t *testing.T) {
 	}
 }
 
+// TestAnEditThatFailsLeavesNoRecord: an administrator then adds the entry by hand,
+// and it is theirs.
+func TestAnEditThatFailsLeavesNoRecord(t *testing.T) {
+	s := newSite(t)
+	s.write(listFile, "entries: []\n", 0o644)
+	s.write(configFile, configText, 0o640)
+	s.during = func(contract.Event) { s.hold(listFile + ".lock") }
+	b := s.bundle()
+	failsWith(t, s.installer(nil).Provision(context.Background(), &b, answered()), contract.CodeLocked, listFile)
+	if got := s.installer(nil).Disk.Provenance().WhitelistEntries; len(got) > 0 {
+		t.Errorf("got the entries %q on record, want none", got)
+	}
+	// Someone writes the URL themselves just before it is written.
+	const theirs = configText + "enrollment: {manager_url: " + managerURL + "}\n"
+	s = newSite(t)
+	s.write(configFile, configText, 0o640)
+	letIn := false
+	s.during = func(e contract.Event) { letIn = letIn || e == contract.EventWhitelistChanged }
+	s.before = func(o faultfs.Op) {
+		if letIn && o.Name == "rename" && strings.HasSuffix(o.Path, "/provenance.json") && s.read(configFile) == configText {
+			s.write(configFile, theirs, 0o640)
+		}
+	}
+	s.provision(b, func(p *options.Params) { p.ConfigManagerURL = true })
+	if got := s.installer(nil).Disk.Provenance().ConfigManagerURL; got != "" || s.read(configFile) != theirs {
+		t.Errorf("got the URL %q on record and %q, want none and %q", got, s.read(configFile), theirs)
+	}
+}
+
 func TestPreflightWhitelist(t *testing.T) {
 	const uneditable = "x: &l [198.51.100.9]\nentries: *l\n"
 	for _, c := range []struct {
@@ -190,8 +220,8 @@ func TestPreflightWhitelist(t *testing.T) {
 		was := s.tree()
 		in := s.installer(func(p *options.Params) { p.Check = c.check })
 		in.LookupIP = func(_ context.Context, network, host string) (found []netip.Addr, err error) {
-			if network != "ip" || host != "manager.example.com" {
-				t.Errorf("%s: got a look-up of %s %s, want ip manager.example.com", c.name, network, host)
+			if network != "ip" || host != "manager.corp.test" {
+				t.Errorf("%s: got a look-up of %s %s, want ip manager.corp.test", c.name, network, host)
 			}
 			for _, a := range c.addresses {
 				found = append(found, netip.MustParseAddr(a))
