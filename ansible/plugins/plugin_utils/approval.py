@@ -110,6 +110,12 @@ def undecided(hosts, hostvars):
     return found
 
 
+def approved_later(hosts, batch, hostvars):
+    """Whether hosts of a play are left for its later batches, to be decided on."""
+    now = set(batch)
+    return any(host not in now and "_enroll_expected" not in hostvars[host] for host in hosts)
+
+
 def run_succeeded(variables, closed):
     """Whether a host is enrolled at the end of a run."""
     return _standing(variables, closed)[0] == "enrolled"

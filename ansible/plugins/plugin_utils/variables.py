@@ -32,7 +32,7 @@ PREFIX = "enroll_"
 OTHERS = frozenset((
     "enroll_hosts", "enroll_become", "enroll_approval", "enroll_report_dir",
     "enroll_result", "enroll_info", "enroll_report",
-    "enroll_admin_access_token", "enroll_admin_audit_path", "enroll_admin_ca_path", "enroll_admin_password", "enroll_admin_proxy_url",
+    "enroll_admin_access_token", "enroll_admin_audit_path", "enroll_admin_ca_path", "enroll_admin_delegate", "enroll_admin_password", "enroll_admin_proxy_url",
     "enroll_admin_totp_secret", "enroll_admin_username", "enroll_allow_unverified_connection", "enroll_allow_unverified_registration",
     "enroll_closed", "enroll_decision", "enroll_decisions", "enroll_expected_addresses", "enroll_expected_fqdn", "enroll_fetch_timeout",
     "enroll_fleet", "enroll_groups", "enroll_on_blocked", "enroll_on_existing", "enroll_register_timeout", "enroll_round",
