@@ -32,7 +32,7 @@ func (r *run) converged(ctx context.Context) (bool, error) {
 	if err != nil || len(repairs) > 0 || admit != nil {
 		return false, err
 	}
-	if _, needed := r.PlanConfigURL(ctx); needed {
+	if r.PlanConfigURL(ctx) != nil {
 		return false, nil
 	}
 	if err := r.Confirm(); err != nil {

@@ -25,13 +25,9 @@ func (in *Installer) Provision(ctx context.Context, bundle *contract.PkiBundle, 
 	if in.ManagerAddr.IsValid() {
 		ip = in.ManagerAddr
 	}
-	change, needed, err := in.planWhitelist(ip)
+	admit, err := in.planWhitelist(ip)
 	if err != nil {
 		return err
-	}
-	var admit *plan.Change
-	if needed {
-		admit = &change
 	}
 	return in.apply(ctx, set, admit, Source{url: from.url, IP: ip})
 }
@@ -170,7 +166,7 @@ func (in *Installer) swap(ctx context.Context, set *pki.Set) (changed bool, err 
 func (in *Installer) commit(changes []desire) error {
 	var replaced []hostfs.Change
 	for _, d := range changes {
-		c, _ := plan.Compare(d.before, d.after)
+		c := plan.Compare(d.before, d.after)
 		if c.Op != plan.Attributes {
 			replaced = append(replaced, in.hostfsChange(d))
 			continue

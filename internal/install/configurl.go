@@ -19,15 +19,15 @@ import (
 // manager: deployed agents fetch CRLs and repository files from there, and do
 // neither where enrollment.manager_url is missing. A value that names a manager
 // stays, and no config.yaml is made.
-func (in *Installer) PlanConfigURL(ctx context.Context) (plan.Change, bool) {
+func (in *Installer) PlanConfigURL(ctx context.Context) *plan.Change {
 	url := in.agentsManager()
 	if !in.ConfigManagerURL || url == "" || !config.Placeholder(in.Config.Enrollment.ManagerURL) {
-		return plan.Change{}, false
+		return nil
 	}
 	// The token in it may have changed since this run began.
 	file, cfg, err := in.Host().ReadConfig(string(in.ConfigPath))
 	if err != nil || !file.Exists || cfg.Enrollment.ManagerURL == url || !config.Placeholder(cfg.Enrollment.ManagerURL) {
-		return plan.Change{}, false
+		return nil
 	}
 	after := file
 	if after.Content, err = config.SetManagerURL(file.Content, url); err == nil {
@@ -35,7 +35,7 @@ func (in *Installer) PlanConfigURL(ctx context.Context) (plan.Change, bool) {
 	}
 	if err != nil {
 		in.Result.Warn(fmt.Sprintf("enrollment.manager_url was not written to %s, so that an agent there may not refresh its CRL: %v", file.Path, err))
-		return plan.Change{}, false
+		return nil
 	}
 	return plan.Compare(shownConfig(file), shownConfig(after))
 }
@@ -62,8 +62,8 @@ func shownConfig(f hostfs.File) plan.File {
 
 // tellAgent writes the manager's URL to config.yaml where it is missing.
 func (in *Installer) tellAgent(ctx context.Context) error {
-	change, needed := in.PlanConfigURL(ctx)
-	if !needed {
+	change := in.PlanConfigURL(ctx)
+	if change == nil {
 		return nil
 	}
 	return in.Perform(in.change(change, func() error { return in.writeURL(ctx, in.agentsManager()) }))
@@ -90,10 +90,10 @@ func (in *Installer) writeURL(ctx context.Context, url string) error {
 }
 
 // planForgetURL takes the URL out of config.yaml that enrollment has written.
-func (in *Installer) planForgetURL() (plan.Change, bool) {
+func (in *Installer) planForgetURL() *plan.Change {
 	p := in.Disk.Provenance()
 	if p.ConfigManagerURL == "" {
-		return plan.Change{}, false
+		return nil
 	}
 	file, err := in.Files.Read(p.ConfigPath)
 	after := file
@@ -102,7 +102,7 @@ func (in *Installer) planForgetURL() (plan.Change, bool) {
 	}
 	if err != nil {
 		in.Result.Warn(fmt.Sprintf("enrollment.manager_url stays in %s: %v", p.ConfigPath, err))
-		return plan.Change{}, false
+		return nil
 	}
 	return plan.Compare(shownConfig(file), shownConfig(after))
 }

@@ -36,6 +36,9 @@ type desire struct {
 	isKey         bool
 }
 
+// met reports whether the file is as it should be.
+func (d desire) met() bool { return plan.Compare(d.before, d.after) == nil }
+
 // desired says what the four files should be under a set, in the order in which
 // they are put in place: the certificate comes last, since its presence says
 // that all the rest is there, and next to the key that it must fit. Without a set their
@@ -83,15 +86,11 @@ func (in *Installer) crlContent(set *pki.Set) []byte {
 // showFiles shows the changes of files.
 func (in *Installer) showFiles(changes []desire) {
 	for _, d := range changes {
-		c, _ := plan.Compare(d.before, d.after)
-		in.Result.Show(c)
+		in.Result.Show(plan.Compare(d.before, d.after))
 	}
 }
 
 // changes are the files that a set replaces.
 func (in *Installer) changes(set *pki.Set) []desire {
-	return slices.DeleteFunc(in.desired(set), func(d desire) bool {
-		_, changed := plan.Compare(d.before, d.after)
-		return !changed
-	})
+	return slices.DeleteFunc(in.desired(set), desire.met)
 }

@@ -28,16 +28,12 @@ func (in *Installer) ForeseeApproval(ctx context.Context) error {
 		if d.after.Path == in.CRL {
 			continue
 		}
-		c := in.toBeIssued(d)
-		in.Result.Act(c.Action())
-		in.Result.Diff = append(in.Result.Diff, c.Diff())
+		in.Result.Show(in.toBeIssued(d))
 	}
 	if err := in.foreseeWhitelist(); err != nil {
 		return err
 	}
-	if change, needed := in.PlanConfigURL(ctx); needed {
-		in.Result.Show(change)
-	}
+	in.Result.Show(in.PlanConfigURL(ctx))
 	return in.foreseeClear(copied)
 }
 
@@ -58,20 +54,18 @@ func (in *Installer) foreseeWhitelist() error {
 		in.Result.Warn(fmt.Sprintf("the line that would be added to %s is not known before the manager is connected to; set manager_ip to see it", in.Whitelist))
 		return nil
 	}
-	admit, needed, err := in.planWhitelist(ip)
-	if err == nil && needed {
-		in.Result.Show(admit)
-	}
+	admit, err := in.planWhitelist(ip)
+	in.Result.Show(admit)
 	return err
 }
 
 // toBeIssued is the change of a file whose new content only the manager knows.
-func (in *Installer) toBeIssued(d desire) plan.Change {
+func (in *Installer) toBeIssued(d desire) *plan.Change {
 	after := d.after
 	after.Exists = true
 	after.Content = nil
 	after.Text = func() string { return fmt.Sprintf("to be issued by %s\n", in.URL) }
-	c := plan.Change{Op: plan.Create, Before: d.before, After: after}
+	c := &plan.Change{Op: plan.Create, Before: d.before, After: after}
 	if d.before.Exists {
 		c.Op = plan.Replace
 	}

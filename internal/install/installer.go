@@ -47,7 +47,7 @@ func (in *Installer) Record(event contract.Event, fields map[string]string) {
 }
 
 // change is the step that changes one file: it is shown once it is done.
-func (in *Installer) change(c plan.Change, do func() error) plan.Step {
+func (in *Installer) change(c *plan.Change, do func() error) plan.Step {
 	return plan.Step{Do: func() error {
 		if err := do(); err != nil {
 			return err

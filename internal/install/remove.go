@@ -68,15 +68,10 @@ func (in *Installer) planRemoval() (r removal, err error) {
 	if r.secrets, err = in.Disk.Secrets(); err != nil {
 		return r, err
 	}
-	if change, listed, err := in.planUnlist(); err != nil {
-		return r, err
-	} else if listed {
-		r.unlisted = &change
+	if r.unlisted, err = in.planUnlist(); err == nil {
+		r.forgotten = in.planForgetURL()
 	}
-	if change, told := in.planForgetURL(); told {
-		r.forgotten = &change
-	}
-	return r, nil
+	return r, err
 }
 
 // empty reports whether there is nothing to remove. A token that config.yaml
@@ -92,11 +87,8 @@ func (r removal) show(in *Installer) {
 		in.Result.Changed = true
 		in.Result.Act("remove " + path)
 	}
-	for _, c := range []*plan.Change{r.unlisted, r.forgotten} {
-		if c != nil {
-			in.Result.Show(*c)
-		}
-	}
+	in.Result.Show(r.unlisted)
+	in.Result.Show(r.forgotten)
 }
 
 // heldByManager says what the manager still holds of this host: a removal asks
@@ -201,23 +193,20 @@ func kindOf(content []byte) (describe func([]byte) string, isKey bool) {
 func (in *Installer) mirrored() bool { return in.Disk.ConfigToken != "" && in.Disk.Token() != nil }
 
 // planUnlist takes the entries out of the whitelist that enrollment added.
-func (in *Installer) planUnlist() (plan.Change, bool, error) {
+func (in *Installer) planUnlist() (*plan.Change, error) {
 	p := in.Disk.Provenance()
 	if len(p.WhitelistEntries) == 0 {
-		return plan.Change{}, false, nil
+		return nil, nil
 	}
 	file, err := in.Files.Read(p.WhitelistPath)
 	if err != nil || !file.Exists {
-		return plan.Change{}, false, err
-	}
-	content, err := in.unlist(file.Content)
-	if err != nil {
-		return plan.Change{}, false, err
+		return nil, err
 	}
 	after := file
-	after.Content = content
-	c, changed := plan.Compare(report.ShownText(file), report.ShownText(after))
-	return c, changed, nil
+	if after.Content, err = in.unlist(file.Content); err != nil {
+		return nil, err
+	}
+	return plan.Compare(report.ShownText(file), report.ShownText(after)), nil
 }
 
 func (in *Installer) unlist(content []byte) ([]byte, error) {

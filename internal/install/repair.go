@@ -10,20 +10,17 @@ import (
 
 // PlanRepairs compares the attributes of a good set and the whitelist with
 // what they should be. admit is nil where the manager is let in.
-func (in *Installer) PlanRepairs() (attributes []plan.Change, admit *plan.Change, err error) {
+func (in *Installer) PlanRepairs() (attributes []*plan.Change, admit *plan.Change, err error) {
 	in.WarnOpenSet()
 	for _, d := range in.desired(nil) {
-		if c, changed := plan.Compare(d.before, d.after); changed {
+		if c := plan.Compare(d.before, d.after); c != nil {
 			attributes = append(attributes, c)
 		}
 	}
 	if in.State == string(contract.StateRegistered) {
 		return attributes, nil, nil
 	}
-	change, changed, err := in.planWhitelist(in.KnownManagerIP())
-	if changed {
-		admit = &change
-	}
+	admit, err = in.planWhitelist(in.KnownManagerIP())
 	return attributes, admit, err
 }
 

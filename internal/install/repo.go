@@ -103,10 +103,7 @@ func (in *Installer) repoChanges(content map[string][]byte, paths ...string) ([]
 		after := hostfs.File{Path: path, Exists: true, Content: content[path], Mode: options.DefaultCertMode, UID: uid, GID: gid}
 		changes = append(changes, desire{before: report.Shown(before, describeRepo), after: report.Shown(after, describeRepo)})
 	}
-	return slices.DeleteFunc(changes, func(d desire) bool {
-		_, changed := plan.Compare(d.before, d.after)
-		return !changed
-	}), nil
+	return slices.DeleteFunc(changes, desire.met), nil
 }
 
 // installRepo puts the repository in place. The bundle is still stored: a run

@@ -23,14 +23,14 @@ const lookupTimeout = 5 * time.Second
 
 // planWhitelist says how the whitelist has to change so that ip is let in, and
 // notes in the result what lets it in already.
-func (in *Installer) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
+func (in *Installer) planWhitelist(ip netip.Addr) (*plan.Change, error) {
 	in.Result.Whitelist = &report.Whitelist{Path: in.Whitelist}
 	if !in.WhitelistManager {
-		return plan.Change{}, false, nil
+		return nil, nil
 	}
 	if !ip.IsValid() {
 		in.Result.Warn(fmt.Sprintf("the manager's address is not known, so %s was not checked; set manager_ip", in.Whitelist))
-		return plan.Change{}, false, nil
+		return nil, nil
 	}
 	in.Result.Whitelist.Entry = ip.String()
 	if ip.Unmap().Is6() {
@@ -38,18 +38,17 @@ func (in *Installer) planWhitelist(ip netip.Addr) (plan.Change, bool, error) {
 	}
 	file, err := in.Files.Read(in.Whitelist)
 	if err != nil {
-		return plan.Change{}, false, err
+		return nil, err
 	}
 	in.WarnOpen(file, whitelist.Describe)
 	after, covered, err := in.admit(file.Content, ip)
 	if err != nil {
-		return plan.Change{}, false, err
+		return nil, err
 	}
 	if covered != "" {
 		in.Result.Whitelist.Present, in.Result.Whitelist.CoveredBy = true, covered
 	}
-	change, changed := plan.Compare(report.ShownText(file), report.ShownText(in.whitelistAfter(file, after)))
-	return change, changed, nil
+	return plan.Compare(report.ShownText(file), report.ShownText(in.whitelistAfter(file, after))), nil
 }
 
 func (in *Installer) whitelistAfter(file hostfs.File, content []byte) hostfs.File {
@@ -85,7 +84,7 @@ func (in *Installer) letIn(ctx context.Context, admit *plan.Change, ip netip.Add
 	if admit == nil {
 		return nil
 	}
-	return in.Perform(in.change(*admit, func() error { return in.applyWhitelist(ctx, ip) }))
+	return in.Perform(in.change(admit, func() error { return in.applyWhitelist(ctx, ip) }))
 }
 
 // applyWhitelist lets ip in. The edit is planned again under the file's own

@@ -335,7 +335,7 @@ func (t *taking) replace(configPath string) error {
 func (t *taking) show(f hostfs.File) {
 	after := f
 	after.UID, after.Mode = 0, f.Mode&^0o022
-	c, _ := plan.Compare(report.Shown(f, nothing), report.Shown(after, nothing))
+	c := plan.Compare(report.Shown(f, nothing), report.Shown(after, nothing))
 	t.res.Changed = true
 	t.res.Act(strings.Replace(c.Action(), string(plan.Attributes), "take ownership of", 1))
 	t.res.Diff = append(t.res.Diff, c.Diff())

@@ -10,6 +10,7 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io/fs"
 )
@@ -45,13 +46,13 @@ type Change struct {
 	After  File
 }
 
-// Compare returns the change that leads from before to after, and false where
-// there is none. Mode and owner of a file that is not to exist do not count.
-func Compare(before, after File) (Change, bool) {
-	c := Change{Before: before, After: after}
+// Compare returns the change that leads from before to after, nil where there is
+// none. Mode and owner of a file that is not to exist do not count.
+func Compare(before, after File) *Change {
+	c := &Change{Before: before, After: after}
 	switch {
 	case !before.Exists && !after.Exists:
-		return Change{}, false
+		return nil
 	case !before.Exists:
 		c.Op = Create
 	case !after.Exists:
@@ -61,9 +62,9 @@ func Compare(before, after File) (Change, bool) {
 	case !sameAttributes(before, after):
 		c.Op = Attributes
 	default:
-		return Change{}, false
+		return nil
 	}
-	return c, true
+	return c
 }
 
 func sameAttributes(a, b File) bool {
@@ -108,10 +109,7 @@ func (c Change) Diff() Diff {
 }
 
 func header(f File, other string) string {
-	path := f.Path
-	if path == "" {
-		path = other
-	}
+	path := cmp.Or(f.Path, other)
 	if !f.Exists {
 		return path + " (absent)"
 	}

@@ -32,11 +32,11 @@ func TestCompare(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, changed := Compare(tt.before, tt.after)
-			if changed != (tt.op != "") || c.Op != tt.op {
-				t.Fatalf("got %q, changed %v; want %q", c.Op, changed, tt.op)
+			c := Compare(tt.before, tt.after)
+			if (c != nil) != (tt.op != "") || c != nil && c.Op != tt.op {
+				t.Fatalf("got %+v, want %q", c, tt.op)
 			}
-			if changed && c.Action() != tt.action {
+			if c != nil && c.Action() != tt.action {
 				t.Errorf("action %q, want %q", c.Action(), tt.action)
 			}
 		})
@@ -50,8 +50,8 @@ func TestDiffShowsEveryChangeAndNoContent(t *testing.T) {
 		{Path: "/k", Exists: true, Content: []byte("SECRET"), Text: says("private key A\n"), Mode: 0o640},
 		{Path: "/k", Exists: true, Content: []byte("SECRET2"), Text: says("private key B\n"), Mode: 0o600},
 	} {
-		c, changed := Compare(key, after)
-		if !changed {
+		c := Compare(key, after)
+		if c == nil {
 			t.Fatalf("no change to %+v", after)
 		}
 		d := c.Diff()

@@ -19,8 +19,12 @@ func ShownText(f hostfs.File) plan.File {
 	return Shown(f, func(b []byte) string { return string(b) })
 }
 
-// Show puts a change into the result: as an action, as a diff, as `changed`.
-func (r *Result) Show(c plan.Change) {
+// Show puts a change, if it is one, into the result: as an action, as a diff, as
+// `changed`.
+func (r *Result) Show(c *plan.Change) {
+	if c == nil {
+		return
+	}
 	r.Changed = true
 	r.Act(c.Action())
 	r.Diff = append(r.Diff, c.Diff())
