@@ -11,6 +11,7 @@ import (
 	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/plan"
 )
 
 // The decisions that results name beside those of package approval. "approve"
@@ -247,7 +248,7 @@ func (a *approving) changed(h *approval.Host, row *approval.Row, what string, re
 		by = ", proven by " + string(res.MatchedBy)
 	}
 	header := fmt.Sprintf("request %s of %s", approval.Plain(row.ID), approval.Plain(h.Name))
-	a.report.Diff = append(a.report.Diff, Diff{header, header, "pending\n", what + by + "\n"})
+	a.report.Diff = append(a.report.Diff, plan.Diff{BeforeHeader: header, AfterHeader: header, Before: "pending\n", After: what + by + "\n"})
 }
 
 func (a *approving) facts(h *approval.Host, row *approval.Row, res *HostResult) map[string]string {

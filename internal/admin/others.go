@@ -11,6 +11,7 @@ import (
 	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/plan"
 )
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -88,7 +89,7 @@ func (a *approving) withdraw(ctx context.Context) error {
 		res.RequestID = host.ID
 		a.report.Changed = true
 		header := "host " + approval.Plain(host.FQDN)
-		a.report.Diff = append(a.report.Diff, Diff{header, header, "enrolled\n", "certificates revoked, removed\n"})
+		a.report.Diff = append(a.report.Diff, plan.Diff{BeforeHeader: header, AfterHeader: header, Before: "enrolled\n", After: "certificates revoked, removed\n"})
 		if !a.check {
 			if err := a.withdrawOne(ctx, h, host); err != nil {
 				return err

@@ -9,6 +9,8 @@ import (
 	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/managerclient"
+	"github.com/linux-patch/enroll/internal/plan"
+	"github.com/linux-patch/enroll/internal/report"
 )
 
 // Report is what a command says when it ends. Nothing in it is secret.
@@ -27,8 +29,8 @@ type Report struct {
 	Audit    []map[string]string `json:"audit"`
 	Listed   *Listed             `json:"enrollments,omitempty"`
 	Warnings []string            `json:"warnings"`
-	Diff     []Diff              `json:"diff,omitempty"`
-	Error    *Error              `json:"error,omitempty"`
+	Diff     []plan.Diff         `json:"diff,omitempty"`
+	Error    *report.Error       `json:"error,omitempty"`
 	// Bundle is a re-issued set. Only the command reissue has one: its output
 	// is a secret.
 	Bundle *contract.PkiBundle `json:"bundle,omitempty"`
@@ -82,21 +84,6 @@ type HostResult struct {
 	SuspectCount int                         `json:"suspect_count"`
 }
 
-// Diff is one changed request, as Ansible shows differences.
-type Diff struct {
-	BeforeHeader string `json:"before_header"`
-	AfterHeader  string `json:"after_header"`
-	Before       string `json:"before"`
-	After        string `json:"after"`
-}
-
-// Error is a failure as results tell it.
-type Error struct {
-	Code      contract.Code `json:"code"`
-	Retryable bool          `json:"retryable"`
-	Hint      string        `json:"hint"`
-}
-
 func newReport() *Report {
 	return &Report{Requests: map[string]int{}, Audit: []map[string]string{}, Warnings: []string{}}
 }
@@ -108,9 +95,8 @@ func (r *Report) warn(w string) {
 }
 
 func (r *Report) fail(err error) {
-	code := contract.CodeOf(err)
 	r.Failed, r.Msg = true, err.Error()
-	r.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: contract.HintOf(err)}
+	r.Error = report.ErrorOf(err)
 }
 
 // exitRefused is the exit code of a run that did its work and refused a host.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -54,12 +55,9 @@ func (c *console) Hide(secret string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, known := range c.secrets {
-		if string(known) == secret {
-			return
-		}
+	if !slices.ContainsFunc(c.secrets, func(known []byte) bool { return string(known) == secret }) {
+		c.secrets = append(c.secrets, []byte(secret))
 	}
-	c.secrets = append(c.secrets, []byte(secret))
 }
 
 // Write writes log lines above the progress line.

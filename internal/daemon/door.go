@@ -160,14 +160,14 @@ func (d *door) lookUp(ctx context.Context, host string) []netip.Addr {
 	before := d.names[host]
 	d.mu.Unlock()
 	found, err := d.lookup(ctx, "ip", host)
-	var dns *net.DNSError
+	dns, _ := errors.AsType[*net.DNSError](err)
 	switch {
 	case err == nil:
 		for i, ip := range found {
 			found[i] = ip.Unmap()
 		}
 		return found
-	case errors.As(err, &dns) && dns.IsNotFound:
+	case dns != nil && dns.IsNotFound:
 		if before != nil {
 			d.log.WithField("host", host).Warn("a host name of the whitelist is not known to DNS any more: it lets no one in")
 		}

@@ -30,9 +30,10 @@ func watch(ctx context.Context, log *logrus.Logger, files []string, changed chan
 	w, err := newDirWatch(files)
 	if err != nil {
 		log.WithError(err).Warnf("files cannot be watched: they are looked at every %s", lookEvery)
-		w = &dirWatch{}
+		w = &dirWatch{Watcher: &fsnotify.Watcher{}}
+	} else {
+		defer func() { _ = w.Close() }()
 	}
-	defer w.close()
 	// What changed before the watch stood.
 	poke(changed)
 	var rest settle
@@ -40,11 +41,11 @@ func watch(ctx context.Context, log *logrus.Logger, files []string, changed chan
 		select {
 		case <-ctx.Done():
 			return
-		case event, ok := <-w.events():
+		case event, ok := <-w.Events:
 			if ok && w.concerns(event) {
 				rest.stir()
 			}
-		case err, ok := <-w.errors():
+		case err, ok := <-w.Errors:
 			if ok {
 				log.WithError(err).Debug("watching files")
 				rest.stir()
@@ -93,11 +94,10 @@ func (s *settle) over() <-chan time.Time {
 
 func (s *settle) done() { s.timer = nil }
 
-// dirWatch watches the directories of some files; the zero value watches none.
+// dirWatch watches the directories of some files.
 type dirWatch struct {
-	w     *fsnotify.Watcher
-	files []string
-	dirs  []string
+	*fsnotify.Watcher
+	files, dirs []string
 }
 
 func newDirWatch(files []string) (*dirWatch, error) {
@@ -105,7 +105,7 @@ func newDirWatch(files []string) (*dirWatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dirWatch{w: w, files: files}
+	d := &dirWatch{Watcher: w, files: files}
 	for _, f := range files {
 		d.dirs = append(d.dirs, filepath.Dir(f))
 	}
@@ -118,35 +118,12 @@ func newDirWatch(files []string) (*dirWatch, error) {
 // watchAll adds what is there and not watched. A directory that was made anew
 // under its old name has lost its watch with the old one.
 func (d *dirWatch) watchAll() {
-	if d.w == nil {
-		return
-	}
 	for _, dir := range d.dirs {
-		_ = d.w.Add(filepath.Dir(dir))
-		_ = d.w.Add(dir)
+		_ = d.Add(filepath.Dir(dir))
+		_ = d.Add(dir)
 	}
 }
 
 func (d *dirWatch) concerns(e fsnotify.Event) bool {
 	return slices.Contains(d.files, e.Name) || slices.Contains(d.dirs, e.Name)
-}
-
-func (d *dirWatch) events() <-chan fsnotify.Event {
-	if d.w == nil {
-		return nil
-	}
-	return d.w.Events
-}
-
-func (d *dirWatch) errors() <-chan error {
-	if d.w == nil {
-		return nil
-	}
-	return d.w.Errors
-}
-
-func (d *dirWatch) close() {
-	if d.w != nil {
-		_ = d.w.Close()
-	}
 }

@@ -47,16 +47,7 @@ const (
 )
 
 func (r Result) String() string {
-	switch r {
-	case Nothing:
-		return "nothing to finish"
-	case Finished:
-		return "finished"
-	case Undone:
-		return "undone"
-	default:
-		return "abandoned"
-	}
+	return [...]string{"nothing to finish", "finished", "undone", "abandoned"}[r]
 }
 
 // Outcome tells what Commit or Finish did.

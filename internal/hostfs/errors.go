@@ -12,8 +12,7 @@ import (
 // failed gives err the code that its reader needs, and for the usual causes a
 // hint that names the cure.
 func failed(err error) error {
-	var known *contract.Error
-	if err == nil || errors.As(err, &known) {
+	if err == nil || errors.As(err, new(*contract.Error)) {
 		return err
 	}
 	e := contract.Errorf(contract.CodeFilesystem, "%w", err)

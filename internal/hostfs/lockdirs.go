@@ -66,12 +66,8 @@ func lockDir(f afero.File, dir string) error {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("%s: %w", dir, ErrBusy)
 	}
-	for _, cannot := range []error{unix.EBADF, unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS} {
-		if errors.Is(err, cannot) {
-			return nil
-		}
-	}
-	if err != nil {
+	cannot := []error{unix.EBADF, unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSYS}
+	if err != nil && !slices.ContainsFunc(cannot, func(why error) bool { return errors.Is(err, why) }) {
 		return fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return nil

@@ -75,8 +75,7 @@ func run(op, path string, f func(name string) error) error {
 	if err == nil {
 		return nil
 	}
-	var pathErr *os.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
 		err = pathErr.Err
 	}
 	return &os.PathError{Op: op, Path: path, Err: err}
@@ -155,8 +154,7 @@ func (r *RootFs) Rename(oldpath, newpath string) error {
 			return err
 		}
 		err = r.root.Rename(oldname, newname)
-		var linkErr *os.LinkError
-		if errors.As(err, &linkErr) {
+		if linkErr, ok := errors.AsType[*os.LinkError](err); ok {
 			err = linkErr.Err
 		}
 		return err

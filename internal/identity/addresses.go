@@ -34,13 +34,8 @@ func (s Source) addresses(ctx context.Context, o Options, w *warnings) (netip.Ad
 	if err != nil {
 		return netip.Addr{}, nil, err
 	}
-	all := []netip.Addr{ip}
-	for _, a := range global {
-		if a != ip {
-			all = append(all, a)
-		}
-	}
-	return ip, all, nil
+	others := slices.DeleteFunc(global, func(a netip.Addr) bool { return a == ip })
+	return ip, append([]netip.Addr{ip}, others...), nil
 }
 
 func (s Source) address(ctx context.Context, o Options, interfaces []Interface, global []netip.Addr, w *warnings) (netip.Addr, error) {

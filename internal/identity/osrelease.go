@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"strings"
@@ -22,16 +23,10 @@ func (s Source) osDetails(u Uname, w *warnings) contract.OSDetails {
 		w.add("the operating system is not known: %v", err)
 	}
 	r := parseOSRelease(data)
-	or := func(key, otherwise string) string {
-		if v := r[key]; v != "" {
-			return v
-		}
-		return otherwise
-	}
 	return contract.OSDetails{
-		ID:           or("ID", "linux"),
-		Name:         or("NAME", "Linux"),
-		Distro:       or("NAME", "Linux"),
+		ID:           cmp.Or(r["ID"], "linux"),
+		Name:         cmp.Or(r["NAME"], "Linux"),
+		Distro:       cmp.Or(r["NAME"], "Linux"),
 		Version:      r["VERSION_ID"],
 		OSVersion:    r["VERSION_ID"],
 		IDLike:       r["ID_LIKE"],
@@ -59,12 +54,8 @@ func parseOSRelease(data []byte) map[string]string {
 }
 
 func isVariable(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c != '_' && !('A' <= c && c <= 'Z') && !('a' <= c && c <= 'z') && !(i > 0 && '0' <= c && c <= '9') {
-			return false
-		}
-	}
-	return s != ""
+	const digits, letters = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+	return s != "" && !strings.ContainsAny(s[:1], digits) && strings.Trim(s, digits+letters) == ""
 }
 
 // unquote takes a shell word apart, as far as os-release(5) uses it.

@@ -24,14 +24,8 @@ func (s *Set) pickCA() {
 // candidates are the certificates of the CA file, self-signed ones first: one
 // that another of the file issued is only an intermediate.
 func (s *Set) candidates() []*x509.Certificate {
-	var roots, others []*x509.Certificate
-	for _, c := range s.inCAFile {
-		if selfSigned(c) {
-			roots = append(roots, c)
-		} else {
-			others = append(others, c)
-		}
-	}
+	others := slices.DeleteFunc(slices.Clone(s.inCAFile), selfSigned)
+	roots := slices.DeleteFunc(slices.Clone(s.inCAFile), func(c *x509.Certificate) bool { return !selfSigned(c) })
 	return append(roots, others...)
 }
 

@@ -255,10 +255,8 @@ func (s *Set) identityWarnings(o VerifyOptions) []string {
 func hasAnyIP(c *x509.Certificate, ips []netip.Addr) bool {
 	for _, raw := range c.IPAddresses {
 		have, _ := netip.AddrFromSlice(raw)
-		for _, ip := range ips {
-			if have.Unmap() == ip.Unmap().WithZone("") {
-				return true
-			}
+		if slices.ContainsFunc(ips, func(ip netip.Addr) bool { return ip.Unmap().WithZone("") == have.Unmap() }) {
+			return true
 		}
 	}
 	return false

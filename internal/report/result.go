@@ -109,6 +109,12 @@ type Error struct {
 	Hint      string        `json:"hint"`
 }
 
+// ErrorOf is how a result tells err.
+func ErrorOf(err error) *Error {
+	code := contract.CodeOf(err)
+	return &Error{Code: code, Retryable: code.Info().Retryable, Hint: contract.HintOf(err)}
+}
+
 // New is the result of a run that has done nothing yet.
 func New() *Result {
 	return &Result{Actions: []string{}, BackupFiles: []string{}, Warnings: []string{}}
@@ -146,10 +152,8 @@ func (r *Result) Exit() int {
 
 // Fail makes a result that of a failed run.
 func (r *Result) Fail(err error) {
-	code := contract.CodeOf(err)
 	r.Failed, r.Err = true, err
-	r.Msg = err.Error()
-	r.Error = &Error{Code: code, Retryable: code.Info().Retryable, Hint: contract.HintOf(err)}
+	r.Msg, r.Error = err.Error(), ErrorOf(err)
 }
 
 // Add adds what another result has.

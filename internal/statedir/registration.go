@@ -20,8 +20,7 @@ func (s *Store) PrepareRequest() (*Registration, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := s.Now().UTC()
-	s.requestAt = &now
+	s.requestAt = new(s.Now().UTC())
 	return &Registration{store: s, slot: slot}, nil
 }
 

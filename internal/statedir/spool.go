@@ -75,8 +75,7 @@ func (s *Store) Hold(a Answer) { s.spool, s.pollAt = &a, nil }
 // MarkPoll notes that the answer to the poll that was just sent is unknown. Its
 // mark is on disk since PreparePoll.
 func (s *Store) MarkPoll() {
-	now := s.Now()
-	s.spool, s.pollAt = nil, &now
+	s.spool, s.pollAt = nil, new(s.Now())
 }
 
 // RestorePoll leaves the mark of an earlier unanswered poll, and else none.
