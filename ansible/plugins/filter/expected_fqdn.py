@@ -16,10 +16,6 @@ options:
     description: The variables of one host.
     type: dict
     required: true
-  broken:
-    description: What is returned where a variable cannot be templated. Without it, that is an error.
-    type: str
-positional: broken
 """
 
 EXAMPLES = r"""

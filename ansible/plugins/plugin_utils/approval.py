@@ -10,6 +10,7 @@ import datetime
 import ipaddress
 import json
 
+from ansible_collections.linux_patch.api.plugins.plugin_utils import session
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 from ansible_collections.linux_patch.api.plugins.plugin_utils.text import machine_id, plain
 
@@ -31,20 +32,8 @@ def refuse_facts(variables):
         )
 
 
-def expected_fqdn(variables, broken=None):
-    """The only name that may be approved for a host, or "" where the inventory does not say.
-
-    A variable that cannot be templated fails, unless broken is given: that is returned then.
-    """
-    try:
-        return _expected_fqdn(variables)
-    except Exception:  # pylint: disable=broad-except
-        if broken is None:
-            raise
-        return broken
-
-
-def _expected_fqdn(variables):
+def expected_fqdn(variables):
+    """The only name that may be approved for a host, or "" where the inventory does not say."""
     refuse_facts(variables)
     for name in ("enroll_expected_fqdn", "enroll_fqdn"):
         if _get(variables, name):
@@ -119,6 +108,22 @@ def approved_later(hosts, batch, hostvars):
 def run_succeeded(variables, closed):
     """Whether a host is enrolled at the end of a run."""
     return _standing(variables, closed)[0] == "enrolled"
+
+
+def fleet_enrolled(hosts, hostvars):
+    """Whether the hosts that took part in a run are all enrolled: a play does not say which those are before it has begun."""
+    results = [result for result in (_get(hostvars.get(host, {}), "enroll_result") for host in hosts) if result]
+    return bool(results) and all(result.get("state") == "enrolled" and not result.get("failed") for result in results)
+
+
+def all_enrolled(hosts, hostvars, closed=None):
+    """Whether each of the hosts is enrolled."""
+    return all(run_succeeded(hostvars[host], closed) for host in hosts)
+
+
+def nothing_to_close(hosts, hostvars):
+    """Whether no host was decided on, so that there is nothing to compare, and no login is left, of this run or of a killed one."""
+    return not session.left() and not any(_get(hostvars.get(host, {}), "enroll_decision") for host in hosts)
 
 
 def run_lines(hosts, hostvars, closed):

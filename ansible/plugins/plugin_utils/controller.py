@@ -20,7 +20,6 @@ which goes with the run. What a killed run left there, the next one logs out.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -32,7 +31,7 @@ from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
-from ansible_collections.linux_patch.api.plugins.plugin_utils import approval, artifacts, cached, documented, hidden
+from ansible_collections.linux_patch.api.plugins.plugin_utils import approval, artifacts, cached, documented, hidden, session
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
@@ -166,14 +165,14 @@ class ControllerAction(ActionBase):
         self._end_killed_runs(options)
         if "access_token" in options:
             return dict(options, lock_dir=os.path.dirname(local))
-        return dict(options, session_path=os.path.join(local, SESSION + name), lock_dir=os.path.dirname(local))
+        return dict(options, session_path=os.path.join(local, session.NAME + name), lock_dir=os.path.dirname(local))
 
     def _with_session_there(self, options, name):
         """The same on a delegate host, where what a killed run left is gone on with and ended."""
         if "access_token" in options or not self._task.delegate_to:
             return options
         home = self._low_level_execute_command('echo "$HOME"')["stdout"].strip().split("\n")[-1]
-        return dict(options, session_path=self._connection._shell.join_path(home, ".%s%s" % (SESSION, name)))
+        return dict(options, session_path=self._connection._shell.join_path(home, ".%s%s" % (session.NAME, name)))
 
     def _logged_out(self, arguments):
         """Whether this run has no login at its manager that is to be ended; on a delegate host nobody knows."""
@@ -183,10 +182,7 @@ class ControllerAction(ActionBase):
         """Logs out what killed runs left, and removes it."""
         if not options.get("manager_url"):
             return
-        for path in glob.glob(os.path.join(os.path.dirname(C.DEFAULT_LOCAL_TMP), "ansible-local-*", SESSION + "*")):
-            directory = os.path.dirname(path)
-            if directory == C.DEFAULT_LOCAL_TMP or _runs(os.path.basename(directory)):
-                continue
+        for path in session.of_killed_runs():
             connection = {name: options[name] for name in options if name.startswith(("manager_", "proxy_"))}
             try:
                 self._call("logout", dict(connection, session_path=path, timeout=30))
@@ -204,20 +200,8 @@ def specification(module):
     }
 
 
-SESSION = "linux_patch_session-"
-
 # What the modules for hosts take.
 HOST_OPTIONS = frozenset().union(*documented.OPTIONS.values())
-
-
-def _runs(directory):
-    """Whether the run that made this temporary directory still runs: its process is in the name."""
-    pid = directory[len("ansible-local-"):-8]
-    try:
-        with open("/proc/%d/cmdline" % int(pid), "rb") as f:
-            return b"ansible" in f.read()
-    except (OSError, ValueError):
-        return False
 
 
 def _no_core():

@@ -27,7 +27,7 @@ import shlex
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, cached, detached, evidence, fleet, hidden, variables
+from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, cached, detached, evidence, fleet, hidden, variables, wave
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import COLLECTION, MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
@@ -73,6 +73,7 @@ class ProgramAction(ActionBase):
         try:
             result = super().run(None, task_vars)
             variables.check(self, task_vars or {})
+            wave.check(self, task_vars or {})
             self._first = variables.first(task_vars or {})
             if self._first and variables.prepares(self, task_vars or {}):
                 result.update(changed=False, skipped=True, skip_reason="the role prepares the host first", role_continues=True)

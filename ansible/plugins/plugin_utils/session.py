@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, The linux_patch enroll authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the administrator's login of a run is kept: a file in the run's temporary directory, which goes with the run."""
+
+from __future__ import annotations
+
+import glob
+import os
+
+from ansible import constants as C
+
+NAME = "linux_patch_session-"
+
+
+def of_killed_runs():
+    """The files that killed runs left."""
+    found = glob.glob(os.path.join(os.path.dirname(C.DEFAULT_LOCAL_TMP), "ansible-local-*", NAME + "*"))
+    directories = {path: os.path.dirname(path) for path in found}
+    return [path for path, directory in directories.items() if directory != C.DEFAULT_LOCAL_TMP and not _runs(os.path.basename(directory))]
+
+
+def left():
+    """Whether there is a login to be ended, of this run or of a killed one."""
+    return bool(glob.glob(os.path.join(C.DEFAULT_LOCAL_TMP, NAME + "*")) or of_killed_runs())
+
+
+def _runs(directory):
+    """Whether the run that made this temporary directory still runs: its process is in the name."""
+    pid = directory[len("ansible-local-"):-8]
+    try:
+        with open("/proc/%d/cmdline" % int(pid), "rb") as f:
+            return b"ansible" in f.read()
+    except (OSError, ValueError):
+        return False
