@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +147,8 @@ func next(info *enroll.Info) string {
 		return agentAsks(info)
 	case info.State == contract.StatePending, info.State == contract.StateRegistered:
 		return fmt.Sprintf("an administrator approves fqdn %s, machine_id %s at %s; then run enrollment again with the same arguments within 10 minutes", info.FQDN, info.MachineID, managerURL(info))
+	case slices.ContainsFunc(info.Problems, func(p string) bool { return strings.Contains(p, "take_ownership") }):
+		return "run enrollment once with take_ownership, which makes the files root's; first with --check --diff, which lists what becomes trusted"
 	case info.State == contract.StateEnrolled && len(info.Problems) > 0:
 		return "run enrollment again with the same arguments: it repairs what it can, and names what it cannot; --check --diff shows it first"
 	case info.State == contract.StateEnrolled && info.RenewalDue:

@@ -192,7 +192,7 @@ func (t *taking) inScope(configPath string, paths config.Paths) error {
 		if named, _, err := t.options().Locate(string(c.option)); err == nil && named == c.path {
 			continue
 		}
-		return contract.Errorf(contract.CodeConfig, "take_ownership: %s, which somebody else may have written, sets %s to %s", configPath, c.key, c.path).
+		return contract.Errorf(contract.CodeConfig, "take_ownership: %s, which another user may have written, sets %s to %s", configPath, c.key, c.path).
 			WithHint("if that is right, set the option to the same path (logging.file_path has none: correct it by hand, and chown root the file); else correct %s", configPath)
 	}
 	return nil
