@@ -63,7 +63,7 @@ func checkPaths(t *testing.T) {
 
 // kinds of fenced blocks. What is "tested" is run by TestCommands, and what is
 // for a "host" by the test of the packages, on a host of its own.
-var kinds = []string{"text", "console", "console tested", "console host", "yaml", "json", "mermaid", "go"}
+var kinds = []string{"text", "console", "console tested", "console host", "yaml", "json", "mermaid", "go", "nginx", "haproxy", "apache"}
 
 func checkFences(t *testing.T) {
 	for name, d := range documents(t) {
