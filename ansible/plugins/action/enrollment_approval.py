@@ -52,6 +52,8 @@ class ActionModule(ControllerAction):
         host = _Enrollment(self._task, self._connection, self._play_context, self._loader, self._templar, self._shared_loader_obj)
         # Re-issuing revokes what the host has: what can fail there fails before.
         rehearsed = self._on_host(host, dict(host_options, force=True), task_vars, check=True)
+        if evidence.reconnected(self, task_vars):
+            rehearsed = self._on_host(host, dict(host_options, force=True), task_vars, check=True)
         if rehearsed.get("failed"):
             return rehearsed
         entry["evidence"] = dict(machine_id=rehearsed.get("machine_id", ""), request=dict(

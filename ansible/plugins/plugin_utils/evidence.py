@@ -11,10 +11,17 @@ someone in between could have answered in its place.
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+import time
+
+from ansible.utils.path import unfrackpath
 
 VERIFIED = "verified"
+
+# About when this run began: Ansible imports this once, and forks for each task.
+BEGAN = time.time()
 
 # Connections that do not leave this machine.
 LOCAL = ("local", "docker", "podman")
@@ -22,11 +29,37 @@ LOCAL = ("local", "docker", "podman")
 
 def mark(action, result, task_vars):
     """Writes inventory_hostname and connection over whatever the host said."""
-    request = result.get("request")
-    if not isinstance(request, dict):
+    if not counts(result):
         return
+    request = result["request"]
     request["inventory_hostname"] = str(task_vars.get("inventory_hostname", ""))
     request["connection"] = standing(action, task_vars)
+
+
+def counts(result):
+    """Whether a result is evidence of a request."""
+    return isinstance(result.get("request"), dict)
+
+
+def reconnected(action, task_vars):
+    """Ends a shared ssh connection that was open before this run, where it would count as verified; tells whether there was one.
+
+    With ControlPersist, ssh goes on with what another run opened, perhaps
+    without checking the host key. A path of one's own, in ssh_args or in ssh's
+    configuration, is left alone: such a connection may have taken a person.
+    """
+    connection = action._connection
+    path = getattr(connection, "control_path", None)
+    if not path:
+        return False
+    try:
+        shared = os.stat(path % {"directory": unfrackpath(connection.control_path_dir)}).st_mtime < BEGAN
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+    if not shared or standing(action, task_vars) != VERIFIED:
+        return False
+    connection.reset()
+    return True
 
 
 def of_jobs(hosts):
