@@ -433,17 +433,19 @@ func TestAnOptionVouchesForAPath(t *testing.T) {
 
 // TestOnlyRootTakes: anyone else is told so before anything is done.
 func TestOnlyRootTakes(t *testing.T) {
-	s := newSite(t)
-	must(t, os.Chmod(s.path(home), 0o777))
-	was := s.tree()
-	for _, checked := range []bool{true, false} {
-		p := options.DefaultParams()
-		p.Check = checked
-		files := hostfs.New(s.root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
-		res := report.New()
-		_, err := ownership.Taker{Files: files, Accounts: ordinary{}, Audit: func(string) audit.Recorder { return s }}.Take(context.Background(), p, res)
-		refused(t, err, contract.CodeFilesystem, "only root can take "+home, "run with become")
-		s.untouched(was)
+	for name, mode := range map[string]os.FileMode{home: 0o777, listFile: 0o666} {
+		s := newSite(t)
+		must(t, os.Chmod(s.path(listFile), 0o644))
+		must(t, os.Chmod(s.path(name), mode))
+		was := s.tree()
+		for _, checked := range []bool{true, false} {
+			p := options.DefaultParams()
+			p.Check = checked
+			files := hostfs.New(s.root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
+			_, err := ownership.Taker{Files: files, Accounts: ordinary{}, Audit: func(string) audit.Recorder { return s }}.Take(context.Background(), p, report.New())
+			refused(t, err, contract.CodeFilesystem, "only root can take "+name, "run with become")
+			s.untouched(was)
+		}
 	}
 }
 
