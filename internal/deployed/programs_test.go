@@ -19,18 +19,12 @@ import (
 
 	"github.com/linux-patch/enroll/internal/deployed"
 	"github.com/linux-patch/enroll/internal/testbuild"
-	"github.com/linux-patch/enroll/internal/torture"
 )
 
-// bin holds the built programs; work is a directory that goes when all tests have
-// run.
-var (
-	bin  *testbuild.Programs
-	work string
-)
+// bin holds the built programs.
+var bin *testbuild.Programs
 
 func TestMain(m *testing.M) {
-	torture.Shim()
 	os.Exit(run(m))
 }
 
@@ -43,7 +37,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	work = dir
 	if bin, err = testbuild.Build(dir, "-s -w", "../../module/enrollment", "../cmd/linux_patch_api", "../cmd/linux_patch_manager"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -69,9 +69,13 @@ func (l *agentLog) String() string {
 // start runs the daemon until the test ends or it is stopped.
 func (h *host) start(t *testing.T, l *lab, status string) *agent {
 	t.Helper()
+	return h.startCommand(t, h.agentCommand(l, status), status)
+}
+
+func (h *host) startCommand(t *testing.T, c torture.Command, status string) *agent {
+	t.Helper()
 	// A killed one has left its own, which would be taken for this one's.
 	must(t, os.RemoveAll(h.path("run/"+status)))
-	c := h.agentCommand(l, status)
 	a := &agent{host: h, cmd: exec.Command(c.Path, c.Args...), log: &agentLog{}, ended: make(chan struct{}), status: status}
 	a.cmd.Env, a.cmd.Stderr, a.cmd.Stdout = c.Env, a.log, a.log
 	must(t, a.cmd.Start())
