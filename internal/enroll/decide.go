@@ -61,6 +61,12 @@ func (r *run) decide() step {
 }
 
 func (r *run) follow(ctx context.Context, next step) error {
+	if next != stepConverge {
+		// A signal so far ends the run before anything has begun.
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
 	switch next {
 	case stepConverge:
 		return r.Converge(ctx)

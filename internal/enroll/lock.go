@@ -42,13 +42,24 @@ func (r *run) takeLock(ctx context.Context, mode lockMode) (*hostfs.Lock, error)
 			return nil, err
 		}
 	}
-	wait, cancel := r.lockContext(ctx)
-	defer cancel()
-	lock, err := r.Files.Lock(wait, r.StatePaths().Lock, false, bool(mode))
+	// Nearly always no one holds it, and nothing has to be made ready for a wait.
+	lock, err := r.Files.Lock(atOnce(), r.StatePaths().Lock, false, bool(mode))
+	if errors.Is(err, hostfs.ErrBusy) {
+		wait, cancel := r.lockContext(ctx)
+		defer cancel()
+		lock, err = r.Files.Lock(wait, r.StatePaths().Lock, false, bool(mode))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return lock, err
+}
+
+// atOnce is for a lock that is tried for once.
+func atOnce() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 // shareLock keeps other runs from changing what is looked at, if it can.

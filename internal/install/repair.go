@@ -33,6 +33,9 @@ func (in *Installer) Converge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(repairs) > 0 && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	for _, c := range repairs {
 		if err := in.Perform(in.change(c, func() error { return in.Files.SetAttributes(c.After.Path, attributesOf(c.After)) })); err != nil {
 			return err

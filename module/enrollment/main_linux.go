@@ -3,11 +3,8 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
 	"os/user"
-	"syscall"
 
 	"github.com/spf13/afero"
 	"golang.org/x/sys/unix"
@@ -28,16 +25,13 @@ func run() int {
 	// A tight umask would close directories to the daemon; what must be closed
 	// gets its mode by name.
 	unix.Umask(0o022)
-	// SIGHUP is what a controller that went away leaves behind.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
 	return ansible.Program{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Terminal: isTerminal(os.Stdout), Files: afero.NewOsFs(), Version: version,
 		Reader: ansible.Reader{Getenv: os.Getenv, HomeOf: homeOf},
 		Enroller: func(secret func(string)) (*enroll.Enroller, error) {
 			return enroll.OnThisHost("enrollment/"+version, secret)
 		},
-	}.Main(ctx)
+	}.Main(&untilSignal{})
 }
 
 func isTerminal(f *os.File) bool {
