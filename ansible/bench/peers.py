@@ -1,96 +1,138 @@
-"""Part peers: other programs for the same job, as far as they are installed here.
-
-apt-get install certmonger icinga2-bin puppet; go install
-github.com/smallstep/cli/cmd/step and github.com/smallstep/certificates/cmd/step-ca.
-What is not here is said. The machines that they would talk to are not in it: each
-figure is of the command that looks whether there is anything to do, or that makes
-the key and the request of a first certificate.
-"""
+"""Part peers: other programs for the same job, as peerlab.py starts them."""
 
 import os
-import shutil
+import pathlib
 import statistics
-import subprocess
+import sys
+import time
 
 import lab
+import peerlab
 import process
 import report
 
-
-def certificate(directory):
-    """A CA, and a certificate of it, by openssl."""
-    for command in (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout ca.key -out ca.pem -subj /CN=ca -days 30",
-        "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout host.key -out host.csr -subj /CN=host.example.com",
-        "openssl x509 -req -in host.csr -CA ca.pem -CAkey ca.key -out host.pem -days 30",
-    ):
-        subprocess.run(command.split(), cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+TICK = 1e3 / os.sysconf("SC_CLK_TCK")
 
 
-# Title, program, its arguments for nothing to do and for a first certificate, and
-# what the first does and does not check. {} is the directory.
-PEERS = (
-    ("`openssl verify`", "openssl", "verify -CAfile {0}/ca.pem {0}/host.pem", "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout {0}/new.key -out {0}/new.csr -subj /CN=new",
-     "the chain and its times; no key, mode, owner, whitelist, journal or pending request", "key and request only; nothing is sent or put in place"),
-    ("`step certificate needs-renewal`", "step", "certificate needs-renewal {0}/host.pem --expires-in 1h",
-     "certificate create new.example.com {0}/new.csr {0}/new.key --csr --no-password --insecure --force",
-     "the time of one certificate (it exits 1 where nothing is due); no chain, key, mode or CRL", "key and request only"),
-    ("`icinga2 pki verify`", "icinga2", "pki verify --cert {0}/host.pem --cacert {0}/ca.pem", "pki new-cert --cn new.example.com --key {0}/new.key --csr {0}/new.csr",
-     "the chain; no CRL, key, mode or time of renewal", "key (RSA 4096) and request only"),
-    ("`puppet ssl verify`", "puppet", "ssl verify --ssldir {0}/puppet --server localhost", None, "chain, key and CRL of its own files; here they are missing, so it ends early", ""),
-    ("`getcert list` (certmonger)", "getcert", "list -f {0}/host.pem", None, "asks its daemon over D-Bus; here none runs, so it ends early", ""),
-)
-SERVERS = (("step-ca", "step-ca", "version"),)
+def family(pid):
+    """A process and all below it."""
+    children = [child for task in pathlib.Path("/proc/%d/task" % pid).iterdir() for child in (task / "children").read_text().split()]
+    return [pid] + [one for child in children for one in family(int(child))]
 
 
-def timed(command, environment):
-    """CPU and peak memory of a command, whatever it says."""
+def field(pid, file, name):
+    lines = pathlib.Path("/proc/%d" % pid, file).read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name + ":"))) / 1024
+
+
+def memory(pid):
+    """MB resident of a process and those below it; what these share counts once."""
+    all_of_it = family(pid)
+    return sum(field(one, "smaps_rollup", "Pss_Anon") for one in all_of_it) + max(field(one, "status", "RssFile") for one in all_of_it)
+
+
+def spent(pid):
+    """CPU time in ms that a process and its former children took."""
+    return sum(map(int, pathlib.Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()[11:15])) * TICK if pid else 0
+
+
+def measure(peer, commands, status=0):
+    """Runs commands one after the other; returns their wall and CPU time in ms."""
+    environment, wall, cpu = dict(os.environ, **peer.environment), 0, 0
     null = os.open(os.devnull, os.O_RDWR)
-    child = os.posix_spawn(command[0], command, environment, file_actions=[(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)])
+    for command in commands:
+        command, start = [str(word) for word in command], time.perf_counter()
+        child = os.posix_spawn(command[0], command, environment, file_actions=[(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)])
+        _, ended, usage = os.wait4(child, 0)
+        wall += (time.perf_counter() - start) * 1e3
+        cpu += (usage.ru_utime + usage.ru_stime) * 1e3
+        if os.waitstatus_to_exitcode(ended) != status:
+            sys.exit("%s ended with status %d, not %d" % (" ".join(command[:3]), os.waitstatus_to_exitcode(ended), status))
     os.close(null)
-    _, _status, usage = os.wait4(child, 0)
-    return (usage.ru_utime + usage.ru_stime) * 1e3
+    return wall, cpu
 
 
-def size(path):
-    """What the program is on disk: its file, or its package's where it is a script."""
-    return "%.1f MB" % (os.path.getsize(os.path.realpath(path)) / 1e6)
+def in_turn(ours, peer, runs, sides):
+    """Samples of both, one after the other; what a daemon did for all of a peer's commands is shared out among them."""
+    pairs, worked = [], 0
+    for number in range(runs):
+        mine, theirs = (sides(one, number) for one in (ours, peer))
+        mine, before = measure(ours, *mine), spent(peer.helper)
+        pairs.append((mine, measure(peer, *theirs)))
+        worked += spent(peer.helper) - before
+    return [(mine, (wall, cpu + worked / runs)) for mine, (wall, cpu) in pairs]
 
 
-def measure(here):
-    url, ca = here.manager("--auto-approve", "127.0.0.1")
-    program = str(lab.BIN / "enrollment")
-    directory = here.work / "peers"
-    directory.mkdir()
-    certificate(directory)
-    ours = process.prepare(here.work / "host0", url, ca, 0)
-    subprocess.run([program, ours], stdout=subprocess.DEVNULL, check=True)
-    runs = report.count("PEER_RUNS", 15)
-    environment = dict(os.environ, HOME=str(here.work), STEPPATH=str(here.work / "step"))
-    first = statistics.median(process.measure(program, process.prepare(here.work / ("first%d" % n), url, ca, 1000 + n))[1] for n in range(runs))
-    rows, missing = [], []
-    base = statistics.median(process.measure(program, ours)[1] for _ in range(runs))
-    rows.append(("`enrollment`", "%.1f ms" % base, "1.0", "%.1f ms" % first, "%.0f MB" % process.peak(program, ours), size(program),
-                 "chain, key, CRL, times, identity, modes, owners, whitelist, journal, request", "all: asked, approved, fetched, verified, put in place"))  # fmt: skip
-    for title, name, nothing, new, checks, gets in PEERS:
-        found = shutil.which(name)
-        if not found:
-            missing.append(name)
+def compare(title, pairs):
+    """A row: the peer's times, and what they are of ours in the same round."""
+    cells = [title]
+    for side in (1, 0):
+        cells += report.spread([theirs[side] for _, theirs in pairs], "ms", 1)
+        ratios = [theirs[side] / mine[side] for mine, theirs in pairs]
+        cells.append("%.1f (%.1f to %.1f)" % (statistics.median(ratios), *report.percentiles(ratios)))
+    return cells
+
+
+def own(title, pairs):
+    """The row of ours, by all rounds with all peers."""
+    cells = [title]
+    for side in (1, 0):
+        cells += [*report.spread([mine[side] for mine, _ in pairs], "ms", 1), "1.0"]
+    return cells
+
+
+def figures(here):
+    """Each peer with its two lists of samples, and what could not be measured."""
+    ours, found, missing = peerlab.ours(here), [], []
+    runs, number = report.count("PEER_RUNS", 12), 0
+    for name, start in peerlab.PEERS.items():
+        try:
+            peer = start(here)
+        except peerlab.Missing as reason:
+            missing.append((name, reason))
             continue
-        command = [found] + nothing.format(directory).split()
-        pairs = [(timed(command, environment), process.measure(program, ours)[1]) for _ in range(runs)]
-        made = "%.1f ms" % statistics.median(timed([found] + new.format(directory).split(), environment) for _ in range(runs)) if new else ""
-        rows.append((title, "%.1f ms" % statistics.median(theirs for theirs, _ in pairs), "%.1f" % statistics.median(a / b for a, b in pairs), made,
-                     "%.0f MB" % process.peak(*command), size(found), checks, gets))  # fmt: skip
-    missing += [name for name, program, _ in SERVERS if not shutil.which(program)]
-    return rows, missing, runs
+        nothing = in_turn(ours, peer, runs, lambda one, _: ([one.nothing], one.status))
+        first = in_turn(ours, peer, runs, lambda one, n: (one.first(number + n + 1),))
+        found.append((peer, nothing, first))
+        number += runs
+    return ours, found, missing, runs
+
+
+def held(peer):
+    """A row: what is on the host all the time."""
+    stays = "%.0f MB" % memory(peer.agent) if peer.agent else "0"
+    environment = ["%s=%s" % one for one in peer.environment.items()]
+    peak = process.peak("/usr/bin/env", *environment, *map(str, peer.nothing))
+    return peer.name, peer.stays, stays, "%.0f MB" % peak, "%.1f MB" % peer.disk, "%.1f MB" % peer.needs
 
 
 def peers():
     with lab.Lab() as here:
-        rows, missing, runs = measure(here)
-    text = report.table(("Program", "Nothing to do, CPU", "/ ours", "First certificate, CPU", "Peak memory", "File on disk", "Nothing to do checks", "First certificate is"), rows)
-    text += "\n%d runs of each, each in turn with ours. A script's file is small: its interpreter, or the program that it wraps, is not in it.\n" % runs
-    if missing:
-        text += "Not installed here, so not measured: %s.\n" % ", ".join(missing)
+        ours, found, missing, runs = figures(here)
+        everyone = [ours] + [peer for peer, _, _ in found]
+        on_host = [held(peer) for peer in everyone]
+        served = [(peer.server[0], "%.0f MB" % memory(peer.server[1]), "%.1f MB" % peer.server[2]) for peer in everyone if peer.server]
+    text = ""
+    for title, side in (("Nothing to do", 1), ("First certificate", 2)):
+        head = (title, "CPU time", "10th to 90th percentile", "/ ours", "Wall time", "10th to 90th percentile", "/ ours")
+        rows = [own(ours.titles[side - 1], [pair for one in found for pair in one[side]])] if found else []
+        text += report.table(head, rows + [compare(one[0].titles[side - 1], one[side]) for one in found]) + "\n"
+    text += report.table(("On the host", "What stays", "Its memory", "Peak, nothing to do", "On disk", "With what it needs"), on_host) + "\n"
+    text += report.table(("On the server", "Memory", "On disk, with what it needs"), served) + "\n"
+    text += report.table(("Nothing to do", "Checks", "Does not check", "First certificate is"), [(p.name, p.checks, p.unchecked, p.obtains) for p in everyone])
+    text += NOTE % runs
+    text += "".join("\n%s: not measured: %s\n" % one for one in missing)
     return {"peers": text}
+
+
+NOTE = """
+%d runs of each, each in turn with ours; a ratio is of one such pair, with its 10th and 90th percentile. Commands of several steps are added
+up. What makes a token or a ticket runs elsewhere and is in no figure; what the servers do is in the wall time only. certmonger's daemon works
+for `getcert`, so its CPU time is added, the same share to each run. Memory is what is resident of the process and those below it, shared pages
+once, with one certificate. Sizes are those of the programs, and of Debian's packages: all that the package depends on and a minimal system lacks.
+
+What limits the figures: to start the program is most of step's and icinga2's look and half of puppet's, which starts Ruby; an RSA key is
+most of icinga2's first certificate and much of puppet's, and takes another time in each run; `getcert` asks its daemon every 125 ms,
+which is most of its wall time. Ours registers, polls, and writes a journal and each file durably; step writes two files, so ours takes
+longer. Puppet's server speaks TLS 1.2 only: with 1.3 Debian 12's Ruby waits 30 s before its last request.
+"""
