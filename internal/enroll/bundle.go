@@ -42,7 +42,7 @@ func (r *run) provisionBundle(ctx context.Context) error {
 	if err := r.preflightHand(ctx); err != nil {
 		return err
 	}
-	err = r.Provision(ctx, bundle, install.Source{IP: r.KnownManagerIP()})
+	err = r.Provision(ctx, bundle, install.Source{IP: r.AskedManagerIP()})
 	if err != nil && (contract.CodeOf(err) == contract.CodeBundleInvalid || errors.Is(err, install.ErrKeep)) {
 		return contract.Errorf(contract.CodeOf(err), "%s: %w", path, err).WithHint("%s", contract.HintOf(err))
 	}

@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ func (in *Installer) apply(ctx context.Context, set *pki.Set, admit *plan.Change
 	if err := in.letIn(ctx, admit, from.IP); err != nil {
 		return err
 	}
-	if err := in.tellAgent(ctx); err != nil {
+	if err := in.tellAgent(ctx, cmp.Or(from.url, in.agentsManager())); err != nil {
 		return err
 	}
 	if err := in.installRepo(); err != nil {
@@ -129,12 +130,7 @@ func (in *Installer) claim(p *statedir.Provenance, set *pki.Set, from Source) {
 			p.Place(d.after.Path, statedir.Digest(d.after.Content))
 		}
 	}
-	if from.url != "" {
-		p.ManagerURL = from.url
-	}
-	if from.IP.IsValid() {
-		p.ManagerIP = from.IP.String()
-	}
+	p.EnrolledAt(from.url, from.IP)
 	p.CAFingerprint = pki.Fingerprint(set.CA.Raw)
 	p.MachineID, p.FQDN, p.Removed = in.Result.MachineID, in.Result.FQDN, nil
 }
@@ -258,11 +254,9 @@ func (in *Installer) AdoptSet(ctx context.Context, ip netip.Addr) error {
 				p.Place(path, sum)
 			}
 		}
-		p.ManagerURL, p.CAFingerprint = in.URL.String(), pki.Fingerprint(set.CA.Raw)
+		p.EnrolledAt(in.URL.String(), ip)
+		p.CAFingerprint = pki.Fingerprint(set.CA.Raw)
 		p.MachineID, p.FQDN, p.Removed = in.Result.MachineID, in.Result.FQDN, nil
-		if ip.IsValid() {
-			p.ManagerIP = ip.String()
-		}
 	})
 	if err != nil {
 		return err

@@ -20,7 +20,11 @@ import (
 // neither where enrollment.manager_url is missing. A value that names a manager
 // stays, and no config.yaml is made.
 func (in *Installer) PlanConfigURL(ctx context.Context) *plan.Change {
-	url := in.agentsManager()
+	return in.planConfigURL(ctx, in.agentsManager())
+}
+
+// planConfigURL is PlanConfigURL for this manager.
+func (in *Installer) planConfigURL(ctx context.Context, url string) *plan.Change {
 	if !in.ConfigManagerURL || url == "" || !config.Placeholder(in.Config.Enrollment.ManagerURL) {
 		return nil
 	}
@@ -61,12 +65,12 @@ func shownConfig(f hostfs.File) plan.File {
 }
 
 // tellAgent writes the manager's URL to config.yaml where it is missing.
-func (in *Installer) tellAgent(ctx context.Context) error {
-	change := in.PlanConfigURL(ctx)
+func (in *Installer) tellAgent(ctx context.Context, url string) error {
+	change := in.planConfigURL(ctx, url)
 	if change == nil {
 		return nil
 	}
-	return in.Perform(in.change(change, func() error { return in.writeURL(ctx, in.agentsManager()) }))
+	return in.Perform(in.change(change, func() error { return in.writeURL(ctx, url) }))
 }
 
 func (in *Installer) writeURL(ctx context.Context, url string) error {

@@ -33,7 +33,7 @@ func (in *Installer) ForeseeApproval(ctx context.Context) error {
 	if err := in.foreseeWhitelist(); err != nil {
 		return err
 	}
-	in.Result.Show(in.PlanConfigURL(ctx))
+	in.Result.Show(in.planConfigURL(ctx, in.URL.String()))
 	return in.foreseeClear(copied)
 }
 
@@ -48,7 +48,7 @@ func (in *Installer) foreseeWhitelist() error {
 	if !in.WhitelistManager {
 		return nil
 	}
-	ip := in.KnownManagerIP()
+	ip := in.AskedManagerIP()
 	if !ip.IsValid() {
 		in.Result.Act("let the manager in: " + in.Whitelist)
 		in.Result.Warn(fmt.Sprintf("the line that would be added to %s is not known before the manager is connected to; set manager_ip to see it", in.Whitelist))

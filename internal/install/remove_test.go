@@ -128,6 +128,24 @@ func TestRemovalLeavesWhatIsNotOurs(t *testing.T) {
 	}
 }
 
+// TestAKeysBackupThatIsNotOnRecordYetGoesToo: the run that made it was killed.
+func TestAKeysBackupThatIsNotOnRecordYetGoesToo(t *testing.T) {
+	s, first := enrolled(t)
+	s.provision(s.bundle(), nil)
+	backups, err := s.installer(nil).Files.Backups(keyFile)
+	if err != nil || len(backups) != 1 {
+		t.Fatalf("got the backups %q, %v; want one", backups, err)
+	}
+	must(t, s.installer(nil).Disk.Remember(func(p *statedir.Provenance) {
+		p.Files = slices.DeleteFunc(slices.Clone(p.Files), func(f statedir.Placed) bool { return f.Path == backups[0] })
+		p.Place(keyFile, statedir.Digest([]byte(first.ServerKey)))
+	}))
+	must(t, s.installer(nil).Remove(context.Background()))
+	if s.exists(backups[0]) {
+		t.Errorf("got %s after the removal, want it gone", backups[0])
+	}
+}
+
 func TestRemovalOfAHostThatWasNeverEnrolled(t *testing.T) {
 	s := newSite(t)
 	s.place(s.bundle())
@@ -190,6 +208,12 @@ func TestRemovalOfFilesWhereConfigNoLongerPoints(t *testing.T) {
 	}
 
 	s, b := enrolled(t)
+	s.write(configFile, moved, 0o640)
+	must(t, os.Chmod(s.path("/etc/linux_patch_api/certs"), 0o777))
+	failsWith(t, s.installer(nil).Remove(context.Background()), contract.CodeFilesystem, "writable by others", "nothing was removed yet")
+	s.is(b)
+
+	s, b = enrolled(t)
 	s.write(configFile, moved, 0o640)
 	must(t, os.Remove(s.path(keyFile)))
 	must(t, os.Symlink("/etc/shadow", s.path(keyFile)))

@@ -50,7 +50,7 @@ func (in *Installer) Converge(ctx context.Context) error {
 // Conclude ends a run on a host where nothing is left to repair.
 func (in *Installer) Conclude(ctx context.Context) error {
 	if in.State != string(contract.StateRegistered) {
-		if err := in.tellAgent(ctx); err != nil {
+		if err := in.tellAgent(ctx, in.agentsManager()); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package install_test
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -361,6 +363,45 @@ func TestWhatAnApprovalWouldChange(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAnotherManagerIsForeseen: what the record says is of the one before it.
+func TestAnotherManagerIsForeseen(t *testing.T) {
+	const next = "https://next.corp.test"
+	s := newSite(t)
+	s.write(configFile, configText, 0o640)
+	s.write(listFile, "x: &l [198.51.100.1]\nentries: *l\n", 0o644)
+	old := s.bundle()
+	must(t, s.installer(nil).Provision(context.Background(), &old, install.SourceOf(statedir.Answer{URL: managerURL, PeerIP: "198.51.100.1"})))
+	asked := func(p *options.Params) { p.ManagerURL, p.ConfigManagerURL, p.Force, p.Check = next, true, true, true }
+	in := s.installer(asked)
+	must(t, in.ForeseeApproval(context.Background()))
+	warns(t, in.Result, "the line that would be added to "+listFile+" is not known")
+	if got := in.Result.Diff[len(in.Result.Diff)-1].After; !strings.Contains(got, next) {
+		t.Errorf("got %q, want %s in it", got, next)
+	}
+	// The old manager's address being covered says nothing of the next one's.
+	in = s.installer(func(p *options.Params) { asked(p); p.Check = false })
+	in.LookupIP = func(context.Context, string, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("192.0.2.2")}, nil
+	}
+	failsWith(t, in.Preflight(context.Background(), false), contract.CodeWhitelist, listFile, "by hand")
+
+	// Check mode and the run tell the same of a bundle of the next one's, whose
+	// address is not known: that of the one before it is not taken for it.
+	s.write(listFile, "entries: [198.51.100.1]\n", 0o644)
+	b, from := s.bundle(), install.SourceOf(statedir.Answer{URL: next})
+	check := s.installer(asked)
+	must(t, check.Provision(context.Background(), &b, from))
+	in = s.installer(func(p *options.Params) { asked(p); p.Check = false })
+	must(t, in.Provision(context.Background(), &b, from))
+	same(t, "actions in check mode", check.Result.Actions, in.Result.Actions)
+	if got, want := in.Result.Diff[len(in.Result.Diff)-1], check.Result.Diff[len(check.Result.Diff)-1]; got != want || !strings.Contains(got.After, next) {
+		t.Errorf("got the diff %q, want that of check mode, %q, with %s", got.After, want.After, next)
+	}
+	if p := s.installer(nil).Disk.Provenance(); p.ManagerURL != next || p.ManagerIP != "" {
+		t.Errorf("got the manager %s at %q on record, want %s and no address", p.ManagerURL, p.ManagerIP, next)
 	}
 }
 

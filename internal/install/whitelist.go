@@ -128,7 +128,7 @@ func (in *Installer) PreflightWhitelist(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ip := in.KnownManagerIP()
+	ip := in.AskedManagerIP()
 	if ip.IsValid() {
 		_, covered, err := in.admit(file.Content, ip)
 		if err != nil || covered != "" && len(in.Files.Access(file).Others) == 0 {

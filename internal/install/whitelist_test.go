@@ -131,6 +131,8 @@ func TestWhoIsLetIn(t *testing.T) {
 // TestAnEntryThatSomeoneElseAddedIsTheirs: between the plan and the lock.
 func TestAnEntryThatSomeoneElseAddedIsTheirs(t *testing.T) {
 	s := newSite(t)
+	// That enrollment added it to another whitelist before does not make it ours.
+	must(t, s.installer(nil).Disk.Remember(func(p *statedir.Provenance) { p.AddWhitelistEntry("/srv/before.yaml", managerIP) }))
 	s.write(listFile, "entries: []\n", 0o644)
 	s.during = func(e contract.Event) {
 		if e == contract.EventProvisioned {

@@ -27,10 +27,24 @@ func (v *View) Confirm() error {
 // then the peer that delivered the bundle, then an address in the URL itself.
 // Names are not resolved: a DNS answer that moves would make `changed` flap.
 func (v *View) KnownManagerIP() netip.Addr {
+	return v.managerIP(v.Disk.Provenance().ManagerIP)
+}
+
+// AskedManagerIP is KnownManagerIP for a run that asks: where that is another
+// manager than the one that this host is enrolled with, the record is not of it.
+func (v *View) AskedManagerIP() netip.Addr {
+	p := v.Disk.Provenance()
+	if v.URL != nil && p.ManagerURL != "" && p.ManagerURL != v.URL.String() {
+		p.ManagerIP = ""
+	}
+	return v.managerIP(p.ManagerIP)
+}
+
+func (v *View) managerIP(recorded string) netip.Addr {
 	if v.ManagerAddr.IsValid() {
 		return v.ManagerAddr
 	}
-	if ip, err := netip.ParseAddr(v.Disk.Provenance().ManagerIP); err == nil {
+	if ip, err := netip.ParseAddr(recorded); err == nil {
 		return ip
 	}
 	if v.URL != nil {

@@ -3,6 +3,7 @@ package statedir
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -64,6 +65,17 @@ func (p *Provenance) relocate(place func(string) string) {
 		p.Files[i].Path = place(p.Files[i].Path)
 	}
 	p.WhitelistPath = place(p.WhitelistPath)
+}
+
+// EnrolledAt notes the manager; an empty url is that of before, and an ip that is
+// not valid is not known. The address of another manager says nothing.
+func (p *Provenance) EnrolledAt(url string, ip netip.Addr) {
+	if url != "" && url != p.ManagerURL {
+		p.ManagerURL, p.ManagerIP = url, ""
+	}
+	if ip.IsValid() {
+		p.ManagerIP = ip.String()
+	}
 }
 
 // Place adds a content that is about to be written.
