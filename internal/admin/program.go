@@ -12,7 +12,6 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -73,11 +72,9 @@ func (p Program) Main(ctx context.Context) int {
 	c, err := p.parse()
 	switch {
 	case errors.Is(err, errHelp):
-		fmt.Fprint(p.Stdout, p.help())
-		return 0
+		return p.say(p.help())
 	case errors.Is(err, errVersion):
-		fmt.Fprintln(p.Stdout, "enrollment_admin", p.Version)
-		return 0
+		return p.say("enrollment_admin " + p.Version + "\n")
 	}
 	report, hide := newReport(), &secrets{}
 	if err != nil {
@@ -93,6 +90,13 @@ func (p Program) Main(ctx context.Context) int {
 		return contract.CodeInternal.Info().Exit
 	}
 	return report.Exit()
+}
+
+func (p Program) say(text string) int {
+	if _, err := io.WriteString(p.Stdout, text); err != nil {
+		return contract.CodeInternal.Info().Exit
+	}
+	return 0
 }
 
 var errHelp, errVersion = errors.New("help"), errors.New("version")

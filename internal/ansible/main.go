@@ -72,13 +72,18 @@ func (p Program) Main(ctx context.Context) int {
 	}
 	switch {
 	case call.help:
-		fmt.Fprint(p.Stdout, p.help())
-		return 0
+		return p.print(p.help())
 	case call.version:
-		fmt.Fprintln(p.Stdout, "enrollment", p.Version)
-		return 0
+		return p.print("enrollment " + p.Version + "\n")
 	}
 	return p.run(ctx, call)
+}
+
+func (p Program) print(text string) int {
+	if _, err := io.WriteString(p.Stdout, text); err != nil {
+		return contract.CodeInternal.Info().Exit
+	}
+	return 0
 }
 
 // run makes a failed result of a panic, so that Ansible still reads JSON.

@@ -1,9 +1,12 @@
 package ansible
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/afero"
 
@@ -63,6 +66,9 @@ func (p Program) replace(file string, content []byte) (err error) {
 			err = contract.Errorf(contract.CodeFilesystem, "--output-file %s cannot be written: %w", file, err)
 		}
 	}()
+	if about, err := p.Files.Stat(file); err == nil && !about.Mode().IsRegular() && !about.IsDir() {
+		return p.pour(file, content)
+	}
 	directory := "."
 	if slash := strings.LastIndexByte(file, '/'); slash >= 0 {
 		directory = file[:slash+1]
@@ -87,6 +93,17 @@ func (p Program) replace(file string, content []byte) (err error) {
 		return err
 	}
 	return p.Files.Rename(temporary.Name(), file)
+}
+
+// pour writes to a device or a pipe, such as /dev/null and /dev/stdout, which is
+// never replaced. A FIFO that no one reads is an error, not a wait.
+func (p Program) pour(file string, content []byte) error {
+	out, err := p.Files.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(content)
+	return errors.Join(err, out.Close())
 }
 
 // unreported makes a report of a failure before the host was looked at, so that

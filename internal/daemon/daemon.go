@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -78,13 +77,11 @@ func Run(ctx context.Context, env Env) int {
 	opt, err := parseFlags(env.Args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(env.Stdout, help())
-		return 0
+		return say(log, env.Stdout, help())
 	case err != nil:
 		return fail(log, err)
 	case opt.version:
-		fmt.Fprintln(env.Stdout, "linux_patch_api", env.Version)
-		return 0
+		return say(log, env.Stdout, "linux_patch_api "+env.Version+"\n")
 	}
 	d := &daemon{env: env, opt: opt, con: con, out: out, log: log, notify: newNotifier(env.Getenv, os.Getpid())}
 	if d.enroller, err = env.Enroller(con.Hide); err != nil {
@@ -109,6 +106,11 @@ func Run(ctx context.Context, env Env) int {
 		log.Warn(d.enroller.Files.Foreign(file).Error())
 	}
 	return fail(log, d.run(ctx))
+}
+
+func say(log *logrus.Logger, out io.Writer, text string) int {
+	_, err := io.WriteString(out, text)
+	return fail(log, err)
 }
 
 // configure reads config.yaml. A missing one is none, unless it was named.

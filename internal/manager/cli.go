@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -51,6 +50,7 @@ exists, 5 no manager can be reached, 64 wrong usage.
 
 // cli is one run of the program.
 type cli struct {
+	version        string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
@@ -71,8 +71,8 @@ func exitf(code int, format string, args ...any) error {
 
 // Run is the program linux_patch_manager; args are without its name. Only an
 // option that says so reads standard input. It returns the exit code.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
-	c := &cli{stdin, stdout, stderr, env}
+func Run(ctx context.Context, version string, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	c := &cli{version, stdin, stdout, stderr, env}
 	err := c.run(ctx, args)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return exitOK
@@ -96,7 +96,7 @@ func (c *cli) run(ctx context.Context, args []string) error {
 		_, err := io.WriteString(c.stdout, usage)
 		return err
 	case "-version", "--version", "version":
-		_, err := fmt.Fprintf(c.stdout, "linux_patch_manager (reference) %s\n", version())
+		_, err := fmt.Fprintf(c.stdout, "linux_patch_manager (reference) %s\n", c.version)
 		return err
 	case "serve":
 		return c.serve(ctx, args)
@@ -110,17 +110,10 @@ func (c *cli) run(ctx context.Context, args []string) error {
 
 func unknownVerb(verb string) error {
 	if strings.HasPrefix(verb, "-") {
-		return exitf(exitUsage, "a verb comes before flags, and %w; see linux_patch_manager --help", nearest.Flag(verb, []string{"help", "version"}))
+		return exitf(exitUsage, "%w (a verb comes first; see linux_patch_manager --help)", nearest.Flag(verb, []string{"help", "version"}))
 	}
 	known := append(slices.Sorted(maps.Keys(verbs)), "serve", "help", "version")
-	return exitf(exitUsage, "unknown verb %q%s; see linux_patch_manager --help", verb, nearest.Meant(verb, known))
-}
-
-func version() string {
-	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
-		return b.Main.Version
-	}
-	return "(unknown version)"
+	return exitf(exitUsage, "unknown verb %q%s (see linux_patch_manager --help)", verb, nearest.Meant(verb, known))
 }
 
 // flags makes a verb's flag set with the options that all have.
@@ -148,7 +141,7 @@ func (c *cli) parse(f *flag.FlagSet, data *string, args []string) ([]string, err
 				f.Usage()
 				return nil, err
 			}
-			return nil, exitf(exitUsage, "%s: %w; see linux_patch_manager %s --help", f.Name(), nearest.Parsed(err, namesOf(f)), f.Name())
+			return nil, exitf(exitUsage, "%s: %w (see linux_patch_manager %s --help)", f.Name(), nearest.Parsed(err, namesOf(f)), f.Name())
 		}
 		args = f.Args()
 		if len(args) == 0 {

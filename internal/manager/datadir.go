@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/afero"
 )
@@ -68,8 +69,21 @@ func (s *Server) writeFile(path string, data []byte, mode os.FileMode) error {
 	return writeFile(s.fs, path, data, mode)
 }
 
+func pour(f afero.Afero, path string, data []byte) error {
+	out, err := f.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = out.Write(data)
+	return errors.Join(err, out.Close())
+}
+
 // writeFile replaces a file at once: readers see the old one or the new one.
+// A device or a pipe, such as /dev/null, is written to and never replaced.
 func writeFile(f afero.Afero, path string, data []byte, mode os.FileMode) (err error) {
+	if about, err := f.Stat(path); err == nil && !about.Mode().IsRegular() && !about.IsDir() {
+		return pour(f, path, data)
+	}
 	tmp, err := f.TempFile(filepath.Dir(path), "."+filepath.Base(path)+".")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

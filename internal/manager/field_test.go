@@ -217,7 +217,7 @@ func TestField3_13_NeverNewUnderAnOldCA(t *testing.T) {
 		t.Errorf("a new database under an old CA: got %v, want a refusal", err)
 	}
 	var out, errs bytes.Buffer
-	code := manager.Run(t.Context(), []string{"serve", "--data", blank}, strings.NewReader(""), &out, &errs, func(string) string { return "" })
+	code := manager.Run(t.Context(), "test", []string{"serve", "--data", blank}, strings.NewReader(""), &out, &errs, func(string) string { return "" })
 	if code != 1 || out.Len() != 0 || !strings.Contains(errs.String(), "backup") {
 		t.Errorf("the program: exit code %d, %q", code, &errs)
 	}

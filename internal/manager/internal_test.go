@@ -185,7 +185,7 @@ func TestUsageErrors(t *testing.T) {
 		{"issue-client", "--data", "x", "--out", "y"},
 	} {
 		var out, errs bytes.Buffer
-		code := Run(context.Background(), args, nil, &out, &errs, func(string) string { return "" })
+		code := Run(context.Background(), "test", args, nil, &out, &errs, func(string) string { return "" })
 		if code != exitUsage || out.Len() != 0 || !strings.Contains(errs.String(), "linux_patch_manager: ") {
 			t.Errorf(`%q: exit code %d, stdout %q, stderr %q, want code %v, out.Len() 0, "linux_patch_manager: " in it`, args, code, &out, &errs, exitUsage)
 		}
@@ -199,7 +199,7 @@ func TestHelpSaysThatThisIsNoProductionManager(t *testing.T) {
 	}
 	for _, args := range all {
 		var out bytes.Buffer
-		code := Run(context.Background(), args, nil, &out, io.Discard, func(string) string { return "" })
+		code := Run(context.Background(), "test", args, nil, &out, io.Discard, func(string) string { return "" })
 		if code != exitOK || !strings.Contains(out.String(), "NOT the production manager") {
 			t.Errorf(`%q: exit code %d, %q, want code %v, "NOT the production manager" in it`, args, code, &out, exitOK)
 		}

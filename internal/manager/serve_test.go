@@ -25,7 +25,7 @@ func serve(t *testing.T, args ...string) (line string, errs *buffer, stop func()
 	errs = &buffer{}
 	code := make(chan int, 1)
 	go func() {
-		code <- manager.Run(ctx, append([]string{"serve"}, args...), nil, in, errs, func(string) string { return "" })
+		code <- manager.Run(ctx, "test", append([]string{"serve"}, args...), nil, in, errs, func(string) string { return "" })
 		_ = in.Close()
 	}()
 	line, err := bufio.NewReader(out).ReadString('\n')

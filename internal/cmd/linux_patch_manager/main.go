@@ -15,6 +15,9 @@ import (
 	"github.com/linux-patch/enroll/internal/outlet"
 )
 
+// version is set by the linker.
+var version = "dev"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	stderr := io.Writer(os.Stderr)
@@ -27,7 +30,7 @@ func main() {
 		}, nil)
 		stderr, flush = out, func() { out.Flush(time.Second) }
 	}
-	code := manager.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr, os.Getenv)
+	code := manager.Run(ctx, version, os.Args[1:], os.Stdin, os.Stdout, stderr, os.Getenv)
 	stop()
 	flush()
 	os.Exit(code)
