@@ -12,9 +12,9 @@ import (
 
 // conflict deals with a host that the manager has already in the request's
 // place. again says that it was removed.
-func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *managerclient.ExistingHost, res *HostResult, try int) (again bool) {
+func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *managerclient.Host, res *HostResult, try int) (again bool) {
 	if existing == nil {
-		existing = &managerclient.ExistingHost{}
+		existing = &managerclient.Host{}
 	}
 	if existing.Since == "" {
 		a.complete(ctx, existing, h)
@@ -25,7 +25,7 @@ func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *ma
 // refusedByManager deals with a host that the manager did not let register,
 // because it has it already.
 func (a *approving) refusedByManager(ctx context.Context, h *approval.Host, res *HostResult) {
-	existing := &managerclient.ExistingHost{}
+	existing := &managerclient.Host{}
 	a.complete(ctx, existing, h)
 	if existing.ID != "" && a.hostExists(ctx, h, existing, res, h.Repairs < approval.MaxRepairs) {
 		res.RegisterAgain = true
@@ -41,7 +41,7 @@ func (a *approving) refusedByManager(ctx context.Context, h *approval.Host, res 
 // hostExists says which host the manager has already, and removes it where that
 // was asked for, may be done once more, and it is this host by its name. It
 // reports whether it did.
-func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *managerclient.ExistingHost, res *HostResult, again bool) bool {
+func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *managerclient.Host, res *HostResult, again bool) bool {
 	res.Existing = existing
 	res.Decision, res.Refused = decisionHostExists, true
 	res.Reason = fmt.Sprintf("the manager has a host %s (%s, %s, since %s) in its place; set on_existing to reissue, which keeps that host's groups and history",
@@ -67,7 +67,7 @@ func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *
 }
 
 // complete finds what the manager's answer did not tell of the existing host.
-func (a *approving) complete(ctx context.Context, existing *managerclient.ExistingHost, h *approval.Host) {
+func (a *approving) complete(ctx context.Context, existing *managerclient.Host, h *approval.Host) {
 	a.report.Requests["hosts"]++
 	hosts, err := a.api.Hosts(ctx, cmp.Or(existing.FQDN, h.FQDN))
 	if err != nil {
@@ -76,7 +76,7 @@ func (a *approving) complete(ctx context.Context, existing *managerclient.Existi
 	}
 	for _, host := range hosts {
 		if host.ID == existing.ID || existing.ID == "" && approval.SameName(h.FQDN, host.FQDN) {
-			*existing = managerclient.ExistingHost{ID: host.ID, FQDN: host.FQDN, IPAddress: host.IPAddress, Since: host.Since}
+			*existing = host
 			return
 		}
 	}

@@ -47,13 +47,13 @@ func (r *run) requests(ctx context.Context, p *RequestsParams) error {
 
 // theHost finds the one host of the manager that an entry means: by the id that
 // was approved for it, else by its exact name.
-func (a *approving) theHost(ctx context.Context, h HostEntry) (*managerclient.HostRow, error) {
+func (a *approving) theHost(ctx context.Context, h HostEntry) (*managerclient.Host, error) {
 	a.report.Requests["hosts"]++
 	hosts, err := a.api.Hosts(ctx, h.FQDN)
 	if err != nil {
 		return nil, err
 	}
-	var found []managerclient.HostRow
+	var found []managerclient.Host
 	for _, host := range hosts {
 		if approval.SameName(h.FQDN, host.FQDN) && (h.RequestID == "" || h.RequestID == host.ID) {
 			found = append(found, host)
@@ -100,7 +100,7 @@ func (a *approving) withdraw(ctx context.Context) error {
 	return nil
 }
 
-func (a *approving) withdrawOne(ctx context.Context, h HostEntry, host *managerclient.HostRow) error {
+func (a *approving) withdrawOne(ctx context.Context, h HostEntry, host *managerclient.Host) error {
 	facts := func() map[string]string {
 		return map[string]string{"host_id": host.ID, "fqdn": approval.Plain(host.FQDN), "inventory_host": h.Name}
 	}

@@ -76,12 +76,12 @@ type HostResult struct {
 	// RegisterAgain says that a request was denied so that the host can make one.
 	RegisterAgain bool `json:"register_again"`
 	// Repairs is how often that was done for this host in this run.
-	Repairs      int                         `json:"repairs"`
-	Twin         string                      `json:"twin"`
-	Existing     *managerclient.ExistingHost `json:"existing,omitempty"`
-	Compared     []approval.Comparison       `json:"compared"`
-	Suspects     []approval.Suspect          `json:"suspects"`
-	SuspectCount int                         `json:"suspect_count"`
+	Repairs      int                   `json:"repairs"`
+	Twin         string                `json:"twin"`
+	Existing     *managerclient.Host   `json:"existing,omitempty"`
+	Compared     []approval.Comparison `json:"compared"`
+	Suspects     []approval.Suspect    `json:"suspects"`
+	SuspectCount int                   `json:"suspect_count"`
 }
 
 func newReport() *Report {

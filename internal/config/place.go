@@ -10,35 +10,10 @@ import (
 )
 
 // obstacle is why an edit is not sure, and where.
-type obstacle struct {
-	line int
-	why  string
-}
+type obstacle = yamltext.Obstacle
 
-func (o *obstacle) err(byHand string) error {
-	return contract.Errorf(contract.CodeConfig, "%w: line %d: %s; %s", ErrUneditable, o.line, o.why, byHand)
-}
-
-// obstacle names what makes any edit of this text unsure.
-func (f *file) obstacle() *obstacle {
-	root := f.text.Root
-	if line := f.text.OddBreak(); line > 0 {
-		return &obstacle{line, "a line break that not every program takes for one"}
-	}
-	if root == nil {
-		return nil
-	}
-	if root.Kind != yaml.MappingNode {
-		return &obstacle{root.Line, "the file is not written as one key a line"}
-	}
-	if f.sectionValue != nil && f.sectionValue.Kind == yaml.AliasNode {
-		return &obstacle{f.sectionValue.Line, "the section is an alias of another"}
-	}
-	// What an alias elsewhere stands for would change too.
-	if root.Anchor != "" || f.sectionValue != nil && f.sectionValue.Anchor != "" {
-		return &obstacle{root.Line, "the section has an anchor"}
-	}
-	return nil
+func refuse(o *obstacle, byHand string) error {
+	return contract.Errorf(contract.CodeConfig, "%w", o.Err(ErrUneditable, byHand))
 }
 
 // braces tells whether the section is, or would be, between braces.
@@ -68,9 +43,9 @@ func (f *file) others() *yaml.Node {
 	}
 	section := f.sectionValue
 	if section != nil && section.Kind == yaml.MappingNode {
-		section = without(section, f.tokenKey)
+		section = yamltext.Without(section, f.tokenKey)
 	}
-	root := without(f.text.Root, f.sectionKey)
+	root := yamltext.Without(f.text.Root, f.sectionKey)
 	if section != nil && !yamltext.IsNull(section) && (section.Kind != yaml.MappingNode || len(section.Content) > 0) {
 		root.Content = append(root.Content, f.sectionKey, section)
 	}
@@ -78,18 +53,6 @@ func (f *file) others() *yaml.Node {
 		return nil
 	}
 	return root
-}
-
-// without returns a copy of mapping that lacks a key.
-func without(mapping, key *yaml.Node) *yaml.Node {
-	rest := *mapping
-	rest.Content = nil
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		if mapping.Content[i] != key {
-			rest.Content = append(rest.Content, mapping.Content[i], mapping.Content[i+1])
-		}
-	}
-	return &rest
 }
 
 // quote writes s in double quotes, in ASCII (YAML 1.2, 7.3.1).

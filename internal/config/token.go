@@ -65,7 +65,7 @@ func set(data []byte, name, value string) ([]byte, error) {
 		o = before.verify(edited, value)
 	}
 	if o != nil {
-		return nil, o.err(byHand)
+		return nil, refuse(o, byHand)
 	}
 	return edited, nil
 }
@@ -96,7 +96,7 @@ func ClearPollingToken(data []byte) ([]byte, error) {
 			return edited, nil
 		}
 	}
-	return nil, o.err("take the value of enrollment.polling_token out by hand")
+	return nil, refuse(o, "take the value of enrollment.polling_token out by hand")
 }
 
 // verify makes sure that in the edited text the value is what it was to be, and
@@ -110,11 +110,11 @@ func (f *file) verify(edited []byte, value string) *obstacle {
 	if f.sectionKey != nil {
 		line = f.sectionKey.Line
 	}
-	return &obstacle{line, "an edit here would change more than " + f.name}
+	return &obstacle{Line: line, Why: "an edit here would change more than " + f.name}
 }
 
 func (f *file) set(quoted string) ([]byte, *obstacle) {
-	if o := f.obstacle(); o != nil {
+	if o := f.text.Obstacle(f.sectionValue, "section"); o != nil {
 		return nil, o
 	}
 	t := f.text
@@ -128,7 +128,7 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 			indent, ok = t.Indent(t.Root)
 		}
 		if !ok || f.braces() {
-			return nil, &obstacle{t.Root.Line, "the first key is not on a line of its own"}
+			return nil, &obstacle{Line: t.Root.Line, Why: "the first key is not on a line of its own"}
 		}
 		return t.Append(indent+sectionLine, indent+"  "+added), nil
 	}
@@ -142,19 +142,19 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 	}
 	colon, found := f.sectionColon()
 	if !ok || !found || f.braces() || !t.OnlyComment(colon) {
-		return nil, &obstacle{f.sectionKey.Line, `"enrollment:" is not alone on its line`}
+		return nil, &obstacle{Line: f.sectionKey.Line, Why: `"enrollment:" is not alone on its line`}
 	}
 	return t.InsertAfter(t.LineAt(colon), indent+added), nil
 }
 
 // place returns where the value is that is there.
 func (f *file) place() (start, end int, o *obstacle) {
-	if o := f.obstacle(); o != nil {
+	if o := f.text.Obstacle(f.sectionValue, "section"); o != nil {
 		return 0, 0, o
 	}
 	start, end, ok := f.text.Scalar(f.tokenValue, false)
 	if !ok {
-		return 0, 0, &obstacle{f.tokenValue.Line, "the value of " + f.name + " is not a plain one on one line"}
+		return 0, 0, &obstacle{Line: f.tokenValue.Line, Why: "the value of " + f.name + " is not a plain one on one line"}
 	}
 	return start, end, nil
 }
@@ -173,7 +173,7 @@ func (f *file) replace(quoted string) ([]byte, *obstacle) {
 	case strings.HasPrefix(old, `"`):
 		return t.Replace(start, end, quoted), nil
 	case f.braces() || !t.OnlyComment(end):
-		return nil, &obstacle{f.tokenValue.Line, "the value of " + f.name + " is neither in double quotes nor on a line of its own"}
+		return nil, &obstacle{Line: f.tokenValue.Line, Why: "the value of " + f.name + " is neither in double quotes nor on a line of its own"}
 	case f.current() != "":
 		return t.Replace(start, end, quoted), nil
 	case old == "":

@@ -22,14 +22,14 @@ func ClearManagerURL(data []byte, wrote string) ([]byte, error) {
 	}
 	start, end, o := f.place()
 	if o != nil {
-		return nil, o.err("take the value of enrollment.manager_url out by hand")
+		return nil, refuse(o, "take the value of enrollment.manager_url out by hand")
 	}
 	if edited, ok := f.restoreURL(start, end); ok && f.sameOthers(edited) {
 		return edited, nil
 	}
 	edited := f.text.Replace(start, end, `""`)
 	if o := f.verify(edited, ""); o != nil {
-		return nil, o.err("take the value of enrollment.manager_url out by hand")
+		return nil, refuse(o, "take the value of enrollment.manager_url out by hand")
 	}
 	return edited, nil
 }

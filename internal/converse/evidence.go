@@ -13,15 +13,8 @@ func (c *Conversation) sending(host identity.Host, proof string, at time.Time) *
 	return &statedir.Request{Proof: proof, IPAddress: host.IP.String(), OSDetails: host.OS, SentAt: at, VerifiedBy: c.verifiedBy()}
 }
 
-// The ways to verify the manager's HTTPS certificate, as results name them.
-const (
-	verifiedByCAPath      = "manager_ca_path"
-	verifiedByCAPEM       = "manager_ca_pem"
-	verifiedByFingerprint = "manager_ca_fingerprint"
-	verifiedBySystem      = "system"
-)
-
-// verifiedBy names what this run verifies the manager with.
+// verifiedBy names what this run verifies the manager's HTTPS certificate with, as
+// results name it.
 func (c *Conversation) verifiedBy() string {
 	switch {
 	case c.URL == nil:
@@ -29,13 +22,13 @@ func (c *Conversation) verifiedBy() string {
 	case c.URL.Scheme == "http":
 		return approval.VerifiedByNothing
 	case c.ManagerCAFingerprint != "":
-		return verifiedByFingerprint
+		return "manager_ca_fingerprint"
 	case c.Insecure:
 		return approval.VerifiedByNothing
 	case c.ManagerCAPEM != "":
-		return verifiedByCAPEM
+		return "manager_ca_pem"
 	case c.ManagerCAPath != "":
-		return verifiedByCAPath
+		return "manager_ca_path"
 	}
-	return verifiedBySystem
+	return "system"
 }

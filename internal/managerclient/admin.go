@@ -143,8 +143,8 @@ func (a *Admin) Logout(ctx context.Context) error {
 	})
 }
 
-// ExistingHost is the host in whose place a request stands.
-type ExistingHost struct {
+// Host is a host of the manager.
+type Host struct {
 	ID        string `json:"id"`
 	FQDN      string `json:"fqdn"`
 	IPAddress string `json:"ip_address"`
@@ -187,19 +187,10 @@ func (a *Admin) Reissue(ctx context.Context, hostID string) (Reissued, error) {
 	return set, nil
 }
 
-// HostRow is a host of the manager.
-type HostRow struct {
-	ID        string
-	MachineID string
-	FQDN      string
-	IPAddress string
-	Since     string
-}
-
 // Hosts lists the hosts that the manager finds for a search text.
-func (a *Admin) Hosts(ctx context.Context, search string) ([]HostRow, error) {
+func (a *Admin) Hosts(ctx context.Context, search string) ([]Host, error) {
 	const page = 200
-	var found []HostRow
+	var found []Host
 	for offset := 0; offset <= maxRows; offset += page {
 		var in struct {
 			Hosts []map[string]json.RawMessage `json:"hosts"`
@@ -212,7 +203,7 @@ func (a *Admin) Hosts(ctx context.Context, search string) ([]HostRow, error) {
 			return nil, err
 		}
 		for _, h := range in.Hosts {
-			found = append(found, HostRow{text(h["id"]), text(h["machine_id"]), text(h["fqdn"]), bareAddress(text(h["ip_address"])), firstText(h, "created_at", "registered_at", "enrolled_at", "approved_at")})
+			found = append(found, Host{text(h["id"]), text(h["fqdn"]), bareAddress(text(h["ip_address"])), firstText(h, "created_at", "registered_at", "enrolled_at", "approved_at")})
 		}
 		if len(in.Hosts) < page {
 			break
@@ -262,7 +253,7 @@ type AdminError struct {
 	// MaybeDelivered says that the manager may have acted.
 	MaybeDelivered bool
 	// Existing is the host of a conflict.
-	Existing *ExistingHost
+	Existing *Host
 	Err      *contract.Error
 }
 

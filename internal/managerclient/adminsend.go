@@ -239,17 +239,17 @@ func managerCode(body []byte) string {
 	return printable(in.Error.Code)
 }
 
-func existing(body []byte) *ExistingHost {
+func existing(body []byte) *Host {
 	var in struct {
 		Conflict struct {
-			ExistingHost map[string]json.RawMessage `json:"existing_host"`
+			Host map[string]json.RawMessage `json:"existing_host"`
 		}
 	}
-	if json.Unmarshal(body, &in) != nil || in.Conflict.ExistingHost == nil {
+	if json.Unmarshal(body, &in) != nil || in.Conflict.Host == nil {
 		return nil
 	}
-	h := in.Conflict.ExistingHost
-	return &ExistingHost{text(h["id"]), printable(text(h["fqdn"])), printable(bareAddress(text(h["ip_address"]))), printable(firstText(h, "created_at", "registered_at", "approved_at"))}
+	h := in.Conflict.Host
+	return &Host{text(h["id"]), printable(text(h["fqdn"])), printable(bareAddress(text(h["ip_address"]))), printable(firstText(h, "created_at", "registered_at", "approved_at"))}
 }
 
 func (a *Admin) explain(c *adminCall, e *AdminError, said string) *contract.Error {

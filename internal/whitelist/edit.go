@@ -15,13 +15,10 @@ import (
 var ErrUneditable = errors.New("the whitelist is written in a form that cannot be edited safely")
 
 // obstacle is why an edit is not sure, and where.
-type obstacle struct {
-	line int
-	why  string
-}
+type obstacle = yamltext.Obstacle
 
-func (o *obstacle) err(byHand string) error {
-	return contract.Errorf(contract.CodeWhitelist, "%w: line %d: %s; %s", ErrUneditable, o.line, o.why, byHand)
+func refuse(o *obstacle, byHand string) error {
+	return contract.Errorf(contract.CodeWhitelist, "%w", o.Err(ErrUneditable, byHand))
 }
 
 // Add returns data with ip among the entries: data itself where an entry covers
@@ -48,14 +45,14 @@ func Add(data []byte, ip netip.Addr) ([]byte, error) {
 	byHand := `add under "entries" by hand: - "` + ip.String() + `"`
 	edited, o := before.add(ip)
 	if o != nil {
-		return nil, o.err(byHand)
+		return nil, refuse(o, byHand)
 	}
 	after, err := load(edited)
 	if err != nil || !differByOne(before, after, len(before.list.Entries)) {
-		return nil, before.unsure().err(byHand)
+		return nil, refuse(before.unsure(), byHand)
 	}
 	if entry, _ := after.list.Covering(ip); entry != ip.String() {
-		return nil, before.unsure().err(byHand)
+		return nil, refuse(before.unsure(), byHand)
 	}
 	return edited, nil
 }
@@ -75,8 +72,8 @@ func Remove(data []byte, entry string) ([]byte, error) {
 			continue
 		}
 		if at >= 0 {
-			o := obstacle{e.Line, fmt.Sprintf("the same entry as in line %d", before.list.Entries[at].Line)}
-			return nil, o.err(byHand)
+			o := &obstacle{Line: e.Line, Why: fmt.Sprintf("the same entry as in line %d", before.list.Entries[at].Line)}
+			return nil, refuse(o, byHand)
 		}
 		at = i
 	}
@@ -85,11 +82,11 @@ func Remove(data []byte, entry string) ([]byte, error) {
 	}
 	edited, o := before.remove(at)
 	if o != nil {
-		return nil, o.err(byHand)
+		return nil, refuse(o, byHand)
 	}
 	after, err := load(edited)
 	if err != nil || !differByOne(after, before, at) {
-		return nil, before.unsure().err(byHand)
+		return nil, refuse(before.unsure(), byHand)
 	}
 	return edited, nil
 }
@@ -100,7 +97,7 @@ func (f *file) unsure() *obstacle {
 	if f.key != nil {
 		line = f.key.Line
 	}
-	return &obstacle{line, "an edit here would change more than one entry"}
+	return &obstacle{Line: line, Why: "an edit here would change more than one entry"}
 }
 
 // differByOne tells whether with is without plus an entry at index at, all else
@@ -133,15 +130,9 @@ func (f *file) others() *yaml.Node {
 	if f.key == nil {
 		return f.text.Root
 	}
-	rest := *f.text.Root
-	rest.Content = nil
-	for i := 0; i+1 < len(f.text.Root.Content); i += 2 {
-		if k := f.text.Root.Content[i]; k != f.key {
-			rest.Content = append(rest.Content, k, f.text.Root.Content[i+1])
-		}
-	}
+	rest := yamltext.Without(f.text.Root, f.key)
 	if len(rest.Content) == 0 {
 		return nil
 	}
-	return &rest
+	return rest
 }

@@ -26,14 +26,14 @@ func (f *file) add(ip netip.Addr) ([]byte, *obstacle) {
 			indent, ok = t.Indent(t.Root)
 		}
 		if !ok {
-			return nil, &obstacle{t.Root.Line, "the first key is not on a line of its own"}
+			return nil, &obstacle{Line: t.Root.Line, Why: "the first key is not on a line of its own"}
 		}
 		return t.Append(indent + addedLine(ip.String())), nil
 	case f.seq == nil:
 		start, end, ok := t.Scalar(f.value, false)
 		indent, alone := t.Indent(f.key)
 		if !ok || start != end || !alone || !t.OnlyComment(end) {
-			return nil, &obstacle{f.key.Line, `"entries" has a value in place of a list`}
+			return nil, &obstacle{Line: f.key.Line, Why: `"entries" has a value in place of a list`}
 		}
 		return t.InsertAfter(t.LineAt(end), indent+"  - "+quote(ip, yaml.DoubleQuotedStyle)), nil
 	case f.seq.Style&yaml.FlowStyle != 0:
@@ -86,24 +86,10 @@ func (f *file) remove(at int) ([]byte, *obstacle) {
 
 // obstacle names what makes any edit of this text unsure.
 func (f *file) obstacle() *obstacle {
-	root := f.text.Root
-	if line := f.text.OddBreak(); line > 0 {
-		return &obstacle{line, "a line break that not every program takes for one"}
+	if root := f.text.Root; root != nil && root.Style&yaml.FlowStyle != 0 && f.text.OddBreak() == 0 {
+		return &obstacle{Line: root.Line, Why: "the file is not written as one key a line"}
 	}
-	if root == nil {
-		return nil
-	}
-	if root.Kind != yaml.MappingNode || root.Style&yaml.FlowStyle != 0 {
-		return &obstacle{root.Line, "the file is not written as one key a line"}
-	}
-	if f.value != nil && f.value.Kind == yaml.AliasNode {
-		return &obstacle{f.value.Line, "the list is an alias of another"}
-	}
-	// What an alias elsewhere stands for would change too.
-	if root.Anchor != "" || f.value != nil && f.value.Anchor != "" {
-		return &obstacle{root.Line, "the list has an anchor"}
-	}
-	return nil
+	return f.text.Obstacle(f.value, "list")
 }
 
 // entryLine returns the line of an entry of a block list and what stands before
@@ -120,7 +106,7 @@ func (f *file) entryLine(n *yaml.Node, tied bool) (l yamltext.Line, prefix strin
 		}
 	}
 	if !ok {
-		return l, "", &obstacle{n.Line, "the entry is not a plain one on a line of its own"}
+		return l, "", &obstacle{Line: n.Line, Why: "the entry is not a plain one on a line of its own"}
 	}
 	return l, prefix, nil
 }
@@ -130,7 +116,7 @@ type span struct{ start, end int }
 // brackets returns the places of the opening bracket and of the items of a list
 // in brackets that stands, with plain items only, on one line.
 func (f *file) brackets() (open int, items []span, o *obstacle) {
-	o = &obstacle{f.seq.Line, "the list is not plain items between brackets on one line"}
+	o = &obstacle{Line: f.seq.Line, Why: "the list is not plain items between brackets on one line"}
 	t := f.text
 	open, ok := t.Offset(f.seq)
 	if !ok || !strings.HasPrefix(string(t.Data[open:]), "[") {

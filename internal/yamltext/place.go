@@ -2,6 +2,7 @@ package yamltext
 
 import (
 	"bytes"
+	"fmt"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -140,4 +141,47 @@ func (t *Text) Indent(n *yaml.Node) (indent string, ok bool) {
 	}
 	before := t.Data[t.LineAt(off).Start:off]
 	return string(before), len(bytes.Trim(before, " ")) == 0
+}
+
+// Obstacle is why an edit of a text is not sure, and where.
+type Obstacle struct {
+	Line int
+	Why  string
+}
+
+// Err makes an error of an obstacle that says what to write by hand.
+func (o *Obstacle) Err(uneditable error, byHand string) error {
+	return fmt.Errorf("%w: line %d: %s; %s", uneditable, o.Line, o.Why, byHand)
+}
+
+// Obstacle names what makes any edit of a value of the root unsure, nil where
+// nothing does; name is what the value is called.
+func (t *Text) Obstacle(value *yaml.Node, name string) *Obstacle {
+	if line := t.OddBreak(); line > 0 {
+		return &Obstacle{line, "a line break that not every program takes for one"}
+	}
+	switch {
+	case t.Root == nil:
+		return nil
+	case t.Root.Kind != yaml.MappingNode:
+		return &Obstacle{t.Root.Line, "the file is not written as one key a line"}
+	case value != nil && value.Kind == yaml.AliasNode:
+		return &Obstacle{value.Line, "the " + name + " is an alias of another"}
+	// What an alias elsewhere stands for would change too.
+	case t.Root.Anchor != "", value != nil && value.Anchor != "":
+		return &Obstacle{t.Root.Line, "the " + name + " has an anchor"}
+	}
+	return nil
+}
+
+// Without returns a copy of a mapping that lacks a key.
+func Without(mapping, key *yaml.Node) *yaml.Node {
+	rest := *mapping
+	rest.Content = nil
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i] != key {
+			rest.Content = append(rest.Content, mapping.Content[i], mapping.Content[i+1])
+		}
+	}
+	return &rest
 }
