@@ -115,7 +115,7 @@ func (c *Conversation) refused(err error, unanswered *time.Time) (*statedir.Toke
 	switch old := c.Doubtful(); {
 	case known && old != nil && c.State == string(contract.StateRegistered):
 		// This state did not ask with the old token before.
-		c.Result.Warn(fmt.Sprintf("%v; the request of %s is taken up again, and a run with state enrolled asks for it", err, old.Since.Format(time.RFC3339)))
+		c.Result.Warn(fmt.Sprintf("%v; the request of %s is resumed, and a run with state enrolled asks for it", err, old.Since.Format(time.RFC3339)))
 		return old, c.revive(old)
 	case known && unanswered != nil:
 		return nil, contract.Errorf(contract.CodeConflict,

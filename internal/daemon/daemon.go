@@ -5,7 +5,7 @@
 // It promises that only TLS 1.3 connections from whitelisted addresses, with a
 // client certificate that the installed CA signed and its CRL does not list,
 // get an answer, each judged when it is made and again at each request; that
-// new certificates, CRL and whitelist are taken up while it runs, with no
+// new certificates, CRL and whitelist are loaded while it runs, with no
 // handshake failing for it; and that a set which does not verify is never
 // loaded. It does not manage patches: it answers health checks only.
 package daemon

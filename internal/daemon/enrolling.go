@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -173,7 +174,7 @@ func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *re
 			if registered {
 				kept = "the request and its token are kept, the next start goes on with them"
 			}
-			return report.Failed(contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", context.Cause(ctx), kept))
+			return report.Failed(contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", strings.TrimSuffix(context.Cause(ctx).Error(), " signal received"), kept))
 		}
 	}
 }

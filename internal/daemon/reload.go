@@ -19,7 +19,7 @@ import (
 // say, before the daemon stops listening.
 const goneFor = time.Second
 
-// reload takes up what has changed on disk.
+// reload loads what has changed on disk.
 func (a *agent) reload(ctx context.Context) error {
 	a.readWhitelist()
 	err := a.take()
@@ -155,7 +155,7 @@ func (a *agent) readWhitelist() {
 	}
 }
 
-// readConfigAgain takes up the log level; the rest needs a restart.
+// readConfigAgain applies the log level; the rest needs a restart.
 func (a *agent) readConfigAgain() {
 	cfg, err := a.readConfig()
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 )
 
 // renewer enrolls again, while the daemon serves, when the certificate nears
-// its end. The watch takes up what it brings.
+// its end. The watch loads what it brings.
 //
 // It asks the manager once in a run and waits between the runs, not in them:
 // the run lock is free meanwhile, so that a playbook can take the host out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -115,7 +116,7 @@ func (r *run) explain(ctx context.Context, err error) error {
 	reason := "a signal"
 	// A signal's cause is the signal's name, and is context.Canceled too.
 	if cause := context.Cause(ctx); cause != context.Canceled { //nolint:errorlint // see above
-		reason = cause.Error()
+		reason = strings.TrimSuffix(cause.Error(), " signal received")
 	}
 	return contract.Errorf(contract.CodeInterrupted, "stopped by %s; %s", reason, r.left())
 }

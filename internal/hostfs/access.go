@@ -55,14 +55,14 @@ func (h *Host) Foreign(f File) error {
 	if a.Closed() {
 		return nil
 	}
-	var mend []string
+	var fix []string
 	if a.Owner != "" {
-		mend = append(mend, fmt.Sprintf("chown %d %s", h.opt.UID, f.Path))
+		fix = append(fix, fmt.Sprintf("chown %d %s", h.opt.UID, f.Path))
 	}
 	if len(a.Others) > 0 {
-		mend = append(mend, "chmod go-w "+f.Path)
+		fix = append(fix, "chmod go-w "+f.Path)
 	}
-	return refuse(strings.Join(mend, " && ")+", "+TakeOwnership,
+	return refuse(strings.Join(fix, " && ")+", "+TakeOwnership,
 		"%s may be written by %s (mode %04o)"+takes, f.Path, a, f.Mode.Perm())
 }
 

@@ -42,7 +42,7 @@ func (c *cli) open(ctx context.Context, f *flag.FlagSet, data *string, args []st
 		return nil, nil, err
 	}
 	if len(given) != words {
-		return nil, nil, exitf(exitUsage, "%s: %d arguments given; see linux_patch_manager %s --help", f.Name(), len(given), f.Name())
+		return nil, nil, exitf(exitUsage, "%s: %d arguments given, %d needed (see linux_patch_manager %s --help)", f.Name(), len(given), words, f.Name())
 	}
 	api, err := connect(ctx, osFiles(), *data)
 	return api, given, err

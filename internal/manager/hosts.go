@@ -140,7 +140,7 @@ func (s *Server) record(tx *bbolt.Tx, rec *Certificate) (err error) {
 
 // Reissue gives a host new certificates and revokes those that it has. Host,
 // groups and history stay. A bundle that was not fetched yet is of the revoked
-// ones, so it is taken back.
+// ones, so it is dropped.
 func (s *Server) Reissue(id string) (Reissued, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

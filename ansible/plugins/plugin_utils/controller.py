@@ -175,7 +175,7 @@ class ControllerAction(ActionBase):
         return dict(options, session_path=self._connection._shell.join_path(home, ".%s%s" % (session.NAME, name)))
 
     def _logged_out(self, arguments):
-        """Whether this run has no login at its manager that is to be ended; on a delegate host nobody knows."""
+        """Whether this run has no login at its manager that is to be ended; on a delegate host that is unknown."""
         return _runs_here() and bool(arguments.get("manager_url")) and not os.path.exists(arguments.get("session_path", ""))
 
     def _end_killed_runs(self, options):
