@@ -66,9 +66,11 @@ func (r *run) provisionSpool(ctx context.Context) (again bool, err error) {
 		err := r.unplaced(r.Provision(ctx, bundle, from))
 		if err == nil || len(r.Result.Actions) > first {
 			r.Result.Actions = slices.Insert(r.Result.Actions, first, action)
+			r.Result.Changed = true
 		}
 		return err
 	}, Say: func() error {
+		r.Result.Changed = true
 		r.Result.Act(action)
 		return r.Provision(ctx, bundle, from)
 	}})

@@ -4,11 +4,14 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"os"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 	"github.com/linux-patch/enroll/internal/options"
 )
 
@@ -30,6 +33,27 @@ func TestCheckModePassesOverASpooledPendingAnswer(t *testing.T) {
 	r.manager.approved = true
 	if res := r.run(nil, nil); res.State != contract.StateEnrolled {
 		t.Errorf("the real run: %s", res.Msg)
+	}
+}
+
+// A run that is killed once everything is in place was reported by no one: the
+// next one, which ends the request, is the one that a handler hangs on.
+func TestEndingAKilledRunIsAChange(t *testing.T) {
+	r := newRig(t)
+	res := r.run(&faultfs.Fs{At: 1, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
+		return o.Name == "remove" && strings.HasSuffix(o.Path, "/proof")
+	}}, nil)
+	if !res.Failed || r.read(certFile) == "" || r.read("/var/lib/linux_patch_enroll/spool") == "" {
+		t.Fatalf("got %s, want everything in place and the answer still there", res.Msg)
+	}
+	for _, check := range []bool{true, false} {
+		res := r.run(nil, func(p *options.Params) { p.Check = check })
+		if res.Failed || !res.Changed || len(res.Actions) == 0 {
+			t.Errorf("check %v: got changed %v, %q: %s; want changed, with actions", check, res.Changed, res.Actions, res.Msg)
+		}
+	}
+	if again := r.run(nil, nil); again.Failed || again.Changed || len(again.Actions) > 0 {
+		t.Errorf("again: got changed %v, %q: %s; want nothing", again.Changed, again.Actions, again.Msg)
 	}
 }
 

@@ -53,6 +53,7 @@ func (in *Installer) actMirror(err error) bool {
 		in.Result.Warn(fmt.Sprintf("the polling token was not copied to %s: %v", in.ConfigPath, err))
 		return false
 	}
+	in.Result.Changed = true
 	in.Result.Act("copy the polling token to " + string(in.ConfigPath))
 	return true
 }
@@ -90,6 +91,7 @@ func (in *Installer) actClear(err error) error {
 		}
 		return failed
 	}
+	in.Result.Changed = true
 	in.Result.Act("take the polling token out of " + string(in.ConfigPath))
 	return nil
 }

@@ -128,6 +128,9 @@ func TestTheTokensCopyInConfig(t *testing.T) {
 			in := s.installer(storage)
 			must(t, in.MirrorToken(context.Background(), token))
 			same(t, "actions in check mode", foreseen.Result.Actions, in.Result.Actions)
+			if in.Result.Changed != c.copied || foreseen.Result.Changed != c.copied {
+				t.Errorf("got changed %v, in check mode %v; want %v", in.Result.Changed, foreseen.Result.Changed, c.copied)
+			}
 			if got := strings.Contains(s.read(configFile), token); got != c.copied {
 				t.Errorf("got it copied: %v, want %v", got, c.copied)
 			}
@@ -148,6 +151,27 @@ func TestTheTokensCopyInConfig(t *testing.T) {
 				t.Errorf("got the actions %q, want the token taken out: %v", res.Actions, c.copied)
 			}
 		})
+	}
+}
+
+// TestATokenThatIsTakenOutIsAChange: also where a killed run had put all else in
+// place.
+func TestATokenThatIsTakenOutIsAChange(t *testing.T) {
+	s := newSite(t)
+	b := s.bundle()
+	s.write(configFile, configText, 0o640)
+	s.provision(b, nil)
+	s.write(configFile, configText+"enrollment:\n  polling_token: "+token+"\n", 0o640)
+	for _, check := range []bool{true, false} {
+		in := s.installer(func(p *options.Params) { p.Check = check })
+		must(t, in.Provision(context.Background(), &b, answered()))
+		same(t, "actions", in.Result.Actions, []string{"take the polling token out of " + configFile})
+		if !in.Result.Changed {
+			t.Errorf("check mode %v: got it unchanged, want changed", check)
+		}
+	}
+	if got := s.read(configFile); strings.Contains(got, token) {
+		t.Errorf("got %d bytes with the token, want it taken out", len(got))
 	}
 }
 
