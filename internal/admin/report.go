@@ -167,6 +167,6 @@ func requestOf(r managerclient.ListedRequest, expired bool) Request {
 func rowOf(r managerclient.ListedRequest) approval.Row {
 	return approval.Row{
 		ID: r.ID, MachineID: r.MachineID, FQDN: r.FQDN, IPAddress: r.IPAddress,
-		TokenSHA256: r.TokenSHA256, Proof: strings.TrimSpace(r.Proof), CreatedAt: r.CreatedAt,
+		TokenSHA256: strings.ToLower(r.TokenSHA256), Proof: strings.TrimSpace(r.Proof), CreatedAt: r.CreatedAt,
 	}
 }

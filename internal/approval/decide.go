@@ -59,7 +59,10 @@ func (d *decider) evidence(h *Host) (Verdict, bool) {
 	case d.fleet.names[fold(h.FQDN)] > 1:
 		return refuse(DuplicateName, "two hosts of the inventory are expected to be %s; give each its own enroll_expected_fqdn", Plain(h.FQDN))
 	case len(d.fleet.tokens[e.TokenSHA256]) > 1:
-		return refuse(DuplicateEvidence, "another host of the inventory holds the same polling token: one is a copy of the other, and both are refused")
+		v, ok := refuse(DuplicateEvidence, "%s of the inventory holds the same polling token: one is a copy of the other, or both are the same machine; both are refused",
+			Plain(d.fleet.tokens[e.TokenSHA256].other(h.Name)))
+		v.Twin = d.fleet.tokens[e.TokenSHA256].other(h.Name)
+		return v, ok
 	case (e.Connection != ConnectionVerified || e.InventoryHostname == "") && !d.AllowUnverifiedConnection:
 		return refuse(UnverifiedConnection, "nothing verified that the evidence comes from this host: use ssh with host key checking, or set allow_unverified_connection")
 	case e.TokenSHA256 == "":

@@ -294,7 +294,7 @@ results:
           type: int
           sample: 0
         twin:
-          description: Another host of the inventory that has the same machine-id.
+          description: Another host of the inventory that has the same machine-id or polling token.
           type: str
           sample: ""
         existing:

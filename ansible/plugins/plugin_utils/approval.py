@@ -47,9 +47,35 @@ def expected_addresses(variables):
     refuse_facts(variables)
     given = _get(variables, "enroll_expected_addresses")
     if given:
-        return given
+        return _networks(given)
     address = str(_get(variables, "ansible_host") or "")
-    return [address] if _is_address(address) else []
+    return [address] if _is_network(address) else []
+
+
+def _networks(given):
+    """What the inventory expects, where the program takes it too: it would refuse the whole run for one host's mistake."""
+    listed = given.split(",") if isinstance(given, str) else given
+    if not isinstance(listed, (list, tuple)):
+        listed = [listed]
+    for one in listed:
+        if not isinstance(one, str) or one.strip() not in ("", "any") and not _is_network(one.strip()):
+            raise ProgramError(
+                "ENROLL_INVALID_ARGUMENT",
+                "enroll_expected_addresses: %s is neither an address nor a network, nor any" % plain(one, 60),
+                "correct enroll_expected_addresses",
+            )
+    return given
+
+
+def _is_network(text):
+    address, _slash, bits = text.partition("/")
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if "%" in address:
+        return False
+    return text == address or bits.isascii() and bits.isdigit() and str(int(bits)) == bits and int(bits) <= known.max_prefixlen
 
 
 def approval_hosts(hosts, hostvars, known=()):
@@ -135,7 +161,7 @@ def run_lines(hosts, hostvars, closed):
     lines = [line for _good, line in sorted(lines)]
     others = _unclaimed(hosts, hostvars)
     if others:
-        lines.append("%d other requests wait at the manager, of no host of this run" % others)
+        lines.append("%d other request%s at the manager, of no host of this run" % (others, " waits" if others == 1 else "s wait"))
     return lines
 
 

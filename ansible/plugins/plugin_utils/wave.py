@@ -11,7 +11,7 @@ the time of a fleet with nothing to do.
 from __future__ import annotations
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.linux_patch.api.plugins.plugin_utils.approval import expected_fqdn
+from ansible_collections.linux_patch.api.plugins.plugin_utils.approval import expected_addresses, expected_fqdn
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
 
@@ -30,7 +30,7 @@ USUAL_SHARED = 40
 # Ansible's own number of forks.
 FORKS = 5
 
-NAMES = ("enroll_expected_fqdn", "enroll_fqdn", "inventory_hostname", "enroll_wave", "enroll_shared_address", "ansible_forks")
+NAMES = ("enroll_expected_fqdn", "enroll_fqdn", "enroll_expected_addresses", "inventory_hostname", "enroll_wave", "enroll_shared_address", "ansible_forks")
 
 
 def check(action, task_vars):
@@ -57,6 +57,7 @@ def _look(action, task_vars):
     try:
         given = {name: action._templar.template(task_vars.get(name)) for name in NAMES}
         given["ansible_facts"] = task_vars.get("ansible_facts")
+        expected_addresses(given)
         return wave(given, given["ansible_forks"] or FORKS), expected_fqdn(given)
     except ProgramError:
         raise
