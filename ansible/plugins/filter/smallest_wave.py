@@ -10,7 +10,7 @@ author: The linux_patch enroll authors (@linux-patch)
 version_added: 0.2.0
 short_description: Say how many hosts a play takes at once
 description:
-  - Takes the smallest of the hosts' waves: C(enroll_wave), else 200, or 40 where C(enroll_shared_address) is set.
+  - "Takes the smallest of the hosts' waves: C(enroll_wave), else 200, or 40 where C(enroll_shared_address) is set."
   - Hosts whose variables cannot be used do not count.
 options:
   _input:
