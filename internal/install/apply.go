@@ -126,7 +126,8 @@ func (in *Installer) ensureDirs() error {
 // claim notes, before anything is written, what is about to be.
 func (in *Installer) claim(p *statedir.Provenance, set *pki.Set, from Source) {
 	for _, d := range in.desired(set) {
-		if d.after.Exists {
+		// A CRL that stays is whose it was.
+		if d.after.Exists && (d.after.Path != in.CRL || set.CRL != nil) {
 			p.Place(d.after.Path, statedir.Digest(d.after.Content))
 		}
 	}

@@ -157,6 +157,23 @@ func TestWhoseAnInstalledCRLIs(t *testing.T) {
 			s.provision(s.bundle(), nil)
 			s.write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
 		}, false},
+		{"one stood there before the bundle, which had none", func(s *site) {
+			s.write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
+			s.provision(s.bundle(), nil)
+		}, false},
+		{"one was put there by hand before a renewal without one", func(s *site) {
+			b := s.bundle()
+			b.CRLPEM = s.crl(s.ca, 0, 3*time.Hour)
+			s.provision(b, nil)
+			s.write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
+			s.provision(s.bundle(), nil)
+		}, false},
+		{"it stays at a renewal without one", func(s *site) {
+			b := s.bundle()
+			b.CRLPEM = s.crl(s.ca, 1, 2*time.Hour)
+			s.provision(b, nil)
+			s.provision(s.bundle(), nil)
+		}, true},
 		{"the set is someone else's", func(s *site) { s.place(s.bundle()) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

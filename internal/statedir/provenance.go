@@ -103,12 +103,13 @@ func (p *Provenance) ForgetOlder(path, digest string) {
 }
 
 // Installed forgets older contents once the new set stands. current is the
-// digest of each file of the set, empty where there is none. A file elsewhere,
-// of an older config.yaml, is ours until it is gone.
+// digest of each file of the set, empty where there is none; what is not among
+// ours is someone else's by now. A file elsewhere, of an older config.yaml, is
+// ours until it is gone.
 func (p *Provenance) Installed(current map[string]string, gone func(path string) bool) {
 	p.Files = slices.DeleteFunc(slices.Clone(p.Files), func(f Placed) bool {
 		if now, ok := current[f.Path]; ok {
-			return now == ""
+			return now == "" || !slices.Contains(f.SHA256, now)
 		}
 		return gone(f.Path)
 	})
