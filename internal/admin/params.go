@@ -16,26 +16,28 @@ import (
 	"github.com/linux-patch/enroll/internal/nearest"
 )
 
-// Connection are the options that all commands share.
+// Connection are the options that all commands share. What is said of those of
+// the modules is in options.yaml. The tags: the value of a secret one appears in
+// no output; a shared one may be given for all modules of the group at once.
 type Connection struct {
-	ManagerURL           string `json:"manager_url"`
-	ManagerCAPath        string `json:"manager_ca_path"`
-	ManagerCAPEM         string `json:"manager_ca_pem"`
-	ManagerCAFingerprint string `json:"manager_ca_fingerprint"`
-	ProxyURL             string `json:"proxy_url"`
+	ManagerURL           string `json:"manager_url" shared:"true"`
+	ManagerCAPath        string `json:"manager_ca_path" shared:"true"`
+	ManagerCAPEM         string `json:"manager_ca_pem" shared:"true"`
+	ManagerCAFingerprint string `json:"manager_ca_fingerprint" shared:"true"`
+	ProxyURL             string `json:"proxy_url" secret:"true" shared:"true"`
 
-	Username    string `json:"username"`
-	Password    string `json:"password"`
-	TOTPSecret  string `json:"totp_secret"`
-	TOTPCode    string `json:"totp_code"`
-	AccessToken string `json:"access_token"`
+	Username    string `json:"username" shared:"true"`
+	Password    string `json:"password" secret:"true" shared:"true"`
+	TOTPSecret  string `json:"totp_secret" secret:"true" shared:"true"`
+	TOTPCode    string `json:"totp_code" secret:"true" shared:"true"`
+	AccessToken string `json:"access_token" secret:"true" shared:"true"`
 
 	// SessionPath keeps the login between the commands of one run.
 	SessionPath string `json:"session_path"`
 	KeepSession bool   `json:"keep_session"`
 	// LockDir is where the steps of TOTP codes that served are kept.
 	LockDir   string `json:"lock_dir"`
-	AuditPath string `json:"audit_path"`
+	AuditPath string `json:"audit_path" shared:"true"`
 	// Timeout is in seconds, for all of the command.
 	Timeout int `json:"timeout"`
 }
@@ -156,6 +158,16 @@ func kindOf(t reflect.Type) string {
 	default:
 		return t.Kind().String()
 	}
+}
+
+// secrets are the values of the secret options.
+func (c *Connection) secrets() (values []string) {
+	for f, v := range reflect.ValueOf(*c).Fields() {
+		if f.Tag.Get("secret") != "" {
+			values = append(values, v.String())
+		}
+	}
+	return values
 }
 
 // names are the json names of a struct's fields, in order.

@@ -202,7 +202,7 @@ func (p Program) command(ctx context.Context, c call, raw []byte, report *Report
 		return err
 	}
 	connection.fromEnvironment(p.Getenv)
-	hide.add(connection.Password, connection.TOTPSecret, connection.TOTPCode, connection.AccessToken)
+	hide.add(connection.secrets()...)
 	if err := settle(); err != nil {
 		return err
 	}

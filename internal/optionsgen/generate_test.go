@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/linux-patch/enroll/internal/admin"
 	"github.com/linux-patch/enroll/internal/options"
 )
 
@@ -21,8 +22,16 @@ func generate(top string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	shared, err := os.ReadFile(filepath.Join(top, "internal/admin/options.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	administrators, err := administratorParts(admin.Connection{}, shared)
+	if err != nil {
+		return nil, err
+	}
 	files := map[string]string{}
-	for _, p := range all {
+	for _, p := range append(all, administrators...) {
 		if files[p.path] == "" {
 			text, err := os.ReadFile(filepath.Join(top, p.path))
 			if err != nil {

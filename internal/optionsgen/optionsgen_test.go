@@ -36,11 +36,11 @@ func TestWhatIsSaidOfTheOptionsIsInStep(t *testing.T) {
 		}
 		got, err := os.ReadFile(filepath.Join(top, path))
 		if err != nil || string(got) != want {
-			t.Errorf("%s: got another text than internal/options gives, want it as `make options` writes it (%v)", path, err)
+			t.Errorf("%s: got another text than internal/options and internal/admin give, want it as `make options` writes it (%v)", path, err)
 		}
 	}
-	if len(files) != 6 {
-		t.Errorf("got %d files, want 6", len(files))
+	if len(files) != 9 {
+		t.Errorf("got %d files, want 9", len(files))
 	}
 }
 

@@ -109,9 +109,12 @@ options:
         A registration with O(linux_patch.api.enrollment#module:insecure) is never believed.
     type: bool
     default: false
+  # make options: connection (from internal/admin; do not edit)
   manager_url:
     description:
-      - The manager, as V(https://host[:port][/base]). The default is the variable E(LINUX_PATCH_MANAGER_URL) of the controller's environment.
+      - >-
+        The manager, as V(https://host[:port][/base]). The default is the variable E(LINUX_PATCH_MANAGER_URL) of the
+        controller's environment.
     type: str
   manager_ca_path:
     description:
@@ -128,7 +131,10 @@ options:
     type: str
   proxy_url:
     description:
-      - The proxy on the way from the controller to the manager. The default is that of the proxy variables of the environment.
+      - >-
+        The proxy on the way from the controller to the manager. The default is that of the proxy variables of the
+        environment.
+      - It appears in no output.
     type: str
   username:
     description:
@@ -138,21 +144,32 @@ options:
   password:
     description:
       - The password of O(username). A login is tried once. The default is the variable E(LINUX_PATCH_MANAGER_PASSWORD).
+      - It appears in no output.
     type: str
   totp_secret:
     description:
-      - The TOTP seed of the account, in base32. A code serves once, so that a second login of the account waits for the next one.
+      - >-
+        The TOTP seed of the account, in base32. A code serves once, so that a second login of the account waits for the
+        next one.
       - The default is the variable E(LINUX_PATCH_MANAGER_TOTP_SECRET). Mutually exclusive with O(totp_code).
+      - It appears in no output.
     type: str
   totp_code:
     description:
       - One TOTP code, for a run by hand.
+      - It appears in no output.
     type: str
   access_token:
     description:
       - An access token of the manager, in place of an account. It is neither renewed nor logged out.
       - The default is the variable E(LINUX_PATCH_MANAGER_TOKEN). Mutually exclusive with O(username).
+      - It appears in no output.
     type: str
+  keep_session:
+    description:
+      - Keep the login for later tasks of the same run. The last one leaves this out, and with that logs out.
+    type: bool
+    default: false
   audit_path:
     description:
       - A log on the controller, to which each login, approval, denial, re-issue and removal appends one line of JSON.
@@ -161,11 +178,7 @@ options:
     description:
       - How many seconds the task may take, waits for the rate limit included. The default is 1800.
     type: int
-  keep_session:
-    description:
-      - Keep the login for later tasks of the same run. The last one leaves this out, and with that logs out.
-    type: bool
-    default: false
+  # make options: end
 attributes:
   check_mode:
     description: Can run in check mode and say what it would change, without changing it.

@@ -31,7 +31,7 @@ from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
-from ansible_collections.linux_patch.api.plugins.plugin_utils import approval, artifacts, cached, documented, hidden, session
+from ansible_collections.linux_patch.api.plugins.plugin_utils import administrator, approval, artifacts, cached, documented, hidden, session
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
 from ansible_collections.linux_patch.api.plugins.plugin_utils.text import plain
@@ -49,10 +49,6 @@ ENVIRONMENT = {
     "totp_secret": "LINUX_PATCH_MANAGER_TOTP_SECRET",
     "access_token": "LINUX_PATCH_MANAGER_TOKEN",
 }
-
-# Options whose value stays out of everything that is shown. A module's
-# documentation has no place for it.
-SECRETS = frozenset(("proxy_url", "password", "totp_secret", "totp_code", "access_token"))
 
 # How much longer than its own limit the program may take.
 GRACE = 60
@@ -102,7 +98,7 @@ class ControllerAction(ActionBase):
         return HOST_OPTIONS
 
     def _without_secrets(self, text):
-        return hidden.without(text, self._task.args, SECRETS)
+        return hidden.without(text, self._task.args, administrator.SECRETS)
 
     def _from_environment(self, options):
         account = {"username", "password", "totp_secret", "totp_code"}.intersection(options)
@@ -195,7 +191,7 @@ def specification(module):
     """The options that a module documents, as Ansible's own check of arguments takes them."""
     parts = ("type", "default", "choices", "required", "elements")
     return {
-        name: dict({part: option[part] for part in parts if part in option}, no_log=name in SECRETS)
+        name: dict({part: option[part] for part in parts if part in option}, no_log=name in administrator.SECRETS)
         for name, option in documented.options(module).items()
     }
 

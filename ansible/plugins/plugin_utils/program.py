@@ -27,7 +27,7 @@ import shlex
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.linux_patch.api.plugins.plugin_utils import artifacts, cached, detached, evidence, fleet, hidden, variables, wave
+from ansible_collections.linux_patch.api.plugins.plugin_utils import administrator, artifacts, cached, detached, evidence, fleet, hidden, variables, wave
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import COLLECTION, MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.documented import OPTIONS
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
@@ -38,13 +38,10 @@ display = Display()
 
 PROGRAM = cached.PROGRAM
 
-# Options of the group's other modules, which work on the controller. A
-# module_defaults for the group gives them to these modules too: no host gets them.
-CONTROLLER_OPTIONS = ("username", "password", "totp_secret", "totp_code", "access_token", "audit_path")
-
-# How the manager is reached: one set for all modules of the group, of which each
-# takes what it documents.
-CONNECTION_OPTIONS = ("manager_url", "manager_ca_path", "manager_ca_pem", "manager_ca_fingerprint", "proxy_url", "insecure")
+# Options of the group's other modules, and how the manager is reached: a
+# module_defaults for the group gives them to these modules too. Each takes what it
+# documents, and no host gets the others.
+GROUP_OPTIONS = administrator.SHARED | {"insecure"}
 
 # How many lines of a host's output are looked at for the result, from the last
 # one on. What a login script says stands before it.
@@ -117,7 +114,7 @@ class ProgramAction(ActionBase):
 
     def _arguments(self, task_vars):
         """The program's arguments as JSON text, vault-encrypted values decrypted."""
-        others = set(CONTROLLER_OPTIONS + CONNECTION_OPTIONS) - OPTIONS[self.MODULE]
+        others = GROUP_OPTIONS - OPTIONS[self.MODULE]
         arguments = {name: value for name, value in self._given.items() if name not in others}
         self._verifies = self._first and variables.verifies(self, task_vars)
         report = variables.report_options(self, arguments, task_vars) if self._verifies else None
