@@ -57,7 +57,7 @@ Example:
 
 Options of enrollment:
   %s
-Options of enrollment info:
+Options of enrollment info; those of enrollment alone are checked and of no effect:
   %s
 
 Exit codes:

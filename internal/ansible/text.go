@@ -163,6 +163,8 @@ func next(info *enroll.Info) string {
 		return "the request was not approved in time; run enrollment again with the same arguments"
 	case len(info.Problems) > 0:
 		return "run enrollment again with the same arguments: it sends a new request; if the manager has this host already, re-issue its certificates or remove it there"
+	case managerURL(info) != "":
+		return "run enrollment with the same arguments: it sends a request to " + managerURL(info)
 	default:
 		return "run enrollment FILE with the manager's URL in FILE; see enrollment --help"
 	}
