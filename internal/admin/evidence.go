@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
@@ -17,7 +18,7 @@ func evidenceOf(raw json.RawMessage) approval.Evidence {
 		Connection:        text(request["connection"]),
 		Enrolled:          text(result["state"]) == string(contract.StateEnrolled) && !isTrue(result["failed"]),
 		MachineID:         text(result["machine_id"]),
-		TokenSHA256:       text(request["token_sha256"]),
+		TokenSHA256:       strings.ToLower(text(request["token_sha256"])),
 		VerifiedBy:        text(manager["verified_by"]),
 	}
 	for _, name := range []string{"proof", "earlier_proof"} {

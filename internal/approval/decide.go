@@ -54,6 +54,8 @@ func (d *decider) evidence(h *Host) (Verdict, bool) {
 	switch {
 	case e.InventoryHostname != "" && e.InventoryHostname != h.Name:
 		return refuse(WrongEvidence, "the evidence is that of another host of the inventory")
+	case e.TokenSHA256 != "" && !isSHA256(e.TokenSHA256):
+		return refuse(WrongEvidence, "the evidence holds a token_sha256 that is no SHA-256")
 	case e.Enrolled:
 		return refuse(Enrolled, "the host is enrolled and waits for nothing")
 	case d.fleet.names[fold(h.FQDN)] > 1:

@@ -163,6 +163,10 @@ func (l *Listing) suspect(number int, v *Verdict) {
 
 func suspectOf(h *Host, r *Row) Suspect {
 	s := Suspect{ID: Plain(r.ID), MachineID: Plain(r.MachineID), FQDN: Plain(r.FQDN), IPAddress: Plain(r.IPAddress), CreatedAt: r.CreatedAt, Same: []string{}}
+	// Its own request, where what the host said is not believed.
+	if isSHA256(r.TokenSHA256) && r.TokenSHA256 == h.Evidence.TokenSHA256 {
+		s.Same = append(s.Same, "token_sha256")
+	}
 	if fold(r.FQDN) == fold(h.FQDN) {
 		s.Same = append(s.Same, "fqdn")
 	}

@@ -161,6 +161,11 @@ func TestAttackEvidence(t *testing.T) {
 			e["manager"] = "x"
 			e["machine_id"] = map[string]any{}
 		}},
+		{"upper", "approved", "", func(e map[string]any) {
+			hash, _ := e["request"].(map[string]any)["token_sha256"].(string)
+			request(e, "token_sha256", strings.ToUpper(hash))
+		}},
+		{"nohash", "wrong_evidence", "", func(e map[string]any) { request(e, "token_sha256", "none") }},
 		{"liar", "enrolled", "", func(e map[string]any) { e["state"] = "enrolled" }},
 	}
 	var hosts []*host
@@ -172,6 +177,9 @@ func TestAttackEvidence(t *testing.T) {
 	r := l.approve(nil, hosts...)
 	for i, tt := range tests {
 		r.want(t, hosts[i], tt.want)
+	}
+	if got := r.Results["nokeys"].Suspects; len(got) != 1 || got[0].Same[0] != "token_sha256" {
+		t.Errorf("got %+v, want the host's own request named by its hash", got)
 	}
 	for i, tt := range tests {
 		if tt.allow != "" {

@@ -229,6 +229,7 @@ type report struct {
 		Suspects         []struct {
 			ID   string `json:"request_id"`
 			FQDN string
+			Same []string
 		}
 		SuspectCount int `json:"suspect_count"`
 	}
