@@ -26,6 +26,7 @@ const manyRevoked = 20_000
 type crlFile struct {
 	files *hostfs.Host
 	path  string
+	turn  turn
 	// seen is what the file was at the last look.
 	seen []byte
 	// last is the list that was loaded last, of the file that was lastSeen,
@@ -75,7 +76,7 @@ func (c *crlFile) load(ca *x509.Certificate) (list *pki.CRL, problem, err error)
 	case c.last != nil && bytes.Equal(c.seen, c.lastSeen) && bytes.Equal(ca.Raw, c.lastCA):
 		return c.last, nil, nil
 	case !bytes.Equal(c.seen, c.refused) || !bytes.Equal(ca.Raw, c.refusedCA):
-		list, err := c.loadNew(ca)
+		c.turn.load(func() { list, err = c.loadNew(ca) })
 		if err == nil {
 			return list, nil, nil
 		}

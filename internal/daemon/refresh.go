@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -43,8 +44,12 @@ func (a *agent) refresher() *refresher {
 			}
 			return set.crl, set.crlProblem != nil
 		},
-		fetch: func(ctx context.Context, list *pki.CRL) (bool, []string, error) {
-			return a.enroller.RefreshCRL(ctx, a.params(), list)
+		fetch: func(ctx context.Context, list *pki.CRL) (changed bool, warnings []string, err error) {
+			err = a.installed.crls.turn.fetch(ctx, func(ctx context.Context) (err error) {
+				changed, warnings, err = a.enroller.RefreshCRL(ctx, a.params(), list)
+				return err
+			})
+			return changed, warnings, err
 		},
 		every: lookCRLEvery, log: a.log, now: a.now, rand: a.enroller.Rand, warned: map[string]bool{},
 	}
@@ -88,7 +93,7 @@ func (r *refresher) refresh(ctx context.Context, list *pki.CRL) time.Duration {
 		r.warned[w] = true
 	}
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errAnotherList):
 		return 0
 	case err == nil && changed:
 		r.failures = 0

@@ -147,6 +147,42 @@ func TestAMillionRevokedCertificatesFitInto120MB(t *testing.T) {
 	h.fits(t, "refreshed")
 }
 
+// TestARefreshAndAReloadFitInto120MB: while the manager's list is on its way,
+// another is put on disk. It is loaded at once, and not beside the other.
+func TestARefreshAndAReloadFitInto120MB(t *testing.T) {
+	next, held, ended := make(chan string, 1), make(chan struct{}), make(chan struct{})
+	manager := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case list := <-next:
+			defer close(ended)
+			_, _ = io.WriteString(w, list[:len(list)-200])
+			w.(http.Flusher).Flush()
+			close(held)
+			<-r.Context().Done()
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(manager.Close)
+	h := startLarge(t, 1_000_000, 1, "--enroll", manager.URL)
+	now := time.Now()
+	list := func(number int64, begin time.Time) string {
+		return h.ca.Enlarge(t, h.ca.SignCRL(t, &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: begin, NextUpdate: begin.AddDate(0, 0, 1)}), 1_000_000+int(number))
+	}
+	onDisk := list(2, now.Add(-time.Hour))
+	next <- list(3, now)
+	<-held
+	staged := filepath.Join(h.dir, "staged")
+	if err := os.WriteFile(staged, []byte(onDisk), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(staged, filepath.Join(h.dir, "crl.pem")); err != nil {
+		t.Fatal(err)
+	}
+	h.serves(t, "2")
+	<-ended
+	h.fits(t, "loaded in place of a refresh")
+}
+
 // serves waits until the list of that number is in force.
 func (h *largeHost) serves(t *testing.T, number string) {
 	t.Helper()
