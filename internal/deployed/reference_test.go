@@ -327,15 +327,15 @@ func TestReferenceManagerAnswersAsDeployedOnesDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dialect := range []int{1, 2} {
-		stand, real := standIn(t, dialect), reference(t, dialect)
+		stand, own := standIn(t, dialect), reference(t, dialect)
 		for _, step := range steps {
 			t.Run(fmt.Sprintf("dialect %d, %s", dialect, step.name), func(t *testing.T) {
-				stand.t, real.t = t, t
+				stand.t, own.t = t, t
 				known, differs := step.known[0]
 				if !differs {
 					known, differs = step.known[dialect]
 				}
-				got, also := step.do(stand), step.do(real)
+				got, also := step.do(stand), step.do(own)
 				switch {
 				case differs && (got != known.standIn || also != known.reference):
 					t.Errorf("got %q and %q, want %q and %q", got, also, known.standIn, known.reference)
@@ -354,8 +354,8 @@ func TestReferenceManagerAnswersAsDeployedOnesDo(t *testing.T) {
 // unknown, and until the row is purged its machine-id stays taken.
 func TestReferenceManagerExpiresAsDeployedOnesDo(t *testing.T) {
 	for _, dialect := range []int{1, 2} {
-		stand, real := standIn(t, dialect), reference(t, dialect, "--pending-hours", "0.000001")
-		for _, p := range []*party{stand, real} {
+		stand, own := standIn(t, dialect), reference(t, dialect, "--pending-hours", "0.000001")
+		for _, p := range []*party{stand, own} {
 			token := p.register(machine(1))
 			if p.expire != nil {
 				p.expire(machine(1))
