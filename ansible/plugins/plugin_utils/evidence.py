@@ -20,6 +20,9 @@ from ansible.utils.path import unfrackpath
 
 VERIFIED = "verified"
 
+# What an approval reads of a host that waits.
+MEMBERS = ("request", "manager", "machine_id", "fqdn")
+
 # About when this run began: Ansible imports this once, and forks for each task.
 BEGAN = time.time()
 

@@ -100,16 +100,21 @@ class ProgramAction(ActionBase):
         return self._parse(answer)
 
     def _asked_again(self, arguments, environment, first):
-        """The same for evidence: who answered first is not known. What was registered is not registered again, and nothing waits."""
+        """What is evidence in the same answer: who answered first is not known. What was registered is not registered again, and nothing waits."""
         display.vvv("a shared connection was open before this run; asked again over another one", host=self._play_context.remote_addr)
         again = json.loads(arguments)
         if self.MODULE == "enrollment":
             again.pop("bundle_path", None)
             again.update(state="registered", wait=False)
-        result = self._asked(json.dumps(again), environment)
-        result["changed"] = bool(first.get("changed") or result.get("changed"))
-        result["actions"] = list(first.get("actions") or []) + list(result.get("actions") or [])
-        first.pop("request", None)
+        second = self._asked(json.dumps(again), environment)
+        for name in evidence.MEMBERS:
+            first.pop(name, None)
+        # The state, and whether the task failed, are those of what the task asked for.
+        result = {name: second[name] for name in evidence.MEMBERS if name in second}
+        result["changed"] = bool(first.get("changed") or second.get("changed"))
+        result["actions"] = list(first.get("actions") or []) + list(second.get("actions") or [])
+        if second.get("failed"):
+            result["warnings"] = list(first.get("warnings") or []) + ["asked again over a connection of this run, for evidence: %s" % second.get("msg", "")]
         return result
 
     def _arguments(self, task_vars):
