@@ -27,7 +27,8 @@ def refuse_facts(variables):
     if named:
         raise ProgramError(
             "ENROLL_INVALID_ARGUMENT",
-            "the facts of %s set %s, and what may be approved is for the inventory to say, not for a host" % (plain(variables.get("inventory_hostname", ""), 80), ", ".join(named[:5])),
+            "the facts of %s set %s, and what may be approved is for the inventory to say, not for a host"
+            % (plain(variables.get("inventory_hostname", ""), 80), ", ".join(named[:5])),
             "find out what set the facts: only a module that ran on the host, or set_fact with cacheable, does",
         )
 
