@@ -7,11 +7,14 @@ import pathlib
 import resource
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+import spent
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = TOP / "build" / "bin"
@@ -124,6 +127,7 @@ class Lab:
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="lpb.", dir="/run" if os.getuid() == 0 else None))
         self.processes = []
         self.hosts = {}
+        self.listeners, self.managers = set(), set()
 
     def __enter__(self):
         os.umask(0o022)
@@ -134,7 +138,8 @@ class Lab:
             process.terminate()
         for process in self.processes:
             process.wait()
-        # The connections that ssh keeps end with their sockets' hosts.
+        for connection in spent.connections(self.work):
+            os.kill(connection, signal.SIGTERM)
         shutil.rmtree(self.work, ignore_errors=True)
 
     def start(self, *command):
@@ -145,7 +150,8 @@ class Lab:
     def manager(self, *flags):
         """Starts a manager; returns its URL and the file with its CA."""
         url, data = self.work / "url", self.work / "manager"
-        self.start(BIN / "linux_patch_manager", "serve", "--data", data, "--url-file", url, "--rate-limit", "off", *flags)
+        started = self.start(BIN / "linux_patch_manager", "serve", "--data", data, "--url-file", url, "--rate-limit", "off", *flags)
+        self.managers.add(started.pid)
         wait_for(lambda: url.exists() and url.read_text().strip())
         return url.read_text().strip(), str(data / "ca.pem")
 
@@ -163,7 +169,7 @@ class Lab:
             address, machine = "127.0.1.%d" % n, self.work / ("id%d" % n)
             machine.write_text(secrets.token_hex(16) + "\n")
             script = HOST % {"id": machine, "work": self.work, "address": address, "port": self.port}
-            self.start("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
+            self.listeners.add(self.start("unshare", "--mount", "--propagation", "private", "sh", "-c", script).pid)
             self.hosts["host%d" % n] = self.ssh_host(address, self.port)
         for host in self.hosts.values():
             wait_for(lambda host=host: listens(host["ansible_host"], self.port))
