@@ -149,8 +149,12 @@ def all_enrolled(hosts, hostvars, closed=None):
 
 
 def nothing_to_close(hosts, hostvars):
-    """Whether no host was decided on, so that there is nothing to compare, and no login is left, of this run or of a killed one."""
-    return not session.left() and not any(_get(hostvars.get(host, {}), "enroll_decision") for host in hosts)
+    """Whether no host was decided on, so that there is nothing to compare, and no login is left, of this run or of a killed one.
+
+    What is left on a delegate host is unknown.
+    """
+    told = ("enroll_decision",) if session.runs_here() else ("enroll_decision", "enroll_admin_delegate")
+    return not session.left() and not any(_get(hostvars.get(host, {}), name) for host in hosts for name in told)
 
 
 def run_lines(hosts, hostvars, closed):

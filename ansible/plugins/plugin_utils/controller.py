@@ -121,7 +121,7 @@ class ControllerAction(ActionBase):
         # evidence.mark has written who the hosts are and how they are connected.
         arguments = dict(arguments, _ansible_check_mode=check, _ansible_evidence_marked=True)
         text = json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)
-        if not _runs_here():
+        if not session.runs_here():
             return self._call_there(command, text)
         try:
             done = subprocess.run(
@@ -156,7 +156,7 @@ class ControllerAction(ActionBase):
         """The arguments with the places of this run's login."""
         local = C.DEFAULT_LOCAL_TMP
         name = hashlib.sha256(("%s\n%s" % (options.get("manager_url"), options.get("username"))).encode()).hexdigest()[:16]
-        if not _runs_here():
+        if not session.runs_here():
             return self._with_session_there(options, name)
         self._end_killed_runs(options)
         if "access_token" in options:
@@ -172,7 +172,7 @@ class ControllerAction(ActionBase):
 
     def _logged_out(self, arguments):
         """Whether this run has no login at its manager that is to be ended; on a delegate host that is unknown."""
-        return _runs_here() and bool(arguments.get("manager_url")) and not os.path.exists(arguments.get("session_path", ""))
+        return session.runs_here() and bool(arguments.get("manager_url")) and not os.path.exists(arguments.get("session_path", ""))
 
     def _end_killed_runs(self, options):
         """Logs out what killed runs left, and removes it."""
@@ -202,10 +202,6 @@ HOST_OPTIONS = frozenset().union(*documented.OPTIONS.values())
 
 def _no_core():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _runs_here():
-    return platform.system() == "Linux" and platform.machine() in MACHINES
 
 
 def _program():

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import glob
 import os
+import platform
 
 from ansible import constants as C
+from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
 
 NAME = "linux_patch_session-"
+
+
+def runs_here():
+    """Whether this controller runs the program itself; a delegate does otherwise, and has the login."""
+    return platform.system() == "Linux" and platform.machine() in MACHINES
 
 
 def of_killed_runs():
