@@ -27,14 +27,6 @@ func (in *Installer) noteRepo(repo *contract.RepoConfig) {
 	}
 }
 
-// repoPaths are the keyring and the sources, in the order in which they are put
-// in place: sources without their keyring stop every apt-get update.
-func (in *Installer) repoPaths() (keyring, sources string) {
-	const name = "linux-patch-enroll"
-	dir := string(in.RepoDirectory)
-	return filepath.Join(dir, "keyrings", name+".gpg"), filepath.Join(dir, "sources.list.d", name+".sources")
-}
-
 // noAPT reports whether this host has no APT.
 func (in *Installer) noAPT() bool {
 	names, err := in.Files.List(string(in.RepoDirectory))
@@ -47,7 +39,7 @@ func (in *Installer) rehearseRepo() error {
 	if !in.RepoConfigManage || in.noAPT() {
 		return nil
 	}
-	keyring, sources := in.repoPaths()
+	keyring, sources := in.RepoPaths()
 	for _, path := range []string{keyring, sources} {
 		uid, gid := in.Accounts.Self()
 		if err := in.rehearse(path, hostfs.File{Path: path, Mode: options.DefaultCertMode, UID: uid, GID: gid}); err != nil {
@@ -67,7 +59,7 @@ func (in *Installer) planRepo() ([]desire, error) {
 		in.Result.Warn(fmt.Sprintf("the package repository that the bundle names was not installed: %v", why))
 		return nil, nil
 	}
-	keyring, sources := in.repoPaths()
+	keyring, sources := in.RepoPaths()
 	if in.noAPT() {
 		return refused(fmt.Errorf("there is nothing in %s, this host seems to have no APT", in.RepoDirectory))
 	}

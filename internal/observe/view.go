@@ -98,8 +98,13 @@ func (v *View) Load() (*statedir.Store, error) {
 
 // Directories are where this run may leave files.
 func (v *View) Directories() []string {
+	paths := []string{v.CACert, v.ServerCert, v.ServerKey, v.CRL, v.Whitelist, string(v.ConfigPath), v.StatePaths().Lock}
+	if v.RepoConfigManage {
+		keyring, sources := v.RepoPaths()
+		paths = append(paths, keyring, sources)
+	}
 	var dirs []string
-	for _, p := range []string{v.CACert, v.ServerCert, v.ServerKey, v.CRL, v.Whitelist, string(v.ConfigPath), v.StatePaths().Lock} {
+	for _, p := range paths {
 		if dir := filepath.Dir(p); !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}

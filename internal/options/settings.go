@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/config"
@@ -44,6 +45,14 @@ func (s *Settings) NeedURL() error {
 	}
 	return contract.Errorf(contract.CodeInvalidArgument, "missing required arguments: manager_url").
 		WithHint("set manager_url, or enrollment.manager_url in %s", s.ConfigPath)
+}
+
+// RepoPaths are the keyring and the sources, in the order in which they are put
+// in place: sources without their keyring stop every apt-get update.
+func (s *Settings) RepoPaths() (keyring, sources string) {
+	const name = "linux-patch-enroll"
+	dir := string(s.RepoDirectory)
+	return filepath.Join(dir, "keyrings", name+".gpg"), filepath.Join(dir, "sources.list.d", name+".sources")
 }
 
 // ModeOf is the mode that a file of the set should have: the option's, else that
