@@ -220,7 +220,12 @@ func (h *host) follow(steps []testconsole.Step) {
 	h.t.Helper()
 	arch := strings.TrimSpace(shell(h.t, nil, "dpkg", "--print-architecture"))
 	for _, s := range steps {
-		out := h.run("cd /root; " + strings.ReplaceAll(s.Command, "_amd64.deb", "_"+arch+".deb"))
+		command := "cd /root; " + strings.ReplaceAll(s.Command, "_amd64.deb", "_"+arch+".deb")
+		out := h.run(command)
+		// The agent has just been started: a person would look again.
+		for end := time.Now().Add(30 * time.Second); strings.HasPrefix(out, "absent") && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+			out = h.run(command)
+		}
 		if !testconsole.Matches(out, s.Output) {
 			h.t.Errorf("%s: got\n%s\nwant\n%s", s.Command, out, s.Output)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -66,7 +67,7 @@ func (p Program) replace(file string, content []byte) (err error) {
 			err = contract.Errorf(contract.CodeFilesystem, "--output-file %s cannot be written: %w", file, err)
 		}
 	}()
-	if about, err := p.Files.Stat(file); err == nil && !about.Mode().IsRegular() && !about.IsDir() {
+	if about, err := p.Files.Stat(file); systems(file) || err == nil && !about.Mode().IsRegular() && !about.IsDir() {
 		return p.pour(file, content)
 	}
 	directory := "."
@@ -95,10 +96,18 @@ func (p Program) replace(file string, content []byte) (err error) {
 	return p.Files.Rename(temporary.Name(), file)
 }
 
+// systems reports whether a name is the system's, whatever it leads to now:
+// /dev/stdout is a link to a file where standard output is one.
+func systems(file string) bool {
+	full, err := filepath.Abs(file)
+	directory := filepath.Dir(full)
+	return err == nil && (directory == "/dev" || directory == "/dev/fd" || strings.HasPrefix(directory, "/proc/"))
+}
+
 // pour writes to a device or a pipe, such as /dev/null and /dev/stdout, which is
 // never replaced. A FIFO that no one reads is an error, not a wait.
 func (p Program) pour(file string, content []byte) error {
-	out, err := p.Files.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	out, err := p.Files.OpenFile(file, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
