@@ -26,7 +26,8 @@ positional: hostvars
 """
 
 EXAMPLES = r"""
-- hosts: all
+- name: Approve by proof, and fetch
+  hosts: all
   serial: "{{ ansible_play_batch | linux_patch.api.smallest_wave(hostvars) }}"
 """
 
