@@ -173,9 +173,10 @@ def run_lines(hosts, hostvars, closed):
 def _unclaimed(hosts, hostvars):
     """How many requests belonged to no host, where the manager was asked last; None where it was not."""
     for host in reversed(hosts):
-        count = _get(hostvars[host], "enroll_unclaimed")
-        if isinstance(count, int):
-            return count
+        count = str(_get(hostvars[host], "enroll_unclaimed"))
+        # Before ansible-core 2.19 a fact of set_fact is text.
+        if count.isdecimal():
+            return int(count)
     return None
 
 
