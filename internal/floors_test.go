@@ -153,7 +153,7 @@ func packages(t *testing.T) map[string][]string {
 }
 
 func forTests(path string) bool {
-	for _, suffix := range []string{"/pkitest", "/faultfs", "/torture", "/testbuild", "/testconsole", "/deployed"} {
+	for _, suffix := range []string{"/pkitest", "/faultfs", "/hosttest", "/torture", "/testbuild", "/testconsole", "/deployed"} {
 		if strings.HasSuffix(path, suffix) {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
@@ -132,13 +133,13 @@ func TestAnotherCA(t *testing.T) {
 		taken  bool
 	}{
 		{"of the installed set", func(s *site, known *pkitest.CA) { s.place(known.Issue(s.t).Bundle(s.t)) }, nil, false},
-		{"of a CA file alone", func(s *site, known *pkitest.CA) { s.write(caFile, known.PEM(), 0o644) }, nil, false},
+		{"of a CA file alone", func(s *site, known *pkitest.CA) { s.Write(caFile, known.PEM(), 0o644) }, nil, false},
 		{"of the record", func(s *site, known *pkitest.CA) {
-			must(s.t, s.installer(nil).Disk.Remember(func(p *statedir.Provenance) { p.CAFingerprint = fingerprint(known) }))
+			hosttest.Must(s.t, s.installer(nil).Disk.Remember(func(p *statedir.Provenance) { p.CAFingerprint = fingerprint(known) }))
 		}, nil, false},
 		{"allowed", func(s *site, known *pkitest.CA) { s.place(known.Issue(s.t).Bundle(s.t)) },
 			func(p *options.Params) { p.AllowCAChange = true }, true},
-		{"one of several that were placed", func(s *site, known *pkitest.CA) { s.write(caFile, known.PEM()+s.ca.PEM(), 0o644) }, nil, true},
+		{"one of several that were placed", func(s *site, known *pkitest.CA) { s.Write(caFile, known.PEM()+s.ca.PEM(), 0o644) }, nil, true},
 		{"none known", func(*site, *pkitest.CA) {}, nil, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -148,7 +149,7 @@ func TestAnotherCA(t *testing.T) {
 			was, b := s.tree(), s.bundle()
 			err := s.installer(c.change).Provision(context.Background(), &b, answered())
 			if c.taken {
-				must(t, err)
+				hosttest.Must(t, err)
 				s.is(b)
 				return
 			}
@@ -176,7 +177,7 @@ func TestFurtherRoots(t *testing.T) {
 		s := newSite(t)
 		other := pkitest.NewCA(t, pkitest.Name("Other CA"))
 		if c.placed {
-			s.write(caFile, s.ca.PEM()+other.PEM(), 0o644)
+			s.Write(caFile, s.ca.PEM()+other.PEM(), 0o644)
 		}
 		b := s.bundle()
 		b.CACrt += other.PEM()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
@@ -22,8 +23,8 @@ func TestProvisionPutsASetInPlaceAndRemembersIt(t *testing.T) {
 	b := s.bundle()
 	b.CRLPEM = s.ca.CRL(t)
 	in := s.installer(nil)
-	must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now()}))
-	must(t, in.Provision(context.Background(), &b, answered()))
+	hosttest.Must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now()}))
+	hosttest.Must(t, in.Provision(context.Background(), &b, answered()))
 
 	s.is(b)
 	for name, want := range map[string]os.FileMode{caFile: 0o644, certFile: 0o644, crlFile: 0o644, keyFile: 0o600, listFile: 0o644} {
@@ -124,7 +125,7 @@ func TestWhatASetChanges(t *testing.T) {
 			name: "the set is there, and its key is open", stands: func(s *site) contract.PkiBundle { return s.bundle(pkitest.WithKey(fresh)) },
 			then: func(s *site, b *contract.PkiBundle) {
 				b.ServerCrt = s.read(certFile)
-				must(s.t, os.Chmod(s.path(keyFile), 0o644))
+				hosttest.Must(s.t, os.Chmod(s.Path(keyFile), 0o644))
 			},
 			want: []string{"set attributes of " + keyFile},
 		},
@@ -141,14 +142,14 @@ func TestWhatASetChanges(t *testing.T) {
 			stands: func(s *site) contract.PkiBundle { return s.bundle(pkitest.WithKey(fresh)) },
 			then: func(s *site, b *contract.PkiBundle) {
 				b.ServerCrt = s.read(certFile)
-				s.write(certFile, strings.ReplaceAll(s.read(certFile), "\n", "\r\n"), 0o644)
+				s.Write(certFile, strings.ReplaceAll(s.read(certFile), "\n", "\r\n"), 0o644)
 			},
 			want: []string{"replace " + certFile},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
-			s.write(listFile, "entries:\n  - "+managerIP+"\n", 0o644)
+			s.Write(listFile, "entries:\n  - "+managerIP+"\n", 0o644)
 			if c.stands != nil {
 				s.place(c.stands(s))
 			}
@@ -163,7 +164,7 @@ func TestWhatASetChanges(t *testing.T) {
 					c.change(p)
 				}
 			})
-			must(t, check.Provision(context.Background(), &b, answered()))
+			hosttest.Must(t, check.Provision(context.Background(), &b, answered()))
 			s.unchanged(was)
 			if len(s.events) > 0 {
 				t.Errorf("got the events %q in check mode, want none", s.events)
@@ -203,12 +204,12 @@ func TestReplacedFilesAreBackedUp(t *testing.T) {
 	at = at.Add(time.Minute)
 	res := s.provision(s.bundle(), nil)
 	keys, err := s.installer(nil).Files.Backups(keyFile)
-	must(t, err)
+	hosttest.Must(t, err)
 	if len(keys) != 1 || s.read(keys[0]) != second.ServerKey || s.mode(keys[0]) != 0o600 || !slices.Contains(res.BackupFiles, keys[0]) {
 		t.Errorf("got the key's backups %q of %q, want one, of the last key", keys, res.BackupFiles)
 	}
 	certs, err := s.installer(nil).Files.Backups(certFile)
-	must(t, err)
+	hosttest.Must(t, err)
 	if len(certs) != 2 {
 		t.Errorf("got the certificate's backups %q, want two", certs)
 	}
@@ -229,10 +230,10 @@ func TestASetThatMovedMeanwhile(t *testing.T) {
 		want      string
 	}{
 		{"another CA's set came", func(s *site) { s.place(pkitest.NewCA(s.t).Issue(s.t).Bundle(s.t)) }, contract.CodeBundleInvalid, "the bundle brings another CA"},
-		{"a directory stands there", func(s *site) { must(s.t, os.Mkdir(s.path(keyFile), 0o755)) }, contract.CodeFilesystem, keyFile + " is a directory"},
-		{"a link stands there", func(s *site) { must(s.t, os.Symlink("/etc/shadow", s.path(certFile))) }, contract.CodeFilesystem, certFile + " is a symbolic link"},
-		{"a FIFO stands there", func(s *site) { must(s.t, syscall.Mkfifo(s.path(caFile), 0o644)) }, contract.CodeFilesystem, caFile + " is a FIFO"},
-		{"the directory was opened to all", func(s *site) { must(s.t, os.Chmod(s.path("/etc/linux_patch_api/certs"), 0o777)) }, contract.CodeFilesystem, "writable by others"},
+		{"a directory stands there", func(s *site) { hosttest.Must(s.t, os.Mkdir(s.Path(keyFile), 0o755)) }, contract.CodeFilesystem, keyFile + " is a directory"},
+		{"a link stands there", func(s *site) { hosttest.Must(s.t, os.Symlink("/etc/shadow", s.Path(certFile))) }, contract.CodeFilesystem, certFile + " is a symbolic link"},
+		{"a FIFO stands there", func(s *site) { hosttest.Must(s.t, syscall.Mkfifo(s.Path(caFile), 0o644)) }, contract.CodeFilesystem, caFile + " is a FIFO"},
+		{"the directory was opened to all", func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path("/etc/linux_patch_api/certs"), 0o777)) }, contract.CodeFilesystem, "writable by others"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
@@ -261,8 +262,8 @@ func TestAdoptSet(t *testing.T) {
 	b := s.bundle()
 	s.place(b)
 	in := s.installer(nil)
-	must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now()}))
-	must(t, in.AdoptSet(context.Background(), answered().IP))
+	hosttest.Must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now()}))
+	hosttest.Must(t, in.AdoptSet(context.Background(), answered().IP))
 	s.is(b)
 	p := s.installer(nil).Disk.Provenance()
 	if p.CAFingerprint != fingerprint(s.ca) || p.ManagerIP != managerIP || !p.Owns(certFile, statedir.Digest([]byte(b.ServerCrt))) || p.Owns(crlFile, "") {

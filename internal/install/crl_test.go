@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
@@ -31,7 +32,7 @@ func (s *site) crl(ca *pkitest.CA, number int64, age time.Duration, revoked ...*
 func (s *site) install(text string, inForce *pki.CRL) (bool, error) {
 	s.t.Helper()
 	list, err := pki.ReadCRLHead("the manager's CRL", strings.NewReader(text))
-	must(s.t, err)
+	hosttest.Must(s.t, err)
 	return s.installer(nil).InstallCRL(context.Background(), list, inForce)
 }
 
@@ -65,7 +66,7 @@ func TestInstallCRL(t *testing.T) {
 			was, mode := "", os.FileMode(0o644)
 			if c.there != nil {
 				was, mode = c.there(s), c.mode
-				s.write(crlFile, was, c.mode)
+				s.Write(crlFile, was, c.mode)
 			}
 			text := c.comes(s)
 			changed, err := s.install(text, nil)
@@ -74,7 +75,7 @@ func TestInstallCRL(t *testing.T) {
 			}
 			want := was
 			if c.changed {
-				must(t, err)
+				hosttest.Must(t, err)
 				want, mode = text, mode&^0o022
 			} else {
 				failsWith(t, err, c.code, c.want)
@@ -85,7 +86,7 @@ func TestInstallCRL(t *testing.T) {
 			if got := s.mode(crlFile); got != mode {
 				t.Errorf("got mode %04o, want %04o", got, mode)
 			}
-			if names, err := os.ReadDir(s.path("/etc/linux_patch_api/certs")); err != nil || len(names) != 4 {
+			if names, err := os.ReadDir(s.Path("/etc/linux_patch_api/certs")); err != nil || len(names) != 4 {
 				t.Errorf("got %d files, %v; want 4, and no temporary one", len(names), err)
 			}
 			if c.changed {
@@ -105,16 +106,16 @@ func TestCRLsThatAreNotInstalled(t *testing.T) {
 		code  contract.Code
 		want  string
 	}{
-		{"no set", func(s *site) { must(s.t, os.Remove(s.path(certFile))) }, contract.CodeInternal, "server certificate file"},
-		{"a key that does not fit", func(s *site) { s.write(keyFile, s.ca.KeyPEM(s.t), 0o600) }, contract.CodeInternal, "fit"},
-		{"an interrupted run", func(s *site) { s.write(stateDir+"/journal", "{}", 0o600) }, contract.CodeInternal, "interrupted run"},
-		{"a directory at its place", func(s *site) { must(s.t, os.Mkdir(s.path(crlFile), 0o755)) }, contract.CodeFilesystem, "is a directory"},
-		{"a link at its place", func(s *site) { must(s.t, os.Symlink("/etc/passwd", s.path(crlFile))) }, contract.CodeFilesystem, "is a symbolic link"},
+		{"no set", func(s *site) { hosttest.Must(s.t, os.Remove(s.Path(certFile))) }, contract.CodeInternal, "server certificate file"},
+		{"a key that does not fit", func(s *site) { s.Write(keyFile, s.ca.KeyPEM(s.t), 0o600) }, contract.CodeInternal, "fit"},
+		{"an interrupted run", func(s *site) { s.Write(stateDir+"/journal", "{}", 0o600) }, contract.CodeInternal, "interrupted run"},
+		{"a directory at its place", func(s *site) { hosttest.Must(s.t, os.Mkdir(s.Path(crlFile), 0o755)) }, contract.CodeFilesystem, "is a directory"},
+		{"a link at its place", func(s *site) { hosttest.Must(s.t, os.Symlink("/etc/passwd", s.Path(crlFile))) }, contract.CodeFilesystem, "is a symbolic link"},
 	} {
 		s := newSite(t)
 		s.place(s.bundle())
 		list, err := pki.ReadCRLHead("the manager's CRL", strings.NewReader(s.ca.CRL(t)))
-		must(t, err)
+		hosttest.Must(t, err)
 		in := s.installer(nil)
 		c.there(s)
 		was := s.tree()
@@ -131,7 +132,7 @@ func TestTheListInForceIsNeverGoneBackFrom(t *testing.T) {
 	s := newSite(t)
 	s.place(s.bundle())
 	inForce, err := pki.ReadCRL("CRL", strings.NewReader(s.crl(s.ca, 5, time.Hour)))
-	must(t, err)
+	hosttest.Must(t, err)
 	changed, err := s.install(s.crl(s.ca, 4, 2*time.Hour), inForce)
 	failsWith(t, err, contract.CodeBadAnswer, "older than the one in force")
 	if changed || s.exists(crlFile) {
@@ -155,17 +156,17 @@ func TestWhoseAnInstalledCRLIs(t *testing.T) {
 		{"the bundle had none", func(s *site) { s.provision(s.bundle(), nil) }, true},
 		{"one was put there by hand", func(s *site) {
 			s.provision(s.bundle(), nil)
-			s.write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
+			s.Write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
 		}, false},
 		{"one stood there before the bundle, which had none", func(s *site) {
-			s.write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
+			s.Write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
 			s.provision(s.bundle(), nil)
 		}, false},
 		{"one was put there by hand before a renewal without one", func(s *site) {
 			b := s.bundle()
 			b.CRLPEM = s.crl(s.ca, 0, 3*time.Hour)
 			s.provision(b, nil)
-			s.write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
+			s.Write(crlFile, s.crl(s.ca, 1, 2*time.Hour), 0o644)
 			s.provision(s.bundle(), nil)
 		}, false},
 		{"it stays at a renewal without one", func(s *site) {
@@ -187,7 +188,7 @@ func TestWhoseAnInstalledCRLIs(t *testing.T) {
 			if got := in.Disk.Provenance().Owns(crlFile, statedir.Digest([]byte(text))); got != c.ours {
 				t.Errorf("got it ours: %v, want %v", got, c.ours)
 			}
-			must(t, in.Remove(context.Background()))
+			hosttest.Must(t, in.Remove(context.Background()))
 			if got := s.exists(crlFile); got == c.ours {
 				t.Errorf("after the removal: got it there: %v, want %v", got, !c.ours)
 			}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/options"
 )
 
@@ -16,13 +17,13 @@ import (
 func (s *site) hold(name string) {
 	s.t.Helper()
 	flag := os.O_RDONLY
-	if info, err := os.Stat(s.path(name)); err != nil || !info.IsDir() {
+	if info, err := os.Stat(s.Path(name)); err != nil || !info.IsDir() {
 		flag = os.O_RDWR | os.O_CREATE
 	}
-	f, err := os.OpenFile(s.path(name), flag, 0o600)
-	must(s.t, err)
+	f, err := os.OpenFile(s.Path(name), flag, 0o600)
+	hosttest.Must(s.t, err)
 	s.t.Cleanup(func() { f.Close() })
-	must(s.t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+	hosttest.Must(s.t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
 }
 
 // TestADirectorysLockIsNotWaitedForForEver: anyone who may read one can hold it.
@@ -56,7 +57,7 @@ func TestLocksThatOthersHold(t *testing.T) {
 		{"config.yaml, which has a token", configFile + ".lock", false, nil},
 	} {
 		s := newSite(t)
-		s.write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600)
+		s.Write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600)
 		s.hold(c.lock)
 		in := s.installer(func(p *options.Params) { p.Check = c.check })
 		failsWith(t, in.Preflight(context.Background(), false), contract.CodeLocked, c.lock, "lslocks", "nothing was asked of the manager yet")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -23,8 +24,8 @@ const (
 func enrolled(t *testing.T) (*site, contract.PkiBundle) {
 	t.Helper()
 	s := newSite(t)
-	s.write(configFile, configText, 0o640)
-	s.write(listFile, listText, 0o644)
+	s.Write(configFile, configText, 0o640)
+	s.Write(listFile, listText, 0o644)
 	b := s.bundle()
 	b.CRLPEM = s.ca.CRL(t)
 	s.provision(b, func(p *options.Params) { p.ConfigManagerURL = true })
@@ -40,15 +41,15 @@ func TestRemovalTakesWhatEnrollmentWrote(t *testing.T) {
 		t.Fatalf("got config.yaml %q and whitelist %q, want the manager in both", s.read(configFile), s.read(listFile))
 	}
 	in := s.installer(nil)
-	must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now()}))
-	s.write(stateDir+"/rejected.20260101T000000.000000000Z", "a bundle", 0o600)
+	hosttest.Must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now()}))
+	s.Write(stateDir+"/rejected.20260101T000000.000000000Z", "a bundle", 0o600)
 	was := s.tree()
 	check := s.installer(func(p *options.Params) { p.Check = true })
-	must(t, check.Remove(context.Background()))
+	hosttest.Must(t, check.Remove(context.Background()))
 	s.unchanged(was)
 
 	in = s.installer(nil)
-	must(t, in.Remove(context.Background()))
+	hosttest.Must(t, in.Remove(context.Background()))
 	for _, name := range []string{caFile, certFile, keyFile, crlFile, stateDir + "/token", stateDir + "/rejected.20260101T000000.000000000Z"} {
 		if s.exists(name) {
 			t.Errorf("got %s after the removal, want it gone", name)
@@ -73,7 +74,7 @@ func TestRemovalTakesWhatEnrollmentWrote(t *testing.T) {
 		t.Errorf("got the events %q, want %q", s.events, want)
 	}
 	again := s.installer(nil)
-	must(t, again.Remove(context.Background()))
+	hosttest.Must(t, again.Remove(context.Background()))
 	if again.Result.Changed || len(again.Result.Actions) > 0 || again.Result.Msg != "this host is not enrolled" {
 		t.Errorf("again: got changed %v, %q: %s; want nothing", again.Result.Changed, again.Result.Actions, again.Result.Msg)
 	}
@@ -91,14 +92,14 @@ func TestRemovalLeavesWhatIsNotOurs(t *testing.T) {
 		// stays is left as it is, with a warning; the rest goes.
 		stays string
 	}{
-		{"one byte more", func(s *site) { s.write(certFile, s.read(certFile)+"\n", 0o644) }, certFile},
-		{"another key", func(s *site) { s.write(keyFile, pkitest.NewCA(s.t).KeyPEM(s.t), 0o600) }, keyFile},
-		{"another CA", func(s *site) { s.write(caFile, pkitest.NewCA(s.t).PEM(), 0o644) }, caFile},
-		{"a CRL by hand", func(s *site) { s.write(crlFile, pkitest.NewCA(s.t).CRL(s.t), 0o644) }, crlFile},
-		{"line ends", func(s *site) { s.write(caFile, strings.ReplaceAll(s.read(caFile), "\n", "\r\n"), 0o644) }, caFile},
-		{"an empty file", func(s *site) { s.write(caFile, "", 0o644) }, caFile},
-		{"another mode alone", func(s *site) { must(s.t, os.Chmod(s.path(certFile), 0o600)) }, ""},
-		{"a file gone", func(s *site) { must(s.t, os.Remove(s.path(crlFile))) }, ""},
+		{"one byte more", func(s *site) { s.Write(certFile, s.read(certFile)+"\n", 0o644) }, certFile},
+		{"another key", func(s *site) { s.Write(keyFile, pkitest.NewCA(s.t).KeyPEM(s.t), 0o600) }, keyFile},
+		{"another CA", func(s *site) { s.Write(caFile, pkitest.NewCA(s.t).PEM(), 0o644) }, caFile},
+		{"a CRL by hand", func(s *site) { s.Write(crlFile, pkitest.NewCA(s.t).CRL(s.t), 0o644) }, crlFile},
+		{"line ends", func(s *site) { s.Write(caFile, strings.ReplaceAll(s.read(caFile), "\n", "\r\n"), 0o644) }, caFile},
+		{"an empty file", func(s *site) { s.Write(caFile, "", 0o644) }, caFile},
+		{"another mode alone", func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(certFile), 0o600)) }, ""},
+		{"a file gone", func(s *site) { hosttest.Must(s.t, os.Remove(s.Path(crlFile))) }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, _ := enrolled(t)
@@ -108,7 +109,7 @@ func TestRemovalLeavesWhatIsNotOurs(t *testing.T) {
 				was = s.read(c.stays)
 			}
 			in := s.installer(nil)
-			must(t, in.Remove(context.Background()))
+			hosttest.Must(t, in.Remove(context.Background()))
 			for _, name := range []string{caFile, certFile, keyFile, crlFile} {
 				if got := s.exists(name); got != (name == c.stays) {
 					t.Errorf("%s: got it there: %v, want %v", name, got, name == c.stays)
@@ -136,11 +137,11 @@ func TestAKeysBackupThatIsNotOnRecordYetGoesToo(t *testing.T) {
 	if err != nil || len(backups) != 1 {
 		t.Fatalf("got the backups %q, %v; want one", backups, err)
 	}
-	must(t, s.installer(nil).Disk.Remember(func(p *statedir.Provenance) {
+	hosttest.Must(t, s.installer(nil).Disk.Remember(func(p *statedir.Provenance) {
 		p.Files = slices.DeleteFunc(slices.Clone(p.Files), func(f statedir.Placed) bool { return f.Path == backups[0] })
 		p.Place(keyFile, statedir.Digest([]byte(first.ServerKey)))
 	}))
-	must(t, s.installer(nil).Remove(context.Background()))
+	hosttest.Must(t, s.installer(nil).Remove(context.Background()))
 	if s.exists(backups[0]) {
 		t.Errorf("got %s after the removal, want it gone", backups[0])
 	}
@@ -149,11 +150,11 @@ func TestAKeysBackupThatIsNotOnRecordYetGoesToo(t *testing.T) {
 func TestRemovalOfAHostThatWasNeverEnrolled(t *testing.T) {
 	s := newSite(t)
 	s.place(s.bundle())
-	s.write(listFile, "entries: [192.0.2.1]\n", 0o644)
-	s.write(configFile, "enrollment:\n  manager_url: "+managerURL+"\n", 0o640)
+	s.Write(listFile, "entries: [192.0.2.1]\n", 0o644)
+	s.Write(configFile, "enrollment:\n  manager_url: "+managerURL+"\n", 0o640)
 	was := s.tree()
 	in := s.installer(nil)
-	must(t, in.Remove(context.Background()))
+	hosttest.Must(t, in.Remove(context.Background()))
 	s.unchanged(was)
 	if in.Result.Changed || len(s.events) > 0 || in.LeftAnything() {
 		t.Errorf("got changed %v with %q, want nothing done", in.Result.Changed, in.Result.Actions)
@@ -170,12 +171,12 @@ func TestRemovalThatCannotBeDone(t *testing.T) {
 		code  contract.Code
 		want  string
 	}{
-		{"the whitelist cannot be read", func(s *site) { s.write(listFile, "entries: [\n", 0o644) }, contract.CodeWhitelist, listFile},
-		{"the whitelist cannot be edited", func(s *site) { s.write(listFile, "x: &l [192.0.2.1]\nentries: *l\n", 0o644) }, contract.CodeWhitelist, "by hand"},
+		{"the whitelist cannot be read", func(s *site) { s.Write(listFile, "entries: [\n", 0o644) }, contract.CodeWhitelist, listFile},
+		{"the whitelist cannot be edited", func(s *site) { s.Write(listFile, "x: &l [192.0.2.1]\nentries: *l\n", 0o644) }, contract.CodeWhitelist, "by hand"},
 		{"the whitelist is locked", func(s *site) { s.hold(listFile + ".lock") }, contract.CodeLocked, listFile + ".lock"},
 		{"the whitelist is a directory", func(s *site) {
-			must(s.t, os.Remove(s.path(listFile)))
-			must(s.t, os.Mkdir(s.path(listFile), 0o755))
+			hosttest.Must(s.t, os.Remove(s.Path(listFile)))
+			hosttest.Must(s.t, os.Mkdir(s.Path(listFile), 0o755))
 		}, contract.CodeFilesystem, "is a directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -198,9 +199,9 @@ func TestRemovalThatCannotBeDone(t *testing.T) {
 func TestRemovalOfFilesWhereConfigNoLongerPoints(t *testing.T) {
 	const moved = "tls:\n  ca_cert: /srv/pki/ca.pem\n  server_cert: /srv/pki/server.pem\n  server_key: /srv/pki/server.key.pem\n  crl_path: /srv/pki/crl.pem\n"
 	s, _ := enrolled(t)
-	s.write(configFile, moved, 0o640)
+	s.Write(configFile, moved, 0o640)
 	in := s.installer(nil)
-	must(t, in.Remove(context.Background()))
+	hosttest.Must(t, in.Remove(context.Background()))
 	for _, name := range []string{caFile, certFile, keyFile, crlFile} {
 		if s.exists(name) {
 			t.Errorf("got %s after the removal, want it gone", name)
@@ -208,15 +209,15 @@ func TestRemovalOfFilesWhereConfigNoLongerPoints(t *testing.T) {
 	}
 
 	s, b := enrolled(t)
-	s.write(configFile, moved, 0o640)
-	must(t, os.Chmod(s.path("/etc/linux_patch_api/certs"), 0o777))
+	s.Write(configFile, moved, 0o640)
+	hosttest.Must(t, os.Chmod(s.Path("/etc/linux_patch_api/certs"), 0o777))
 	failsWith(t, s.installer(nil).Remove(context.Background()), contract.CodeFilesystem, "writable by others", "nothing was removed yet")
 	s.is(b)
 
 	s, b = enrolled(t)
-	s.write(configFile, moved, 0o640)
-	must(t, os.Remove(s.path(keyFile)))
-	must(t, os.Symlink("/etc/shadow", s.path(keyFile)))
+	s.Write(configFile, moved, 0o640)
+	hosttest.Must(t, os.Remove(s.Path(keyFile)))
+	hosttest.Must(t, os.Symlink("/etc/shadow", s.Path(keyFile)))
 	in = s.installer(nil)
 	failsWith(t, in.Remove(context.Background()), contract.CodeFilesystem, keyFile, "is a symbolic link", "nothing was removed yet")
 	if s.read(certFile) != b.ServerCrt || in.Result.Changed {
@@ -230,11 +231,11 @@ func TestAFileReplacedDuringTheRemovalStays(t *testing.T) {
 	other := pkitest.NewCA(t).PEM()
 	s.during = func(e contract.Event) {
 		if e == contract.EventWhitelistChanged {
-			s.write(caFile, other, 0o644)
+			s.Write(caFile, other, 0o644)
 		}
 	}
 	in := s.installer(nil)
-	must(t, in.Remove(context.Background()))
+	hosttest.Must(t, in.Remove(context.Background()))
 	if got := s.read(caFile); got != other {
 		t.Errorf("got %q, want %q", got, other)
 	}
@@ -248,20 +249,20 @@ func TestAFileReplacedDuringTheRemovalStays(t *testing.T) {
 // says what the manager still holds.
 func TestRemovalOfARequest(t *testing.T) {
 	s := newSite(t)
-	s.write(configFile, configText, 0o640)
+	s.Write(configFile, configText, 0o640)
 	in := s.installer(nil)
-	must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now()}))
-	must(t, in.MirrorToken(context.Background(), token))
+	hosttest.Must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now()}))
+	hosttest.Must(t, in.MirrorToken(context.Background(), token))
 	if !strings.Contains(s.read(configFile), token) {
 		t.Fatalf("got %q, want the token in it", s.read(configFile))
 	}
 	check := s.installer(func(p *options.Params) { p.Check = true })
-	must(t, check.Remove(context.Background()))
+	hosttest.Must(t, check.Remove(context.Background()))
 	in = s.installer(nil)
 	if !in.LeftAnything() {
 		t.Error("got nothing left, want the token to be removed")
 	}
-	must(t, in.Remove(context.Background()))
+	hosttest.Must(t, in.Remove(context.Background()))
 	same(t, "actions in check mode", check.Result.Actions, in.Result.Actions)
 	if got := s.read(configFile); got != configText || s.exists(stateDir+"/token") {
 		t.Errorf("got config.yaml %q, token there %v; want %q and none", got, s.exists(stateDir+"/token"), configText)

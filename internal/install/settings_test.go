@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
@@ -36,7 +37,7 @@ func TestTheManagersURLInConfig(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
-			s.write(configFile, c.text, 0o640)
+			s.Write(configFile, c.text, 0o640)
 			set := func(p *options.Params) {
 				if url(p); c.change != nil {
 					c.change(p)
@@ -44,7 +45,7 @@ func TestTheManagersURLInConfig(t *testing.T) {
 			}
 			b, was := s.bundle(), s.tree()
 			check := s.installer(func(p *options.Params) { set(p); p.Check = true })
-			must(t, check.Provision(context.Background(), &b, answered()))
+			hosttest.Must(t, check.Provision(context.Background(), &b, answered()))
 			s.unchanged(was)
 			res := s.provision(b, set)
 			same(t, "actions in check mode", check.Result.Actions, res.Actions)
@@ -56,7 +57,7 @@ func TestTheManagersURLInConfig(t *testing.T) {
 				t.Errorf("got the warnings %q, want none", res.Warnings)
 			}
 			// The removal takes back what was written, byte for byte.
-			must(t, s.installer(set).Remove(context.Background()))
+			hosttest.Must(t, s.installer(set).Remove(context.Background()))
 			if got := s.read(configFile); got != c.text {
 				t.Errorf("after the removal: got %q, want %q", got, c.text)
 			}
@@ -76,24 +77,24 @@ func TestNoConfigIsMade(t *testing.T) {
 // be read.
 func TestAURLThatSomeoneChangedSinceStays(t *testing.T) {
 	s := newSite(t)
-	s.write(configFile, configText, 0o640)
+	s.Write(configFile, configText, 0o640)
 	s.provision(s.bundle(), url)
 	text := strings.ReplaceAll(s.read(configFile), managerURL, "https://other.corp.test")
-	s.write(configFile, text, 0o640)
-	must(t, s.installer(url).Remove(context.Background()))
+	s.Write(configFile, text, 0o640)
+	hosttest.Must(t, s.installer(url).Remove(context.Background()))
 	if got := s.read(configFile); got != text {
 		t.Errorf("got %q, want %q", got, text)
 	}
 
 	const moved = "/etc/linux_patch_api/moved.yaml"
 	s = newSite(t)
-	s.write(configFile, configText, 0o640)
+	s.Write(configFile, configText, 0o640)
 	s.provision(s.bundle(), url)
-	s.write(moved, configText, 0o640)
-	must(t, os.Remove(s.path(configFile)))
-	must(t, os.Mkdir(s.path(configFile), 0o755))
+	s.Write(moved, configText, 0o640)
+	hosttest.Must(t, os.Remove(s.Path(configFile)))
+	hosttest.Must(t, os.Mkdir(s.Path(configFile), 0o755))
 	in := s.installer(func(p *options.Params) { url(p); p.ConfigPath = moved })
-	must(t, in.Remove(context.Background()))
+	hosttest.Must(t, in.Remove(context.Background()))
 	warns(t, in.Result, "enrollment.manager_url stays in "+configFile)
 }
 
@@ -117,7 +118,7 @@ func TestTheTokensCopyInConfig(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
-			s.write(configFile, c.text, c.mode)
+			s.Write(configFile, c.text, c.mode)
 			was := s.tree()
 			storage := func(p *options.Params) { p.TokenStorage = c.storage }
 			foreseen := s.installer(func(p *options.Params) { storage(p); p.Check = true })
@@ -126,7 +127,7 @@ func TestTheTokensCopyInConfig(t *testing.T) {
 			}
 			s.unchanged(was)
 			in := s.installer(storage)
-			must(t, in.MirrorToken(context.Background(), token))
+			hosttest.Must(t, in.MirrorToken(context.Background(), token))
 			same(t, "actions in check mode", foreseen.Result.Actions, in.Result.Actions)
 			if in.Result.Changed != c.copied || foreseen.Result.Changed != c.copied {
 				t.Errorf("got changed %v, in check mode %v; want %v", in.Result.Changed, foreseen.Result.Changed, c.copied)
@@ -159,12 +160,12 @@ func TestTheTokensCopyInConfig(t *testing.T) {
 func TestATokenThatIsTakenOutIsAChange(t *testing.T) {
 	s := newSite(t)
 	b := s.bundle()
-	s.write(configFile, configText, 0o640)
+	s.Write(configFile, configText, 0o640)
 	s.provision(b, nil)
-	s.write(configFile, configText+"enrollment:\n  polling_token: "+token+"\n", 0o640)
+	s.Write(configFile, configText+"enrollment:\n  polling_token: "+token+"\n", 0o640)
 	for _, check := range []bool{true, false} {
 		in := s.installer(func(p *options.Params) { p.Check = check })
-		must(t, in.Provision(context.Background(), &b, answered()))
+		hosttest.Must(t, in.Provision(context.Background(), &b, answered()))
 		same(t, "actions", in.Result.Actions, []string{"take the polling token out of " + configFile})
 		if !in.Result.Changed {
 			t.Errorf("check mode %v: got it unchanged, want changed", check)
@@ -189,24 +190,24 @@ func TestPreflight(t *testing.T) {
 		code    contract.Code
 		want    string
 	}{
-		{name: "a host with nothing", there: func(s *site) { must(s.t, os.RemoveAll(s.path("/etc/linux_patch_api"))) }},
+		{name: "a host with nothing", there: func(s *site) { hosttest.Must(s.t, os.RemoveAll(s.Path("/etc/linux_patch_api"))) }},
 		{name: "a clock before this program", there: func(s *site) { s.now = year(2024) }, code: contract.CodeIdentity, want: "2024-06-01"},
 		{name: "a clock far ahead", there: func(s *site) { s.now = year(2099) }},
 		{name: "through a proxy", proxied: true, code: contract.CodeInvalidArgument, want: "manager_ip"},
 		{name: "through a proxy, with the address", proxied: true, change: func(p *options.Params) { p.ManagerIP = managerIP }},
 		{name: "through a proxy, no whitelist", proxied: true, change: func(p *options.Params) { p.WhitelistManager = false }},
 		{name: "a file above", there: func(s *site) {
-			must(s.t, os.RemoveAll(s.path("/etc/linux_patch_api/certs")))
-			s.write("/etc/linux_patch_api/certs", "", 0o644)
+			hosttest.Must(s.t, os.RemoveAll(s.Path("/etc/linux_patch_api/certs")))
+			s.Write("/etc/linux_patch_api/certs", "", 0o644)
 		}, code: contract.CodeFilesystem, want: "not a directory"},
-		{name: "a directory that others may write", there: func(s *site) { must(s.t, os.Chmod(s.path("/etc/linux_patch_api/certs"), 0o777)) },
+		{name: "a directory that others may write", there: func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path("/etc/linux_patch_api/certs"), 0o777)) },
 			code: contract.CodeFilesystem, want: "writable by others"},
-		{name: "a directory where the spool is to be", there: func(s *site) { must(s.t, os.Mkdir(s.path(stateDir+"/proof"), 0o700)) },
+		{name: "a directory where the spool is to be", there: func(s *site) { hosttest.Must(s.t, os.Mkdir(s.Path(stateDir+"/proof"), 0o700)) },
 			code: contract.CodeFilesystem, want: "proof is a directory"},
-		{name: "a state directory that others may write", there: func(s *site) { must(s.t, os.Chmod(s.path(stateDir), 0o777)) },
+		{name: "a state directory that others may write", there: func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(stateDir), 0o777)) },
 			code: contract.CodeFilesystem, want: "writable by others"},
 		{name: "a repository, and no APT", change: func(p *options.Params) { p.RepoConfigManage = true }},
-		{name: "a repository beside a file", there: func(s *site) { s.write("/etc/apt/keyrings", "", 0o644) },
+		{name: "a repository beside a file", there: func(s *site) { s.Write("/etc/apt/keyrings", "", 0o644) },
 			change: func(p *options.Params) { p.RepoConfigManage = true }, code: contract.CodeFilesystem, want: "/etc/apt/keyrings"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -222,7 +223,7 @@ func TestPreflight(t *testing.T) {
 				was := s.tree()
 				err := in.Preflight(context.Background(), c.proxied)
 				if c.code == "" {
-					must(t, err)
+					hosttest.Must(t, err)
 				} else {
 					failsWith(t, err, c.code, c.want)
 				}
@@ -244,12 +245,12 @@ func TestPreflight(t *testing.T) {
 // made, and is an error where one has to be taken out at the end.
 func TestPreflightMirror(t *testing.T) {
 	s := newSite(t)
-	s.write(configFile, configText, 0o640)
+	s.Write(configFile, configText, 0o640)
 	s.hold(configFile + ".lock")
 	in := s.installer(nil)
-	must(t, in.Preflight(context.Background(), false))
+	hosttest.Must(t, in.Preflight(context.Background(), false))
 	warns(t, in.Result, "the polling token is not copied to "+configFile)
-	must(t, in.MirrorToken(context.Background(), token))
+	hosttest.Must(t, in.MirrorToken(context.Background(), token))
 	if got := s.read(configFile); got != configText {
 		t.Errorf("got %q, want %q", got, configText)
 	}
@@ -271,9 +272,9 @@ func TestOwnersThatWereAskedFor(t *testing.T) {
 	if res := s.provision(b, nil); res.Changed {
 		t.Errorf("got %q, want the owners left as they are", res.Actions)
 	}
-	must(t, os.Chown(s.path(keyFile), 0, 0))
+	hosttest.Must(t, os.Chown(s.Path(keyFile), 0, 0))
 	in := s.installer(owned)
-	must(t, in.Converge(context.Background()))
+	hosttest.Must(t, in.Converge(context.Background()))
 	want := "set attributes of " + keyFile + ": mode 0600, owner 0, group 0 to mode 0600, owner 65534, group 65533"
 	same(t, "repairs", in.Result.Actions, []string{want})
 }
@@ -287,12 +288,12 @@ func TestConvergeRepairsAroundAGoodSet(t *testing.T) {
 		want   []string
 	}{
 		{name: "nothing wrong", wrong: func(*site) {}},
-		{name: "an open key", wrong: func(s *site) { must(s.t, os.Chmod(s.path(keyFile), 0o666)) }, want: []string{"set attributes of " + keyFile}},
-		{name: "a key that its group may read stays so", wrong: func(s *site) { must(s.t, os.Chmod(s.path(keyFile), 0o640)) }},
-		{name: "an open certificate", wrong: func(s *site) { must(s.t, os.Chmod(s.path(certFile), 0o666)) }, want: []string{"set attributes of " + certFile}},
-		{name: "the whitelist is gone", wrong: func(s *site) { must(s.t, os.Remove(s.path(listFile))) }, want: []string{"create " + listFile}},
-		{name: "the whitelist is empty", wrong: func(s *site) { s.write(listFile, "entries: []\n", 0o644) }, want: []string{"replace " + listFile}},
-		{name: "the whitelist, registering alone", wrong: func(s *site) { s.write(listFile, "entries: []\n", 0o644) },
+		{name: "an open key", wrong: func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(keyFile), 0o666)) }, want: []string{"set attributes of " + keyFile}},
+		{name: "a key that its group may read stays so", wrong: func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(keyFile), 0o640)) }},
+		{name: "an open certificate", wrong: func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(certFile), 0o666)) }, want: []string{"set attributes of " + certFile}},
+		{name: "the whitelist is gone", wrong: func(s *site) { hosttest.Must(s.t, os.Remove(s.Path(listFile))) }, want: []string{"create " + listFile}},
+		{name: "the whitelist is empty", wrong: func(s *site) { s.Write(listFile, "entries: []\n", 0o644) }, want: []string{"replace " + listFile}},
+		{name: "the whitelist, registering alone", wrong: func(s *site) { s.Write(listFile, "entries: []\n", 0o644) },
 			change: func(p *options.Params) { p.State = "registered" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -306,10 +307,10 @@ func TestConvergeRepairsAroundAGoodSet(t *testing.T) {
 					c.change(p)
 				}
 			})
-			must(t, check.Converge(context.Background()))
+			hosttest.Must(t, check.Converge(context.Background()))
 			s.unchanged(was)
 			in := s.installer(c.change)
-			must(t, in.Converge(context.Background()))
+			hosttest.Must(t, in.Converge(context.Background()))
 			same(t, "actions in check mode", check.Result.Actions, in.Result.Actions)
 			if len(in.Result.Actions) != len(c.want) || len(c.want) > 0 && !strings.HasPrefix(in.Result.Actions[0], c.want[0]) || in.Result.Changed != (len(c.want) > 0) {
 				t.Errorf("got %q, changed %v; want %q", in.Result.Actions, in.Result.Changed, c.want)
@@ -319,7 +320,7 @@ func TestConvergeRepairsAroundAGoodSet(t *testing.T) {
 				t.Errorf("got %q, want until when the certificate is valid", in.Result.Msg)
 			}
 			again := s.installer(c.change)
-			must(t, again.Converge(context.Background()))
+			hosttest.Must(t, again.Converge(context.Background()))
 			if again.Result.Changed {
 				t.Errorf("again: got %q, want nothing", again.Result.Actions)
 			}
@@ -331,10 +332,10 @@ func TestConvergeRepairsAroundAGoodSet(t *testing.T) {
 func TestASetThatVanishesWhileItsSurroundingsAreRepaired(t *testing.T) {
 	s := newSite(t)
 	s.provision(s.bundle(), nil)
-	must(t, os.Remove(s.path(listFile)))
-	s.during = func(contract.Event) { must(t, os.Remove(s.path(certFile))) }
+	hosttest.Must(t, os.Remove(s.Path(listFile)))
+	s.during = func(contract.Event) { hosttest.Must(t, os.Remove(s.Path(certFile))) }
 	in := s.installer(nil)
-	must(t, in.Converge(context.Background()))
+	hosttest.Must(t, in.Converge(context.Background()))
 	if !in.Result.Changed || in.Disk.Set != nil {
 		t.Errorf("got changed %v, a set %v; want the whitelist repaired and no set seen", in.Result.Changed, in.Disk.Set)
 	}
@@ -354,11 +355,11 @@ func TestWhatAnApprovalWouldChange(t *testing.T) {
 			[]string{"create " + caFile, "create " + keyFile, "create " + certFile, "let the manager in: " + listFile}},
 		{"a set is there", func(s *site) { s.place(s.bundle()) }, func(p *options.Params) { p.ManagerIP = managerIP }, contract.StatePending,
 			[]string{"replace " + caFile, "replace " + keyFile, "replace " + certFile, "create " + listFile}},
-		{"registering alone", func(s *site) { s.write(configFile, configText, 0o640) }, func(p *options.Params) { p.State = "registered" }, contract.StateRegistered,
+		{"registering alone", func(s *site) { s.Write(configFile, configText, 0o640) }, func(p *options.Params) { p.State = "registered" }, contract.StateRegistered,
 			[]string{"copy the polling token to " + configFile}},
-		{"config.yaml", func(s *site) { s.write(configFile, configText, 0o640) }, func(p *options.Params) { url(p); p.WhitelistManager = false }, contract.StatePending,
+		{"config.yaml", func(s *site) { s.Write(configFile, configText, 0o640) }, func(p *options.Params) { url(p); p.WhitelistManager = false }, contract.StatePending,
 			[]string{"copy the polling token to " + configFile, "create " + caFile, "create " + keyFile, "create " + certFile, "replace " + configFile, "take the polling token out of " + configFile}},
-		{"the manager is let in", func(s *site) { s.write(listFile, "entries: [192.0.2.1]\n", 0o644) }, func(p *options.Params) { p.ManagerIP = managerIP }, contract.StatePending,
+		{"the manager is let in", func(s *site) { s.Write(listFile, "entries: [192.0.2.1]\n", 0o644) }, func(p *options.Params) { p.ManagerIP = managerIP }, contract.StatePending,
 			[]string{"create " + caFile, "create " + keyFile, "create " + certFile}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -370,7 +371,7 @@ func TestWhatAnApprovalWouldChange(t *testing.T) {
 					c.change(p)
 				}
 			})
-			must(t, in.ForeseeApproval(context.Background()))
+			hosttest.Must(t, in.ForeseeApproval(context.Background()))
 			s.unchanged(was)
 			if !in.Result.Changed || in.Result.State != c.state {
 				t.Errorf("got changed %v, %q; want %q", in.Result.Changed, in.Result.State, c.state)
@@ -394,13 +395,13 @@ func TestWhatAnApprovalWouldChange(t *testing.T) {
 func TestAnotherManagerIsForeseen(t *testing.T) {
 	const next = "https://next.corp.test"
 	s := newSite(t)
-	s.write(configFile, configText, 0o640)
-	s.write(listFile, "x: &l [198.51.100.1]\nentries: *l\n", 0o644)
+	s.Write(configFile, configText, 0o640)
+	s.Write(listFile, "x: &l [198.51.100.1]\nentries: *l\n", 0o644)
 	old := s.bundle()
-	must(t, s.installer(nil).Provision(context.Background(), &old, install.SourceOf(statedir.Answer{URL: managerURL, PeerIP: "198.51.100.1"})))
+	hosttest.Must(t, s.installer(nil).Provision(context.Background(), &old, install.SourceOf(statedir.Answer{URL: managerURL, PeerIP: "198.51.100.1"})))
 	asked := func(p *options.Params) { p.ManagerURL, p.ConfigManagerURL, p.Force, p.Check = next, true, true, true }
 	in := s.installer(asked)
-	must(t, in.ForeseeApproval(context.Background()))
+	hosttest.Must(t, in.ForeseeApproval(context.Background()))
 	warns(t, in.Result, "the line that would be added to "+listFile+" is not known")
 	if got := in.Result.Diff[len(in.Result.Diff)-1].After; !strings.Contains(got, next) {
 		t.Errorf("got %q, want %s in it", got, next)
@@ -414,12 +415,12 @@ func TestAnotherManagerIsForeseen(t *testing.T) {
 
 	// Check mode and the run tell the same of a bundle of the next one's, whose
 	// address is not known: that of the one before it is not taken for it.
-	s.write(listFile, "entries: [198.51.100.1]\n", 0o644)
+	s.Write(listFile, "entries: [198.51.100.1]\n", 0o644)
 	b, from := s.bundle(), install.SourceOf(statedir.Answer{URL: next})
 	check := s.installer(asked)
-	must(t, check.Provision(context.Background(), &b, from))
+	hosttest.Must(t, check.Provision(context.Background(), &b, from))
 	in = s.installer(func(p *options.Params) { asked(p); p.Check = false })
-	must(t, in.Provision(context.Background(), &b, from))
+	hosttest.Must(t, in.Provision(context.Background(), &b, from))
 	same(t, "actions in check mode", check.Result.Actions, in.Result.Actions)
 	if got, want := in.Result.Diff[len(in.Result.Diff)-1], check.Result.Diff[len(check.Result.Diff)-1]; got != want || !strings.Contains(got.After, next) {
 		t.Errorf("got the diff %q, want that of check mode, %q, with %s", got.After, want.After, next)
@@ -433,8 +434,8 @@ func TestAnotherManagerIsForeseen(t *testing.T) {
 func TestAPendingRequestIsForeseen(t *testing.T) {
 	s := newSite(t)
 	in := s.installer(func(p *options.Params) { p.Check = true })
-	must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, MachineID: "other", FQDN: pkitest.DefaultFQDN, Since: s.now().Add(-21 * time.Hour)}))
-	must(t, in.ForeseeApproval(context.Background()))
+	hosttest.Must(t, in.Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, MachineID: "other", FQDN: pkitest.DefaultFQDN, Since: s.now().Add(-21 * time.Hour)}))
+	hosttest.Must(t, in.ForeseeApproval(context.Background()))
 	if in.Result.PendingSince == "" || in.Result.MachineID != "other" {
 		t.Errorf("got pending since %q of %q, want the request's", in.Result.PendingSince, in.Result.MachineID)
 	}
@@ -445,7 +446,7 @@ func TestAPendingRequestIsForeseen(t *testing.T) {
 // warning; the certificates are put in place either way.
 func TestTheRepositoryOfABundle(t *testing.T) {
 	raw, err := os.ReadFile("../aptrepo/testdata/key.asc")
-	must(t, err)
+	hosttest.Must(t, err)
 	const keyring, sources = "/etc/apt/keyrings/linux-patch-enroll.gpg", "/etc/apt/sources.list.d/linux-patch-enroll.sources"
 	good := contract.RepoConfig{GPGPublicKey: string(raw), SourcesConfig: "deb https://repo.example.com/apt bookworm main\n"}
 	with := func(change func(*contract.RepoConfig)) *contract.RepoConfig { r := good; change(&r); return &r }
@@ -475,8 +476,8 @@ func TestTheRepositoryOfABundle(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
 			if !c.noAPT {
-				s.write("/etc/apt/sources.list", "", 0o644)
-				s.write("/etc/apt [x]/sources.list", "", 0o644)
+				s.Write("/etc/apt/sources.list", "", 0o644)
+				s.Write("/etc/apt [x]/sources.list", "", 0o644)
 			}
 			b := s.bundle()
 			b.Repo = c.repo
@@ -486,7 +487,7 @@ func TestTheRepositoryOfABundle(t *testing.T) {
 					c.change(p)
 				}
 			})
-			must(t, check.Provision(context.Background(), &b, answered()))
+			hosttest.Must(t, check.Provision(context.Background(), &b, answered()))
 			s.unchanged(was)
 			res := s.provision(b, c.change)
 			same(t, "actions in check mode", check.Result.Actions, res.Actions)
@@ -502,7 +503,7 @@ func TestTheRepositoryOfABundle(t *testing.T) {
 			if c.put && !strings.Contains(s.read(sources), "Signed-By: "+keyring) {
 				t.Errorf("got %q, want it signed by %s", s.read(sources), keyring)
 			}
-			must(t, s.installer(c.change).Remove(context.Background()))
+			hosttest.Must(t, s.installer(c.change).Remove(context.Background()))
 			if s.exists(keyring) || s.exists(sources) {
 				t.Error("got the repository after the removal, want it gone")
 			}
@@ -517,9 +518,9 @@ func TestFilesOfAnotherUser(t *testing.T) {
 		t.Run("as root the owner stays", func(t *testing.T) {
 			s := newSite(t)
 			s.provision(s.bundle(), nil)
-			must(t, os.Chown(s.path(certFile), 65534, 65534))
+			hosttest.Must(t, os.Chown(s.Path(certFile), 65534, 65534))
 			b := s.bundle()
-			must(t, s.installer(nil).Provision(context.Background(), &b, answered()))
+			hosttest.Must(t, s.installer(nil).Provision(context.Background(), &b, answered()))
 			if f, err := s.installer(nil).Files.Stat(certFile); err != nil || f.UID != 65534 {
 				t.Errorf("got owner %d, %v; want 65534", f.UID, err)
 			}
@@ -545,7 +546,7 @@ var _ options.Accounts = ordinary{}
 // TestNoKeyInAResult: neither a diff nor a message holds one.
 func TestNoKeyInAResult(t *testing.T) {
 	s := newSite(t)
-	s.write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600)
+	s.Write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600)
 	first, second := s.bundle(), s.bundle()
 	for _, b := range []contract.PkiBundle{first, second} {
 		res := s.provision(b, url)

@@ -17,6 +17,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
@@ -41,11 +42,11 @@ const (
 
 // site is a host in a directory of the real file system.
 type site struct {
-	t    testing.TB
-	dir  string
-	root *hostfs.RootFs
-	ca   *pkitest.CA
-	now  func() time.Time
+	*hosttest.Dir
+
+	t   testing.TB
+	ca  *pkitest.CA
+	now func() time.Time
 	// events are the audit log's; during, where it is set, is called with each.
 	events []contract.Event
 	during func(contract.Event)
@@ -55,29 +56,15 @@ type site struct {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	dir := t.TempDir()
-	must(t, os.Chmod(dir, 0o755))
-	root, err := hostfs.OpenRoot(dir)
-	must(t, err)
-	t.Cleanup(func() { root.Close() })
-	s := &site{t: t, dir: dir, root: root, now: time.Now, ca: pkitest.NewCA(t)}
-	must(t, os.MkdirAll(s.path("/etc/linux_patch_api/certs"), 0o755))
-	must(t, os.MkdirAll(s.path(stateDir), 0o700))
+	s := &site{Dir: hosttest.New(t), t: t, now: time.Now, ca: pkitest.NewCA(t)}
+	hosttest.Must(t, os.MkdirAll(s.Path("/etc/linux_patch_api/certs"), 0o755))
+	hosttest.Must(t, os.MkdirAll(s.Path(stateDir), 0o700))
 	return s
-}
-
-func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *site) write(name, content string, mode fs.FileMode) {
-	s.t.Helper()
-	must(s.t, os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
-	must(s.t, os.WriteFile(s.path(name), []byte(content), mode))
-	must(s.t, os.Chmod(s.path(name), mode))
 }
 
 // read is the content of a file; empty where there is none.
 func (s *site) read(name string) string {
-	raw, err := os.ReadFile(s.path(name))
+	raw, err := os.ReadFile(s.Path(name))
 	if err != nil && !os.IsNotExist(err) {
 		s.t.Fatal(err)
 	}
@@ -92,9 +79,9 @@ func (s *site) installer(change func(*options.Params)) *install.Installer {
 	if change != nil {
 		change(&p)
 	}
-	files := hostfs.New(&faultfs.Fs{Inner: s.root, NoSync: true, Before: s.before}, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: s.now, Random: rand.Reader})
+	files := hostfs.New(&faultfs.Fs{Inner: s.Root, NoSync: true, Before: s.before}, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: s.now, Random: rand.Reader})
 	settings, err := options.Host{Files: files, Accounts: options.HostAccounts{}}.Settle(p)
-	must(s.t, err)
+	hosttest.Must(s.t, err)
 	res := report.New()
 	res.MachineID, res.FQDN = strings.Repeat("ab", 16), pkitest.DefaultFQDN
 	in := &install.Installer{
@@ -106,7 +93,7 @@ func (s *site) installer(change func(*options.Params)) *install.Installer {
 		Audit:     func(string) audit.Recorder { return s },
 		Addresses: []netip.Addr{netip.MustParseAddr(pkitest.DefaultIP)},
 	}
-	must(s.t, in.Observe())
+	hosttest.Must(s.t, in.Observe())
 	return in
 }
 
@@ -128,7 +115,7 @@ func answered() install.Source {
 func (s *site) provision(b contract.PkiBundle, change func(*options.Params)) *report.Result {
 	s.t.Helper()
 	in := s.installer(change)
-	must(s.t, in.Provision(context.Background(), &b, answered()))
+	hosttest.Must(s.t, in.Provision(context.Background(), &b, answered()))
 	return in.Result
 }
 
@@ -140,11 +127,11 @@ func (s *site) bundle(opts ...pkitest.Option) contract.PkiBundle {
 // place puts a set there by hand, enrollment not knowing of it.
 func (s *site) place(b contract.PkiBundle) {
 	s.t.Helper()
-	s.write(caFile, b.CACrt, 0o644)
-	s.write(certFile, b.ServerCrt, 0o644)
-	s.write(keyFile, b.ServerKey, 0o600)
+	s.Write(caFile, b.CACrt, 0o644)
+	s.Write(certFile, b.ServerCrt, 0o644)
+	s.Write(keyFile, b.ServerKey, 0o600)
 	if b.CRLPEM != "" {
-		s.write(crlFile, b.CRLPEM, 0o644)
+		s.Write(crlFile, b.CRLPEM, 0o644)
 	}
 }
 
@@ -153,11 +140,11 @@ func (s *site) place(b contract.PkiBundle) {
 func (s *site) tree() map[string]string {
 	s.t.Helper()
 	all := map[string]string{}
-	must(s.t, filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		must(s.t, err)
+	hosttest.Must(s.t, filepath.WalkDir(s.Path(""), func(path string, d fs.DirEntry, err error) error {
+		hosttest.Must(s.t, err)
 		info, err := d.Info()
-		must(s.t, err)
-		name := strings.TrimPrefix(path, s.dir)
+		hosttest.Must(s.t, err)
+		name := strings.TrimPrefix(path, s.Path(""))
 		content := ""
 		if info.Mode().IsRegular() {
 			content = s.read(name)
@@ -190,13 +177,13 @@ func (s *site) unchanged(before map[string]string) {
 
 func (s *site) mode(name string) fs.FileMode {
 	s.t.Helper()
-	info, err := os.Lstat(s.path(name))
-	must(s.t, err)
+	info, err := os.Lstat(s.Path(name))
+	hosttest.Must(s.t, err)
 	return info.Mode().Perm()
 }
 
 func (s *site) exists(name string) bool {
-	_, err := os.Lstat(s.path(name))
+	_, err := os.Lstat(s.Path(name))
 	return err == nil
 }
 
@@ -210,8 +197,8 @@ func (s *site) is(b contract.PkiBundle) {
 			s.t.Errorf("%s: got %d bytes of SHA-256 %s, want %d of %s", name, len(got), statedir.Digest([]byte(got)), len(want), statedir.Digest([]byte(want)))
 		}
 	}
-	names, err := filepath.Glob(s.path("/etc/linux_patch_api/certs/.*"))
-	must(s.t, err)
+	names, err := filepath.Glob(s.Path("/etc/linux_patch_api/certs/.*"))
+	hosttest.Must(s.t, err)
 	if len(names) > 0 {
 		s.t.Errorf("got the temporary files %q, want none", names)
 	}
@@ -246,13 +233,6 @@ func warns(t testing.TB, res *report.Result, want string) {
 	t.Helper()
 	if got := strings.Join(res.Warnings, "\n"); !strings.Contains(got, want) {
 		t.Errorf("got the warnings %q, want %q in them", got, want)
-	}
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("got %v, want no error", err)
 	}
 }
 

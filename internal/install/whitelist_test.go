@@ -10,6 +10,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/install"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -38,7 +39,7 @@ func TestTheWhitelistsText(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
-			s.write(listFile, c.text, c.mode)
+			s.Write(listFile, c.text, c.mode)
 			b := s.bundle()
 			res := s.provision(b, nil)
 			if got := s.read(listFile); got != c.want {
@@ -72,17 +73,17 @@ func TestWhitelistsThatAreNotEdited(t *testing.T) {
 		code  contract.Code
 		want  string
 	}{
-		{"no YAML", func(s *site) { s.write(listFile, "entries: [\n", 0o644) }, contract.CodeWhitelist, "not valid YAML"},
-		{"no list", func(s *site) { s.write(listFile, "entries: 192.0.2.1\n", 0o644) }, contract.CodeWhitelist, "line 1"},
-		{"another form", func(s *site) { s.write(listFile, "x: &l [198.51.100.7]\nentries: *l\n", 0o644) }, contract.CodeWhitelist, "by hand"},
-		{"not UTF-8", func(s *site) { s.write(listFile, "entries: []\n# \xff\n", 0o644) }, contract.CodeWhitelist, "line 2"},
-		{"a directory", func(s *site) { must(s.t, os.Mkdir(s.path(listFile), 0o755)) }, contract.CodeFilesystem, "is a directory"},
+		{"no YAML", func(s *site) { s.Write(listFile, "entries: [\n", 0o644) }, contract.CodeWhitelist, "not valid YAML"},
+		{"no list", func(s *site) { s.Write(listFile, "entries: 192.0.2.1\n", 0o644) }, contract.CodeWhitelist, "line 1"},
+		{"another form", func(s *site) { s.Write(listFile, "x: &l [198.51.100.7]\nentries: *l\n", 0o644) }, contract.CodeWhitelist, "by hand"},
+		{"not UTF-8", func(s *site) { s.Write(listFile, "entries: []\n# \xff\n", 0o644) }, contract.CodeWhitelist, "line 2"},
+		{"a directory", func(s *site) { hosttest.Must(s.t, os.Mkdir(s.Path(listFile), 0o755)) }, contract.CodeFilesystem, "is a directory"},
 		{"a link", func(s *site) {
-			s.write("/elsewhere", "entries: []\n", 0o644)
-			must(s.t, os.Symlink("/elsewhere", s.path(listFile)))
+			s.Write("/elsewhere", "entries: []\n", 0o644)
+			hosttest.Must(s.t, os.Symlink("/elsewhere", s.Path(listFile)))
 		}, contract.CodeFilesystem, "is a symbolic link"},
-		{"a FIFO", func(s *site) { must(s.t, syscall.Mkfifo(s.path(listFile), 0o644)) }, contract.CodeFilesystem, "is a FIFO"},
-		{"too large", func(s *site) { s.write(listFile, long, 0o644) }, contract.CodeFilesystem, "is larger than"},
+		{"a FIFO", func(s *site) { hosttest.Must(s.t, syscall.Mkfifo(s.Path(listFile), 0o644)) }, contract.CodeFilesystem, "is a FIFO"},
+		{"too large", func(s *site) { s.Write(listFile, long, 0o644) }, contract.CodeFilesystem, "is larger than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
@@ -97,8 +98,8 @@ func TestWhitelistsThatAreNotEdited(t *testing.T) {
 				t.Errorf("got changed with %q, want nothing done", in.Result.Actions)
 			}
 			off := s.installer(func(p *options.Params) { p.WhitelistManager = false })
-			must(t, off.PreflightWhitelist(context.Background()))
-			must(t, off.Provision(context.Background(), &b, answered()))
+			hosttest.Must(t, off.PreflightWhitelist(context.Background()))
+			hosttest.Must(t, off.Provision(context.Background(), &b, answered()))
 		})
 	}
 }
@@ -114,10 +115,10 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"IPv4 in IPv6", "::ffff:192.0.2.9", "", "192.0.2.9", ""},
 	} {
 		s := newSite(t)
-		s.write(listFile, "entries: []\n", 0o644)
+		s.Write(listFile, "entries: []\n", 0o644)
 		b := s.bundle()
 		in := s.installer(func(p *options.Params) { p.ManagerIP = c.option })
-		must(t, in.Provision(context.Background(), &b, install.SourceOf(statedir.Answer{URL: managerURL, PeerIP: c.from})))
+		hosttest.Must(t, in.Provision(context.Background(), &b, install.SourceOf(statedir.Answer{URL: managerURL, PeerIP: c.from})))
 		if got := strings.Contains(s.read(listFile), c.entry) && c.entry != ""; got != (c.entry != "") {
 			t.Errorf("%s: got %q, want %q in it", c.name, s.read(listFile), c.entry)
 		}
@@ -132,11 +133,11 @@ func TestWhoIsLetIn(t *testing.T) {
 func TestAnEntryThatSomeoneElseAddedIsTheirs(t *testing.T) {
 	s := newSite(t)
 	// That enrollment added it to another whitelist before does not make it ours.
-	must(t, s.installer(nil).Disk.Remember(func(p *statedir.Provenance) { p.AddWhitelistEntry("/srv/before.yaml", managerIP) }))
-	s.write(listFile, "entries: []\n", 0o644)
+	hosttest.Must(t, s.installer(nil).Disk.Remember(func(p *statedir.Provenance) { p.AddWhitelistEntry("/srv/before.yaml", managerIP) }))
+	s.Write(listFile, "entries: []\n", 0o644)
 	s.during = func(e contract.Event) {
 		if e == contract.EventProvisioned {
-			s.write(listFile, "entries: [192.0.2.1]\n", 0o644)
+			s.Write(listFile, "entries: [192.0.2.1]\n", 0o644)
 		}
 	}
 	s.provision(s.bundle(), nil)
@@ -144,7 +145,7 @@ func TestAnEntryThatSomeoneElseAddedIsTheirs(t *testing.T) {
 		t.Errorf("got the entries %q on record, want none", got)
 	}
 	in := s.installer(nil)
-	must(t, in.Remove(context.Background()))
+	hosttest.Must(t, in.Remove(context.Background()))
 	if got, want := s.read(listFile), "entries: [192.0.2.1]\n"; got != want {
 		t.Errorf("after the removal: got %q, want %q", got, want)
 	}
@@ -155,15 +156,15 @@ func TestAnEntryThatSomeoneElseAddedIsTheirs(t *testing.T) {
 func TestAWhitelistElsewhere(t *testing.T) {
 	const moved = "/etc/linux_patch_api/moved.yaml"
 	s := newSite(t)
-	s.write(listFile, "entries: []\n", 0o644)
+	s.Write(listFile, "entries: []\n", 0o644)
 	b := s.bundle()
 	s.provision(b, nil)
-	s.write(configFile, "whitelist:\n  path: "+moved+"\n", 0o640)
-	s.write(moved, "entries:\n  - 192.0.2.1 # an administrator's\n", 0o644)
+	s.Write(configFile, "whitelist:\n  path: "+moved+"\n", 0o640)
+	s.Write(moved, "entries:\n  - 192.0.2.1 # an administrator's\n", 0o644)
 	in := s.installer(nil)
-	must(t, in.Provision(context.Background(), &b, install.SourceOf(statedir.Answer{URL: managerURL, PeerIP: "192.0.2.2"})))
+	hosttest.Must(t, in.Provision(context.Background(), &b, install.SourceOf(statedir.Answer{URL: managerURL, PeerIP: "192.0.2.2"})))
 	warns(t, in.Result, listFile)
-	must(t, s.installer(nil).Remove(context.Background()))
+	hosttest.Must(t, s.installer(nil).Remove(context.Background()))
 	if got, want := s.read(moved), "entries:\n  - 192.0.2.1 # an administrator's\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -173,8 +174,8 @@ func TestAWhitelistElsewhere(t *testing.T) {
 // and it is theirs.
 func TestAnEditThatFailsLeavesNoRecord(t *testing.T) {
 	s := newSite(t)
-	s.write(listFile, "entries: []\n", 0o644)
-	s.write(configFile, configText, 0o640)
+	s.Write(listFile, "entries: []\n", 0o644)
+	s.Write(configFile, configText, 0o640)
 	s.during = func(contract.Event) { s.hold(listFile + ".lock") }
 	b := s.bundle()
 	failsWith(t, s.installer(nil).Provision(context.Background(), &b, answered()), contract.CodeLocked, listFile)
@@ -184,12 +185,12 @@ func TestAnEditThatFailsLeavesNoRecord(t *testing.T) {
 	// Someone writes the URL themselves just before it is written.
 	const theirs = configText + "enrollment: {manager_url: " + managerURL + "}\n"
 	s = newSite(t)
-	s.write(configFile, configText, 0o640)
+	s.Write(configFile, configText, 0o640)
 	letIn := false
 	s.during = func(e contract.Event) { letIn = letIn || e == contract.EventWhitelistChanged }
 	s.before = func(o faultfs.Op) {
 		if letIn && o.Name == "rename" && strings.HasSuffix(o.Path, "/provenance.json") && s.read(configFile) == configText {
-			s.write(configFile, theirs, 0o640)
+			s.Write(configFile, theirs, 0o640)
 		}
 	}
 	s.provision(b, func(p *options.Params) { p.ConfigManagerURL = true })
@@ -217,7 +218,7 @@ func TestPreflightWhitelist(t *testing.T) {
 	} {
 		s := newSite(t)
 		if c.text != "" {
-			s.write(listFile, c.text, 0o644)
+			s.Write(listFile, c.text, 0o644)
 		}
 		was := s.tree()
 		in := s.installer(func(p *options.Params) { p.Check = c.check })

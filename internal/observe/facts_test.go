@@ -6,6 +6,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/report"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -13,7 +14,7 @@ import (
 
 // pending is a host whose request of sent waits at the manager.
 func pending(s *site, since time.Time, sent *statedir.Request) {
-	must(s.t, s.seen(nil).Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, MachineID: machineID, FQDN: "web1.test", Since: since, Request: sent}))
+	hosttest.Must(s.t, s.seen(nil).Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, MachineID: machineID, FQDN: "web1.test", Since: since, Request: sent}))
 }
 
 // TestHowFarAHostHasCome: by its disk alone.
@@ -21,7 +22,7 @@ func TestHowFarAHostHasCome(t *testing.T) {
 	dead := func(state contract.State) func(s *site) {
 		return func(s *site) {
 			pending(s, time.Now(), nil)
-			must(s.t, s.seen(nil).Disk.Bury(state, false))
+			hosttest.Must(s.t, s.seen(nil).Disk.Bury(state, false))
 		}
 	}
 	for _, c := range []struct {
@@ -33,9 +34,9 @@ func TestHowFarAHostHasCome(t *testing.T) {
 		{"a request waits", func(s *site) { pending(s, time.Now(), nil) }, contract.StatePending},
 		{"an answer waits", func(s *site) {
 			poll, err := s.seen(nil).Disk.PreparePoll()
-			must(s.t, err)
-			must(s.t, poll.Store(statedir.Answer{HTTPStatus: 200, URL: managerURL, Body: []byte("{}")}))
-			must(s.t, poll.Close())
+			hosttest.Must(s.t, err)
+			hosttest.Must(s.t, poll.Store(statedir.Answer{HTTPStatus: 200, URL: managerURL, Body: []byte("{}")}))
+			hosttest.Must(s.t, poll.Close())
 		}, contract.StatePending},
 		{"a request beside a set", func(s *site) { pending(s, time.Now(), nil); s.place(s.ca.Issue(s.t).Bundle(s.t)) }, contract.StatePending},
 		{"denied", dead(contract.StateDenied), contract.StateDenied},
@@ -159,10 +160,10 @@ func TestWhatAnApproverCompares(t *testing.T) {
 			want: &report.Request{TokenSHA256: hash, Proof: "proof", IPAddress: "192.0.2.77", SentAt: "1970-01-01T00:00:00Z"}},
 		{name: "of another program", there: func(s *site) { pending(s, time.Unix(60, 0), nil) }, by: approval.VerifiedByUnknown,
 			want: &report.Request{TokenSHA256: hash, SentAt: "1970-01-01T00:01:00Z"}},
-		{name: "of a deployed agent", there: func(s *site) { s.write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600) }, by: approval.VerifiedByUnknown,
+		{name: "of a deployed agent", there: func(s *site) { s.Write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600) }, by: approval.VerifiedByUnknown,
 			want: &report.Request{TokenSHA256: hash}},
 		{name: "of a deployed agent that is enrolled", there: func(s *site) {
-			s.write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600)
+			s.Write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600)
 			s.place(s.ca.Issue(s.t).Bundle(s.t))
 		}},
 		{name: "for another manager", there: func(s *site) { pending(s, time.Now(), sent) }, change: func(p *options.Params) { p.ManagerURL = "https://other.test" }},
@@ -183,10 +184,10 @@ func TestWhatAnApproverCompares(t *testing.T) {
 	s := newSite(t)
 	v := s.seen(nil)
 	proof, err := v.Disk.Prove(machineID)
-	must(t, err)
+	hosttest.Must(t, err)
 	slot, err := v.Disk.PrepareRequest()
-	must(t, err)
-	must(t, slot.Close())
+	hosttest.Must(t, err)
+	hosttest.Must(t, slot.Close())
 	got := s.seen(nil).Evidence(&report.Manager{}, machineID)
 	if got == nil || got.Proof != proof || got.TokenSHA256 != "" || got.SentAt == "" || got.EarlierProof != "" {
 		t.Errorf("got %+v, want the proof %s, a time and no token", got, proof)

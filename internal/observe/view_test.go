@@ -15,6 +15,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -39,9 +40,9 @@ const (
 
 // site is a host in a directory of the real file system.
 type site struct {
+	*hosttest.Dir
+
 	t       testing.TB
-	dir     string
-	root    *hostfs.RootFs
 	ca      *pkitest.CA
 	uid     int
 	secrets []string
@@ -49,34 +50,20 @@ type site struct {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	dir := t.TempDir()
-	must(t, os.Chmod(dir, 0o755))
-	root, err := hostfs.OpenRoot(dir)
-	must(t, err)
-	t.Cleanup(func() { root.Close() })
-	s := &site{t: t, dir: dir, root: root, ca: pkitest.NewCA(t), uid: os.Geteuid()}
-	must(t, os.MkdirAll(s.path("/etc/linux_patch_api/certs"), 0o755))
-	must(t, os.MkdirAll(s.path(stateDir), 0o700))
+	s := &site{Dir: hosttest.New(t), t: t, ca: pkitest.NewCA(t), uid: os.Geteuid()}
+	hosttest.Must(t, os.MkdirAll(s.Path("/etc/linux_patch_api/certs"), 0o755))
+	hosttest.Must(t, os.MkdirAll(s.Path(stateDir), 0o700))
 	return s
-}
-
-func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *site) write(name, content string, mode fs.FileMode) {
-	s.t.Helper()
-	must(s.t, os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
-	must(s.t, os.WriteFile(s.path(name), []byte(content), mode))
-	must(s.t, os.Chmod(s.path(name), mode))
 }
 
 // place puts a set there, enrollment not knowing of it.
 func (s *site) place(b contract.PkiBundle) {
 	s.t.Helper()
-	s.write(caFile, b.CACrt, 0o644)
-	s.write(certFile, b.ServerCrt, 0o644)
-	s.write(keyFile, b.ServerKey, 0o600)
+	s.Write(caFile, b.CACrt, 0o644)
+	s.Write(certFile, b.ServerCrt, 0o644)
+	s.Write(keyFile, b.ServerKey, 0o600)
 	if b.CRLPEM != "" {
-		s.write(crlFile, b.CRLPEM, 0o644)
+		s.Write(crlFile, b.CRLPEM, 0o644)
 	}
 }
 
@@ -88,9 +75,9 @@ func (s *site) view(change func(*options.Params)) *observe.View {
 	if change != nil {
 		change(&p)
 	}
-	files := hostfs.New(s.root, hostfs.Options{UID: s.uid, GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
+	files := hostfs.New(s.Root, hostfs.Options{UID: s.uid, GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
 	settings, err := options.Host{Files: files, Accounts: options.HostAccounts{}}.Settle(p)
-	must(s.t, err)
+	hosttest.Must(s.t, err)
 	return &observe.View{
 		Settings: settings, Files: files, Accounts: options.HostAccounts{}, Now: time.Now, Result: report.New(),
 		MachineID: func() (string, error) { return machineID, nil },
@@ -102,21 +89,14 @@ func (s *site) view(change func(*options.Params)) *observe.View {
 func (s *site) seen(change func(*options.Params)) *observe.View {
 	s.t.Helper()
 	v := s.view(change)
-	must(s.t, v.Observe())
+	hosttest.Must(s.t, v.Observe())
 	return v
 }
 
 // remember writes the record of what enrollment put on the host.
 func (s *site) remember(change func(*statedir.Provenance)) {
 	s.t.Helper()
-	must(s.t, s.seen(nil).Disk.Remember(change))
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("got %v, want no error", err)
-	}
+	hosttest.Must(s.t, s.seen(nil).Disk.Remember(change))
 }
 
 func needRoot(t testing.TB) {
@@ -135,11 +115,11 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		there func(s *site, name string)
 		want  string
 	}{
-		{"a directory", func(s *site, name string) { must(s.t, os.Mkdir(s.path(name), 0o755)) }, "is a directory"},
-		{"a link", func(s *site, name string) { must(s.t, os.Symlink("/etc/hostname", s.path(name))) }, "is a symbolic link"},
-		{"a dangling link", func(s *site, name string) { must(s.t, os.Symlink("gone", s.path(name))) }, "is a symbolic link"},
-		{"a FIFO", func(s *site, name string) { must(s.t, syscall.Mkfifo(s.path(name), 0o644)) }, "is a FIFO"},
-		{"too large", func(s *site, name string) { s.write(name, large, 0o600) }, "is larger than"},
+		{"a directory", func(s *site, name string) { hosttest.Must(s.t, os.Mkdir(s.Path(name), 0o755)) }, "is a directory"},
+		{"a link", func(s *site, name string) { hosttest.Must(s.t, os.Symlink("/etc/hostname", s.Path(name))) }, "is a symbolic link"},
+		{"a dangling link", func(s *site, name string) { hosttest.Must(s.t, os.Symlink("gone", s.Path(name))) }, "is a symbolic link"},
+		{"a FIFO", func(s *site, name string) { hosttest.Must(s.t, syscall.Mkfifo(s.Path(name), 0o644)) }, "is a FIFO"},
+		{"too large", func(s *site, name string) { s.Write(name, large, 0o600) }, "is larger than"},
 	} {
 		for _, name := range []string{caFile, certFile, keyFile, crlFile, stateDir + "/token", stateDir + "/provenance.json"} {
 			t.Run(kind.name+" at "+filepath.Base(name), func(t *testing.T) {
@@ -163,7 +143,7 @@ func TestAFileThatMayNotBeRead(t *testing.T) {
 		t.Run("as root", func(t *testing.T) {
 			s := newSite(t)
 			s.place(s.ca.Issue(t).Bundle(t))
-			must(t, os.Chmod(s.path(keyFile), 0))
+			hosttest.Must(t, os.Chmod(s.Path(keyFile), 0))
 			if v := s.seen(nil); v.Disk.Unusable != nil {
 				t.Errorf("got %v, want root to read a key of mode 0000", v.Disk.Unusable)
 			}
@@ -172,7 +152,7 @@ func TestAFileThatMayNotBeRead(t *testing.T) {
 	s := newSite(t)
 	s.place(s.ca.Issue(t).Bundle(t))
 	v := s.view(nil)
-	v.Files = hostfs.New(&faultfs.Fs{Inner: s.root, At: 1, Err: syscall.EACCES, Match: func(o faultfs.Op) bool {
+	v.Files = hostfs.New(&faultfs.Fs{Inner: s.Root, At: 1, Err: syscall.EACCES, Match: func(o faultfs.Op) bool {
 		return o.Name == "open" && o.Path == keyFile
 	}}, hostfs.Options{UID: os.Geteuid(), Now: time.Now, Random: rand.Reader})
 	err := v.Observe()
@@ -185,7 +165,7 @@ func TestAFileThatMayNotBeRead(t *testing.T) {
 func TestDamagedRecords(t *testing.T) {
 	for _, name := range []string{"token", "provenance.json"} {
 		s := newSite(t)
-		s.write(stateDir+"/"+name, `{"token": "`+token, 0o600)
+		s.Write(stateDir+"/"+name, `{"token": "`+token, 0o600)
 		err := s.view(nil).Observe()
 		if err == nil || !strings.Contains(err.Error(), stateDir+"/"+name+" is damaged") || strings.Contains(err.Error(), token) {
 			t.Errorf("got %v, want %s damaged, and not the token", err, name)
@@ -268,7 +248,7 @@ func TestHalfASet(t *testing.T) {
 	for _, gone := range []string{caFile, certFile, keyFile} {
 		s := newSite(t)
 		s.place(s.ca.Issue(t).Bundle(t))
-		must(t, os.Remove(s.path(gone)))
+		hosttest.Must(t, os.Remove(s.Path(gone)))
 		o := s.seen(nil).Disk
 		if o.Set != nil || o.Unusable == nil || !o.Begun() || !strings.Contains(o.Unusable.Error(), "missing") {
 			t.Errorf("without %s: got a set %v, %v; want none, one missing", gone, o.Set != nil, o.Unusable)
@@ -310,11 +290,11 @@ func TestWhenASetIsToBeRenewed(t *testing.T) {
 // TestATokenInConfigIsASecret, and no token of this host where an image brought it.
 func TestATokenInConfigIsASecret(t *testing.T) {
 	s := newSite(t)
-	s.write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600)
+	s.Write(configFile, "enrollment:\n  polling_token: "+token+"\n", 0o600)
 	if v := s.seen(nil); v.Disk.ConfigToken != token || !slices.Contains(s.secrets, token) {
 		t.Errorf("got the token %v, told as a secret %v; want both", v.Disk.ConfigToken == token, slices.Contains(s.secrets, token))
 	}
-	must(t, s.seen(nil).Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, MachineID: strings.Repeat("cd", 16), Since: time.Now()}))
+	hosttest.Must(t, s.seen(nil).Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, MachineID: strings.Repeat("cd", 16), Since: time.Now()}))
 	v := s.seen(nil)
 	if v.Disk.ConfigToken != "" || v.LiveToken() != nil || !v.Disk.Cloned() {
 		t.Errorf("got a token in config %v, alive %v, cloned %v; want none, and another host's set aside", v.Disk.ConfigToken != "", v.LiveToken() != nil, v.Disk.Cloned())
@@ -325,7 +305,7 @@ func TestATokenInConfigIsASecret(t *testing.T) {
 func TestStaleFilesAreFound(t *testing.T) {
 	s := newSite(t)
 	for _, name := range []string{"/etc/linux_patch_api/certs/.server.pem.0123456789abcdef.enroll~tmp", "/elsewhere/.x.0123456789abcdef.enroll~tmp"} {
-		s.write(name, "", 0o600)
+		s.Write(name, "", 0o600)
 	}
 	want := []string{"/etc/linux_patch_api/certs/.server.pem.0123456789abcdef.enroll~tmp"}
 	if got := s.seen(nil).Disk.Stale; !slices.Equal(got, want) {
@@ -338,11 +318,11 @@ func TestAJournalIsForeseen(t *testing.T) {
 	s := newSite(t)
 	b := s.ca.Issue(t).Bundle(t)
 	v := s.seen(nil)
-	must(t, v.ForeseeJournal())
+	hosttest.Must(t, v.ForeseeJournal())
 	if v.Result.Changed {
 		t.Fatalf("without a journal: got %q, want nothing", v.Result.Actions)
 	}
-	dead := hostfs.New(&faultfs.Fs{Inner: s.root, At: 3, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
+	dead := hostfs.New(&faultfs.Fs{Inner: s.Root, At: 3, Forever: true, Err: syscall.EIO, Match: func(o faultfs.Op) bool {
 		return o.Name == "rename" && strings.HasSuffix(o.Path, ".pem")
 	}}, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
 	own := hostfs.Attributes{Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()}
@@ -356,11 +336,11 @@ func TestAJournalIsForeseen(t *testing.T) {
 	if v.Disk.Set != nil {
 		t.Fatal("got a set, want it without its certificate")
 	}
-	must(t, v.ForeseeJournal())
+	hosttest.Must(t, v.ForeseeJournal())
 	if v.Disk.Set == nil || v.Disk.Unusable != nil || !v.Result.Changed || len(v.Result.Actions) != 1 {
 		t.Errorf("got a set %v (%v), %q; want the set that the journal leads to", v.Disk.Set != nil, v.Disk.Unusable, v.Result.Actions)
 	}
-	if _, err := os.Stat(s.path(certFile)); !os.IsNotExist(err) {
+	if _, err := os.Stat(s.Path(certFile)); !os.IsNotExist(err) {
 		t.Errorf("got %v, want the certificate not there yet", err)
 	}
 }
@@ -372,7 +352,7 @@ func TestObserveAgainOnlyAfterAChange(t *testing.T) {
 		v := s.seen(func(p *options.Params) { p.Check = c.check })
 		s.place(s.ca.Issue(t).Bundle(t))
 		v.Result.Changed = c.changed
-		must(t, v.ObserveAgain())
+		hosttest.Must(t, v.ObserveAgain())
 		if got := v.Disk.Set != nil; got != c.looks {
 			t.Errorf("changed %v, check mode %v: got it looked at again: %v, want %v", c.changed, c.check, got, c.looks)
 		}
@@ -387,7 +367,7 @@ func TestTheListInForceJudgesInPlaceOfTheFile(t *testing.T) {
 	b.CRLPEM = s.ca.CRL(t)
 	s.place(b)
 	inForce, err := pki.ReadCRL("CRL", strings.NewReader(s.ca.CRL(t, leaf.Cert)))
-	must(t, err)
+	hosttest.Must(t, err)
 	inForce.Forget()
 	v := s.view(func(p *options.Params) { p.Report = true })
 	v.InForce = func(ca []byte) *pki.CRL {
@@ -396,13 +376,13 @@ func TestTheListInForceJudgesInPlaceOfTheFile(t *testing.T) {
 		}
 		return inForce
 	}
-	must(t, v.Observe())
+	hosttest.Must(t, v.Observe())
 	if !errors.Is(v.Disk.Unusable, pki.ErrRevoked) || v.Disk.CRL.Content != nil {
 		t.Errorf("got %v, with %d bytes of the file; want it revoked, and none", v.Disk.Unusable, len(v.Disk.CRL.Content))
 	}
 	// A run that is no report reads the file.
 	v.Report = false
-	must(t, v.Observe())
+	hosttest.Must(t, v.Observe())
 	if v.Disk.Unusable != nil {
 		t.Errorf("got %v, want the file's list", v.Disk.Unusable)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -54,15 +55,15 @@ func TestWhoseASetIs(t *testing.T) {
 			change: func(p *options.Params) { p.BundleCAFingerprint = strings.Repeat("0", 64) }, want: "CA SHA-256"},
 		{name: "the whitelist has the manager's address", there: func(s *site) {
 			s.place(b(s))
-			s.write(listFile, "entries: ["+managerIP+"]\n", 0o644)
+			s.Write(listFile, "entries: ["+managerIP+"]\n", 0o644)
 		}, change: func(p *options.Params) { p.ManagerIP = managerIP }},
 		{name: "a network of the whitelist covers it", there: func(s *site) {
 			s.place(b(s))
-			s.write(listFile, "entries: [192.0.2.0/24]\n", 0o644)
+			s.Write(listFile, "entries: [192.0.2.0/24]\n", 0o644)
 		}, change: func(p *options.Params) { p.ManagerIP = managerIP }, want: "was not put there by enrollment"},
 		{name: "the whitelist cannot be read", there: func(s *site) {
 			s.place(b(s))
-			s.write(listFile, "entries: [\n", 0o644)
+			s.Write(listFile, "entries: [\n", 0o644)
 		}, change: func(p *options.Params) { p.ManagerIP = managerIP }, want: "was not put there by enrollment"},
 		{name: "of the host that this one was copied from", there: func(s *site) {
 			s.place(b(s))
@@ -130,7 +131,7 @@ func TestTheKnownCA(t *testing.T) {
 	if got := s.seen(nil).KnownCA(); got != "" {
 		t.Errorf("got %q, want none known", got)
 	}
-	s.write(caFile, s.ca.PEM(), 0o644)
+	s.Write(caFile, s.ca.PEM(), 0o644)
 	if got, want := s.seen(nil).KnownCA(), fingerprint(s.ca); got != want {
 		t.Errorf("of a file: got %q, want %q", got, want)
 	}
@@ -142,7 +143,7 @@ func TestTheKnownCA(t *testing.T) {
 	if got, want := s.seen(nil).KnownCA(), fingerprint(s.ca); got != want {
 		t.Errorf("of the set: got %q, want %q", got, want)
 	}
-	s.write(caFile, "no PEM", 0o644)
+	s.Write(caFile, "no PEM", 0o644)
 	if got := s.seen(nil).InstalledCAs(); got != nil {
 		t.Errorf("of what is none: got %q, want none", got)
 	}
@@ -190,7 +191,7 @@ func TestFilesThatNoOneCanJudge(t *testing.T) {
 			s.place(negative(s))
 			s.remember(func(p *statedir.Provenance) { p.CAFingerprint = "ab" })
 		}, nil, false},
-		{"an empty CA", func(s *site) { s.write(caFile, " \n", 0o644) }, nil, false},
+		{"an empty CA", func(s *site) { s.Write(caFile, " \n", 0o644) }, nil, false},
 		{"a CA that can be read, and a broken set", func(s *site) {
 			b := s.ca.Issue(t).Bundle(t)
 			b.ServerCrt = "no PEM"
@@ -224,14 +225,14 @@ func TestATokenOfADeployedAgent(t *testing.T) {
 		{"no token at all", managerURL, "a b", nil, false},
 		{"beside a set", managerURL, token, func(s *site) { s.place(s.ca.Issue(s.t).Bundle(s.t)) }, false},
 		{"the one that is known", managerURL, token, func(s *site) {
-			must(s.t, s.seen(nil).Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now(), Dead: contract.StateDenied}))
+			hosttest.Must(s.t, s.seen(nil).Disk.SaveToken(statedir.Token{Token: token, ManagerURL: managerURL, Since: time.Now(), Dead: contract.StateDenied}))
 		}, false},
 		{"another than the one that is known", managerURL, token, func(s *site) {
-			must(s.t, s.seen(nil).Disk.SaveToken(statedir.Token{Token: "other", ManagerURL: managerURL, Since: time.Now(), Dead: contract.StateDenied}))
+			hosttest.Must(s.t, s.seen(nil).Disk.SaveToken(statedir.Token{Token: "other", ManagerURL: managerURL, Since: time.Now(), Dead: contract.StateDenied}))
 		}, true},
 	} {
 		s := newSite(t)
-		s.write(configFile, "enrollment:\n  manager_url: \""+c.url+"\"\n  polling_token: \""+c.text+"\"\n", 0o600)
+		s.Write(configFile, "enrollment:\n  manager_url: \""+c.url+"\"\n  polling_token: \""+c.text+"\"\n", 0o600)
 		if c.there != nil {
 			c.there(s)
 		}
@@ -259,10 +260,10 @@ func TestPlaceholders(t *testing.T) {
 func TestWhatARunDoesNotRelyOn(t *testing.T) {
 	needRoot(t)
 	give := func(name string) func(s *site) {
-		return func(s *site) { must(s.t, os.Chown(s.path(name), 65534, 65534)) }
+		return func(s *site) { hosttest.Must(s.t, os.Chown(s.Path(name), 65534, 65534)) }
 	}
 	mode := func(name string, m os.FileMode) func(s *site) {
-		return func(s *site) { must(s.t, os.Chmod(s.path(name), m)) }
+		return func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(name), m)) }
 	}
 	for _, c := range []struct {
 		name   string
@@ -292,7 +293,7 @@ func TestWhatARunDoesNotRelyOn(t *testing.T) {
 			b := s.ca.Issue(t).Bundle(t)
 			b.CRLPEM = s.ca.CRL(t)
 			s.place(b)
-			s.write(listFile, "entries: []\n", 0o644)
+			s.Write(listFile, "entries: []\n", 0o644)
 			c.there(s)
 			v := s.seen(c.change)
 			err := v.RefuseForeign()
@@ -324,8 +325,8 @@ func TestWhatOthersCouldWrite(t *testing.T) {
 	if len(v.Result.Warnings) > 0 {
 		t.Errorf("got %q, want no warning", v.Result.Warnings)
 	}
-	must(t, os.Chmod(s.path(keyFile), 0o606))
-	must(t, os.Chmod(s.path(caFile), 0o646))
+	hosttest.Must(t, os.Chmod(s.Path(keyFile), 0o606))
+	hosttest.Must(t, os.Chmod(s.Path(caFile), 0o646))
 	v = s.seen(nil)
 	v.WarnOpenSet()
 	all := strings.Join(v.Result.Warnings, "\n")
@@ -338,9 +339,9 @@ func TestWhatOthersCouldWrite(t *testing.T) {
 		t.Errorf("got %d warnings, want two, and no key", len(v.Result.Warnings))
 	}
 	v = s.seen(nil)
-	s.write(listFile, "entries: [192.0.2.66]\n", 0o666)
+	s.Write(listFile, "entries: [192.0.2.66]\n", 0o666)
 	file, err := v.Files.Read(listFile)
-	must(t, err)
+	hosttest.Must(t, err)
 	v.WarnOpen(file, whitelist.Describe)
 	if got := strings.Join(v.Result.Warnings, ""); !strings.Contains(got, "192.0.2.66") {
 		t.Errorf("got %q, want the entries in it", got)
@@ -390,7 +391,7 @@ func TestWhatIsSaidOfAGoodSet(t *testing.T) {
 	b.CRLPEM = "no PEM"
 	s.place(b)
 	v := s.seen(nil)
-	must(t, v.Confirm())
+	hosttest.Must(t, v.Confirm())
 	if got := strings.Join(v.Result.Warnings, ""); !strings.Contains(got, crlFile+" cannot be used") {
 		t.Errorf("got %q, want what is wrong with the CRL", got)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
+	"github.com/linux-patch/enroll/internal/hostfs/hosttest"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/ownership"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -39,10 +40,10 @@ const (
 // site is a host as the deployed installer leaves it, where root runs: all of
 // /etc/linux_patch_api is someone else's.
 type site struct {
-	t    testing.TB
-	dir  string
-	root *hostfs.RootFs
-	ca   *pkitest.CA
+	*hosttest.Dir
+
+	t  testing.TB
+	ca *pkitest.CA
 	// before, where it is set, is called before each operation on a file.
 	before func(faultfs.Op)
 	// logged are the fields of the last event; failing makes the log fail.
@@ -53,19 +54,14 @@ type site struct {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	dir := t.TempDir()
-	must(t, os.Chmod(dir, 0o755))
-	root, err := hostfs.OpenRoot(dir)
-	must(t, err)
-	t.Cleanup(func() { root.Close() })
-	s := &site{t: t, dir: dir, root: root, ca: pkitest.NewCA(t)}
+	s := &site{Dir: hosttest.New(t), t: t, ca: pkitest.NewCA(t)}
 	b := s.ca.Issue(t).Bundle(t)
-	s.write(caFile, b.CACrt, 0o644)
-	s.write(certFile, b.ServerCrt, 0o644)
-	s.write(keyFile, b.ServerKey, 0o600)
-	s.write(listFile, "entries:\n  - 192.0.2.10\n", 0o664)
-	s.write(configFile, "enrollment:\n  manager_url: https://manager.corp.test\n", 0o640)
-	s.write(home+"/other.conf", "x\n", 0o644)
+	s.Write(caFile, b.CACrt, 0o644)
+	s.Write(certFile, b.ServerCrt, 0o644)
+	s.Write(keyFile, b.ServerKey, 0o600)
+	s.Write(listFile, "entries:\n  - 192.0.2.10\n", 0o664)
+	s.Write(configFile, "enrollment:\n  manager_url: https://manager.corp.test\n", 0o640)
+	s.Write(home+"/other.conf", "x\n", 0o644)
 	return s
 }
 
@@ -82,19 +78,10 @@ func givenAway(t testing.TB) *site {
 
 func (s *site) giveAway(name string) {
 	s.t.Helper()
-	must(s.t, filepath.WalkDir(s.path(name), func(path string, _ fs.DirEntry, err error) error {
-		must(s.t, err)
+	hosttest.Must(s.t, filepath.WalkDir(s.Path(name), func(path string, _ fs.DirEntry, err error) error {
+		hosttest.Must(s.t, err)
 		return os.Lchown(path, nobody, nobody)
 	}))
-}
-
-func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *site) write(name, content string, mode fs.FileMode) {
-	s.t.Helper()
-	must(s.t, os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
-	must(s.t, os.WriteFile(s.path(name), []byte(content), mode))
-	must(s.t, os.Chmod(s.path(name), mode))
 }
 
 // Record is the audit log.
@@ -111,7 +98,7 @@ func (s *site) take(change func(*options.Params)) (*report.Result, *hostfs.Host,
 	if change != nil {
 		change(&p)
 	}
-	files := hostfs.New(&faultfs.Fs{Inner: s.root, NoSync: true, Before: s.before}, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
+	files := hostfs.New(&faultfs.Fs{Inner: s.Root, NoSync: true, Before: s.before}, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
 	res := report.New()
 	host, err := ownership.Taker{Files: files, Accounts: root{}, Audit: func(string) audit.Recorder { return s }}.Take(context.Background(), p, res)
 	return res, host, err
@@ -123,18 +110,18 @@ func check(p *options.Params) { p.Check = true }
 func (s *site) tree() map[string]string {
 	s.t.Helper()
 	all := map[string]string{}
-	must(s.t, filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		must(s.t, err)
+	hosttest.Must(s.t, filepath.WalkDir(s.Path(""), func(path string, d fs.DirEntry, err error) error {
+		hosttest.Must(s.t, err)
 		info, err := d.Info()
-		must(s.t, err)
+		hosttest.Must(s.t, err)
 		content := ""
 		if info.Mode().IsRegular() {
 			raw, err := os.ReadFile(path)
-			must(s.t, err)
+			hosttest.Must(s.t, err)
 			content = string(raw)
 		}
 		st := info.Sys().(*syscall.Stat_t)
-		all[strings.TrimPrefix(path, s.dir)] = strings.Join([]string{owner(st), info.Mode().String(), content}, "\n")
+		all[strings.TrimPrefix(path, s.Path(""))] = strings.Join([]string{owner(st), info.Mode().String(), content}, "\n")
 		return nil
 	}))
 	return all
@@ -175,13 +162,6 @@ func (s *site) others(under string) (all []string) {
 	return all
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("got %v, want no error", err)
-	}
-}
-
 // refused fails the test unless err has the code, and all texts are in it.
 func refused(t testing.TB, err error, code contract.Code, texts ...string) {
 	t.Helper()
@@ -204,13 +184,13 @@ func TestAHostOfTheDeployedInstaller(t *testing.T) {
 	s := givenAway(t)
 	was := s.tree()
 	foreseen, host, err := s.take(check)
-	must(t, err)
+	hosttest.Must(t, err)
 	s.untouched(was)
 	if f, err := host.Stat(configFile); err != nil || f.UID != 0 || host.Foreign(f) != nil {
 		t.Errorf("check mode goes on with owner %d, %v; want a host for which all is root's", f.UID, err)
 	}
 	res, _, err := s.take(nil)
-	must(t, err)
+	hosttest.Must(t, err)
 	if left := s.others(home); len(left) > 0 {
 		t.Errorf("got %q left, want all root's", left)
 	}
@@ -243,7 +223,7 @@ func TestAHostOfTheDeployedInstaller(t *testing.T) {
 		}
 	}
 	again, _, err := s.take(nil)
-	must(t, err)
+	hosttest.Must(t, err)
 	if again.Changed || len(again.Actions) > 0 || len(again.Warnings) > 0 {
 		t.Errorf("again: got %q, %q; want nothing", again.Actions, again.Warnings)
 	}
@@ -252,9 +232,12 @@ func TestAHostOfTheDeployedInstaller(t *testing.T) {
 // TestAHostWithNothingToTake is left alone: not even a lock file is made.
 func TestAHostWithNothingToTake(t *testing.T) {
 	for name, there := range map[string]func(s *site){
-		"all root's":      func(s *site) { must(s.t, os.Chmod(s.path(listFile), 0o644)) },
-		"no config.yaml":  func(s *site) { must(s.t, os.RemoveAll(s.path("/etc"))) },
-		"nothing but one": func(s *site) { must(s.t, os.RemoveAll(s.path(home+"/certs"))); must(s.t, os.Remove(s.path(listFile))) },
+		"all root's":     func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(listFile), 0o644)) },
+		"no config.yaml": func(s *site) { hosttest.Must(s.t, os.RemoveAll(s.Path("/etc"))) },
+		"nothing but one": func(s *site) {
+			hosttest.Must(s.t, os.RemoveAll(s.Path(home+"/certs")))
+			hosttest.Must(s.t, os.Remove(s.Path(listFile)))
+		},
 	} {
 		s := newSite(t)
 		there(s)
@@ -286,32 +269,32 @@ func TestWhatIsTakenAndWhatIsNot(t *testing.T) {
 	}{
 		{name: "a file of a directory that is root's", there: func(s *site) { s.giveAway(certFile) }, taken: []string{certFile}},
 		{name: "another's file beside ours", there: func(s *site) { s.giveAway(home + "/other.conf") }},
-		{name: "a directory, and all that is in it", there: func(s *site) { must(s.t, os.Chown(s.path(home+"/certs"), nobody, 0)); s.giveAway(keyFile) },
+		{name: "a directory, and all that is in it", there: func(s *site) { hosttest.Must(s.t, os.Chown(s.Path(home+"/certs"), nobody, 0)); s.giveAway(keyFile) },
 			taken: []string{home + "/certs", keyFile}},
-		{name: "an open directory", there: func(s *site) { must(s.t, os.Chmod(s.path(home+"/certs"), 0o777)) }, taken: []string{home + "/certs"}},
-		{name: "an open whitelist", there: func(s *site) { must(s.t, os.Chmod(s.path(listFile), 0o666)) }, taken: []string{listFile}},
-		{name: "an open config.yaml, last", there: func(s *site) { must(s.t, os.Chmod(s.path(configFile), 0o666)); s.giveAway(certFile) }, taken: []string{certFile, configFile}},
-		{name: "its lock file", there: func(s *site) { s.write(listFile+".lock", "", 0o600); s.giveAway(listFile + ".lock") }, taken: []string{listFile + ".lock"}},
-		{name: "the log", there: func(s *site) { s.write(auditFile, "{}\n", 0o640); s.giveAway(auditFile) }, taken: []string{auditFile}},
-		{name: "the log's directory", there: func(s *site) { s.write(auditFile, "{}\n", 0o640); s.giveAway(filepath.Dir(auditFile)) },
+		{name: "an open directory", there: func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(home+"/certs"), 0o777)) }, taken: []string{home + "/certs"}},
+		{name: "an open whitelist", there: func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(listFile), 0o666)) }, taken: []string{listFile}},
+		{name: "an open config.yaml, last", there: func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path(configFile), 0o666)); s.giveAway(certFile) }, taken: []string{certFile, configFile}},
+		{name: "its lock file", there: func(s *site) { s.Write(listFile+".lock", "", 0o600); s.giveAway(listFile + ".lock") }, taken: []string{listFile + ".lock"}},
+		{name: "the log", there: func(s *site) { s.Write(auditFile, "{}\n", 0o640); s.giveAway(auditFile) }, taken: []string{auditFile}},
+		{name: "the log's directory", there: func(s *site) { s.Write(auditFile, "{}\n", 0o640); s.giveAway(filepath.Dir(auditFile)) },
 			taken: []string{filepath.Dir(auditFile), auditFile}},
 		{name: "the owner that was asked for", there: func(s *site) { s.giveAway(certFile) }, change: func(p *options.Params) { p.Owner = "65534" }},
 		{name: "another than was asked for", there: func(s *site) { s.giveAway(certFile) }, change: func(p *options.Params) { p.Owner = "65533" }, taken: []string{certFile}},
-		{name: "the owner that was asked for, and others", there: func(s *site) { s.giveAway(certFile); must(s.t, os.Chmod(s.path(certFile), 0o646)) },
+		{name: "the owner that was asked for, and others", there: func(s *site) { s.giveAway(certFile); hosttest.Must(s.t, os.Chmod(s.Path(certFile), 0o646)) },
 			change: func(p *options.Params) { p.Owner = "65534" }, taken: []string{certFile}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
-			must(t, os.Chmod(s.path(listFile), 0o644))
+			hosttest.Must(t, os.Chmod(s.Path(listFile), 0o644))
 			c.there(s)
 			foreseen, _, err := s.take(func(p *options.Params) {
 				if check(p); c.change != nil {
 					c.change(p)
 				}
 			})
-			must(t, err)
+			hosttest.Must(t, err)
 			res, _, err := s.take(c.change)
-			must(t, err)
+			hosttest.Must(t, err)
 			var got []string
 			for _, action := range res.Actions {
 				path, _, _ := strings.Cut(strings.TrimPrefix(action, "take ownership of "), ":")
@@ -332,7 +315,7 @@ func TestWhatIsTakenAndWhatIsNot(t *testing.T) {
 // TestWhatIsRefused: before anything is taken, in check mode as well.
 func TestWhatIsRefused(t *testing.T) {
 	config := func(text string) func(s *site) {
-		return func(s *site) { s.write(configFile, text, 0o640) }
+		return func(s *site) { s.Write(configFile, text, 0o640) }
 	}
 	for _, c := range []struct {
 		name   string
@@ -342,27 +325,27 @@ func TestWhatIsRefused(t *testing.T) {
 		want   string
 	}{
 		{"a hard link among the files", func(s *site) {
-			s.write("/victim", "secret", 0o600)
-			must(s.t, os.Link(s.path("/victim"), s.path(home+"/certs/extra.pem")))
+			s.Write("/victim", "secret", 0o600)
+			hosttest.Must(s.t, os.Link(s.Path("/victim"), s.Path(home+"/certs/extra.pem")))
 		}, nil, contract.CodeFilesystem, "2 names"},
-		{"a hard link for config.yaml", func(s *site) { must(s.t, os.Link(s.path(configFile), s.path("/elsewhere"))) }, nil, contract.CodeFilesystem, "2 names"},
-		{"a link among the files", func(s *site) { must(s.t, os.Symlink("/victim", s.path(home+"/certs/link.pem"))) }, nil, contract.CodeFilesystem, "is a symbolic link"},
+		{"a hard link for config.yaml", func(s *site) { hosttest.Must(s.t, os.Link(s.Path(configFile), s.Path("/elsewhere"))) }, nil, contract.CodeFilesystem, "2 names"},
+		{"a link among the files", func(s *site) { hosttest.Must(s.t, os.Symlink("/victim", s.Path(home+"/certs/link.pem"))) }, nil, contract.CodeFilesystem, "is a symbolic link"},
 		{"a link for config.yaml", func(s *site) {
-			must(s.t, os.Remove(s.path(configFile)))
-			must(s.t, os.Symlink("/victim", s.path(configFile)))
+			hosttest.Must(s.t, os.Remove(s.Path(configFile)))
+			hosttest.Must(s.t, os.Symlink("/victim", s.Path(configFile)))
 		}, nil, contract.CodeFilesystem, "is a symbolic link"},
-		{"a FIFO", func(s *site) { must(s.t, syscall.Mkfifo(s.path(home+"/fifo"), 0o600)) }, nil, contract.CodeFilesystem, "is a FIFO"},
+		{"a FIFO", func(s *site) { hosttest.Must(s.t, syscall.Mkfifo(s.Path(home+"/fifo"), 0o600)) }, nil, contract.CodeFilesystem, "is a FIFO"},
 		{"a directory for config.yaml", func(s *site) {
-			must(s.t, os.Remove(s.path(configFile)))
-			must(s.t, os.Mkdir(s.path(configFile), 0o755))
+			hosttest.Must(s.t, os.Remove(s.Path(configFile)))
+			hosttest.Must(s.t, os.Mkdir(s.Path(configFile), 0o755))
 		}, nil, contract.CodeFilesystem, "is a directory"},
 		{"a file for the directory", func(s *site) {
-			must(s.t, os.RemoveAll(s.path(home+"/certs")))
-			s.write(home+"/certs", "", 0o644)
+			hosttest.Must(s.t, os.RemoveAll(s.Path(home+"/certs")))
+			s.Write(home+"/certs", "", 0o644)
 		}, nil, contract.CodeFilesystem, "not a directory"},
 		{"too large", func(s *site) {
-			s.write(home+"/large", "", 0o600)
-			must(s.t, os.Truncate(s.path(home+"/large"), 64<<20+1))
+			s.Write(home+"/large", "", 0o600)
+			hosttest.Must(s.t, os.Truncate(s.Path(home+"/large"), 64<<20+1))
 		}, nil, contract.CodeFilesystem, "is larger than"},
 		{"no YAML", config("tls: [\n"), nil, contract.CodeConfig, configFile},
 		{"a certificate elsewhere", config("tls:\n  server_cert: /etc/cron.d/job\n"), nil, contract.CodeConfig, "sets tls.server_cert (option server_cert_path) to /etc/cron.d/job"},
@@ -374,25 +357,25 @@ func TestWhatIsRefused(t *testing.T) {
 		{"a log elsewhere", config("logging:\n  file_path: /etc/cron.d/job\n"), nil, contract.CodeConfig, "logging.file_path has none"},
 		{"an option that names another path", config("tls:\n  ca_cert: /srv/ca.pem\n"), func(p *options.Params) { p.CACertPath = "/srv/other.pem" }, contract.CodeConfig, "ca_cert_path"},
 		{"another's state directory", func(s *site) {
-			must(s.t, os.MkdirAll(s.path(stateDir), 0o700))
-			must(s.t, os.Chmod(s.path(stateDir), 0o777))
+			hosttest.Must(s.t, os.MkdirAll(s.Path(stateDir), 0o700))
+			hosttest.Must(s.t, os.Chmod(s.Path(stateDir), 0o777))
 		}, nil, contract.CodeFilesystem, "state_dir " + stateDir + " is not taken"},
-		{"what is above is open to others", func(s *site) { must(s.t, os.Chmod(s.path("/etc"), 0o777)) }, nil, contract.CodeFilesystem, "/etc is writable by others"},
+		{"what is above is open to others", func(s *site) { hosttest.Must(s.t, os.Chmod(s.Path("/etc"), 0o777)) }, nil, contract.CodeFilesystem, "/etc is writable by others"},
 		{"a directory that many use", func(s *site) {
-			s.write("/etc/ssl/config.yaml", "", 0o640)
-			must(s.t, os.Chmod(s.path("/etc/ssl"), 0o777))
+			s.Write("/etc/ssl/config.yaml", "", 0o640)
+			hosttest.Must(s.t, os.Chmod(s.Path("/etc/ssl"), 0o777))
 		}, func(p *options.Params) { p.ConfigPath = "/etc/ssl/config.yaml" }, contract.CodeFilesystem, "others use too"},
 		{"a sticky directory", func(s *site) {
-			s.write("/srv/drop/config.yaml", "", 0o640)
-			must(s.t, os.Chmod(s.path("/srv/drop"), 0o777|os.ModeSticky))
+			s.Write("/srv/drop/config.yaml", "", 0o640)
+			hosttest.Must(s.t, os.Chmod(s.Path("/srv/drop"), 0o777|os.ModeSticky))
 		}, func(p *options.Params) { p.ConfigPath = "/srv/drop/config.yaml" }, contract.CodeFilesystem, "others use too"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
 			c.there(s)
 			// Of another user, or else of everybody: it is not this user's alone.
-			must(t, os.Chmod(s.path(home), 0o777))
-			must(t, os.Chmod(s.path(home+"/certs"), 0o777))
+			hosttest.Must(t, os.Chmod(s.Path(home), 0o777))
+			hosttest.Must(t, os.Chmod(s.Path(home+"/certs"), 0o777))
 			if os.Geteuid() == 0 {
 				s.giveAway(home)
 			}
@@ -419,13 +402,13 @@ func TestWhatIsRefused(t *testing.T) {
 // TestAnOptionVouchesForAPath that someone else's config.yaml names.
 func TestAnOptionVouchesForAPath(t *testing.T) {
 	s := givenAway(t)
-	s.write(configFile, "tls:\n  ca_cert: /srv/pki/ca.pem\n", 0o640)
-	s.write("/srv/pki/ca.pem", s.ca.PEM(), 0o644)
-	s.write("/srv/pki/else", "x", 0o644)
+	s.Write(configFile, "tls:\n  ca_cert: /srv/pki/ca.pem\n", 0o640)
+	s.Write("/srv/pki/ca.pem", s.ca.PEM(), 0o644)
+	s.Write("/srv/pki/else", "x", 0o644)
 	s.giveAway("/srv/pki")
 	s.giveAway(configFile)
 	_, _, err := s.take(func(p *options.Params) { p.CACertPath = "/srv//pki/ca.pem" })
-	must(t, err)
+	hosttest.Must(t, err)
 	if left := s.others("/srv"); len(left) > 0 {
 		t.Errorf("got %q left, want all root's", left)
 	}
@@ -435,13 +418,13 @@ func TestAnOptionVouchesForAPath(t *testing.T) {
 func TestOnlyRootTakes(t *testing.T) {
 	for name, mode := range map[string]os.FileMode{home: 0o777, listFile: 0o666} {
 		s := newSite(t)
-		must(t, os.Chmod(s.path(listFile), 0o644))
-		must(t, os.Chmod(s.path(name), mode))
+		hosttest.Must(t, os.Chmod(s.Path(listFile), 0o644))
+		hosttest.Must(t, os.Chmod(s.Path(name), mode))
 		was := s.tree()
 		for _, checked := range []bool{true, false} {
 			p := options.DefaultParams()
 			p.Check = checked
-			files := hostfs.New(s.root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
+			files := hostfs.New(s.Root, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: time.Now, Random: rand.Reader})
 			_, err := ownership.Taker{Files: files, Accounts: ordinary{}, Audit: func(string) audit.Recorder { return s }}.Take(context.Background(), p, report.New())
 			refused(t, err, contract.CodeFilesystem, "only root can take "+name, "run with become")
 			s.untouched(was)
@@ -463,15 +446,15 @@ func (ordinary) Self() (uid, gid int) { return 4711, 4711 }
 // TestAnotherRunIsNotDisturbed: what it is about to replace is not copied.
 func TestAnotherRunIsNotDisturbed(t *testing.T) {
 	s := givenAway(t)
-	must(t, os.MkdirAll(s.path(stateDir), 0o700))
-	f, err := os.OpenFile(s.path(stateDir+"/lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	must(t, err)
-	must(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+	hosttest.Must(t, os.MkdirAll(s.Path(stateDir), 0o700))
+	f, err := os.OpenFile(s.Path(stateDir+"/lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	hosttest.Must(t, err)
+	hosttest.Must(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
 	was := s.tree()
 	_, _, err = s.take(nil)
 	refused(t, err, contract.CodeLocked, stateDir+"/lock")
 	s.untouched(was)
-	must(t, f.Close())
+	hosttest.Must(t, f.Close())
 	if _, _, err := s.take(nil); err != nil {
 		t.Errorf("got %v, want it taken once the lock is free", err)
 	}
@@ -482,7 +465,7 @@ func TestALogThatCannotBeWritten(t *testing.T) {
 	s := givenAway(t)
 	s.failing = errors.New("no space left")
 	res, _, err := s.take(nil)
-	must(t, err)
+	hosttest.Must(t, err)
 	if got := strings.Join(res.Warnings, "\n"); !strings.Contains(got, "the audit log was not written: no space left") || !res.Changed {
 		t.Errorf("got %q, changed %v; want it taken and a warning", got, res.Changed)
 	}
@@ -492,8 +475,8 @@ func TestALogThatCannotBeWritten(t *testing.T) {
 // nothing, and until the end config.yaml is not one that a run uses.
 func TestWhatIsInAFileWhenItIsLookedAtIsTaken(t *testing.T) {
 	s := givenAway(t)
-	held, err := os.OpenFile(s.path(listFile), os.O_WRONLY|os.O_APPEND, 0)
-	must(t, err)
+	held, err := os.OpenFile(s.Path(listFile), os.O_WRONLY|os.O_APPEND, 0)
+	hosttest.Must(t, err)
 	defer held.Close()
 	var order []string
 	s.before = func(o faultfs.Op) {
@@ -502,9 +485,9 @@ func TestWhatIsInAFileWhenItIsLookedAtIsTaken(t *testing.T) {
 		}
 	}
 	_, _, err = s.take(nil)
-	must(t, err)
+	hosttest.Must(t, err)
 	_, err = held.WriteString("  - 203.0.113.66\n")
-	must(t, err)
+	hosttest.Must(t, err)
 	if got := s.tree()[listFile]; strings.Contains(got, "203.0.113.66") {
 		t.Errorf("got %q, want what was looked at", got)
 	}
