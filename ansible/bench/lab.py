@@ -97,7 +97,8 @@ def missing():
 
 
 def ansible():
-    found = subprocess.run([TOP / "ansible/setup/ansible"], stdout=subprocess.PIPE, check=True, text=True)
+    """The pinned one, whatever this machine has: runs of two machines are of one Ansible."""
+    found = subprocess.run([TOP / "ansible/setup/ansible", "pinned"], stdout=subprocess.PIPE, check=True, text=True)
     return pathlib.Path(found.stdout.strip())
 
 
