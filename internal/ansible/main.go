@@ -150,7 +150,7 @@ type withReport struct {
 // lookAgain makes that report after a run that changed nothing. After a change
 // the agent has to load the files first, so that a report now would be too early.
 func (p Program) lookAgain(ctx context.Context, e *enroll.Enroller, control Control, result *report.Result) *enroll.Info {
-	if control.Info == nil || control.Check || result.Failed || result.Changed {
+	if control.Info == nil || result.Failed || result.Changed {
 		return nil
 	}
 	params, err := p.Reader.InfoParams(arguments{control: Control{Module: ModuleInfo}, options: control.Info})

@@ -95,7 +95,7 @@ func TestOptionReachesEachFile(t *testing.T) {
 		"enrollment.py module": {"  retries:\n    description:\n      - >-\n        How often", "    type: int\n    default: 3\n    version_added: 0.3.0\n  pin:\n",
 			"    choices:\n      - red\n      - blue\n"},
 		"enrollment_info.py info": {"  pin:\n    description:\n      - The same word.\n    type: str\n"},
-		"argument_specs.yml role": {"      enroll_retries:\n", "          - Only of the role.\n        type: int\n        version_added: 0.3.0\n",
+		"argument_specs.yml role": {"      enroll_retries:\n", " Only of the role.\n        type: int\n        version_added: 0.3.0\n",
 			"O(enroll_pin)", "V(pending)", "O(role_only)", "default: red\n"},
 		"README.md readme": {"| `retries` | `3` | how often to try |\n", "| `pin` | config, else none | a word |\n"},
 		"SPEC.md module":   {"| `retries` | int | `3` | how often to try before giving up |\n"},

@@ -80,10 +80,7 @@ func documentation(all []option, prefix string, indent int) string {
 	}
 	for _, o := range all {
 		line(0, "%s%s:", prefix, o.name)
-		line(2, "description:")
-		for _, text := range o.Description {
-			line(4, "- %s", scalar(text, indent+6))
-		}
+		describe(line, o.Description, prefix != "", indent)
 		line(2, "type: %s", ansibleType(o.kind))
 		if prefix != "" && o.secret {
 			line(2, "no_log: true")
@@ -102,6 +99,19 @@ func documentation(all []option, prefix string, indent int) string {
 		}
 	}
 	return b.String()
+}
+
+// describe writes a description. A role's is one text: Ansible takes the
+// specification apart and copies it for each host that it checks.
+func describe(line func(int, string, ...any), texts []string, role bool, indent int) {
+	if role {
+		line(2, "description: %s", scalar(strings.Join(texts, " "), indent+4))
+		return
+	}
+	line(2, "description:")
+	for _, text := range texts {
+		line(4, "- %s", scalar(text, indent+6))
+	}
 }
 
 // ansibleType is Ansible's word for a kind.

@@ -48,6 +48,11 @@ GROUP_OPTIONS = administrator.SHARED | {"insecure"}
 CANDIDATES = 100
 
 
+def _later(reason):
+    """What the role's first task returns where another one does its work."""
+    return {"changed": False, "skipped": True, "skip_reason": reason, "role_continues": True}
+
+
 class ProgramAction(ActionBase):
     """An action that runs the program as the module MODULE."""
 
@@ -63,7 +68,7 @@ class ProgramAction(ActionBase):
         # ansible-core 2.14 sets it on each object.
         self._supports_async = True
         self._given = {}
-        self._first = self._verifies = False
+        self._first = self._looks = self._verifies = False
 
     def run(self, tmp=None, task_vars=None):
         result = {}
@@ -73,15 +78,18 @@ class ProgramAction(ActionBase):
             wave.check(self, task_vars or {})
             self._first = variables.first(task_vars or {})
             if self._first and variables.prepares(self, task_vars or {}):
-                result.update(changed=False, skipped=True, skip_reason="the role prepares the host first", role_continues=True)
-                return result
+                return dict(result, **_later("the role prepares the host first"))
+            self._looks = self._first and variables.looks(self, task_vars or {})
             self._given = variables.fill(self, self.MODULE, task_vars or {})
             arguments = self._arguments(task_vars or {})
             if self._task.async_val:
                 result.update(detached.run(self, arguments, task_vars or {}))
                 return result
             environment = self._compute_environment_string()
-            result.update(self._asked(arguments, environment))
+            answer = self._asked(arguments, environment)
+            if self._looks and (answer.get("state") != "enrolled" or answer["role_continues"]):
+                return dict(result, **_later("enroll_throttle limits how many hosts ask the manager at once"))
+            result.update(answer)
             if evidence.counts(result) and evidence.reconnected(self, task_vars or {}):
                 result.update(self._asked_again(arguments, environment, result))
             evidence.mark(self, result, task_vars or {})
@@ -124,6 +132,8 @@ class ProgramAction(ActionBase):
         self._verifies = self._first and variables.verifies(self, task_vars)
         report = variables.report_options(self, arguments, task_vars) if self._verifies else None
         self._update_module_args("%s.%s" % (COLLECTION, self.MODULE), arguments, task_vars)
+        if self._looks:
+            arguments["_ansible_check_mode"] = True
         if self._verifies:
             arguments["_ansible_linux_patch_info"] = report
         return json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)

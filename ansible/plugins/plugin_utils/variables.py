@@ -134,6 +134,12 @@ def prepares(action, task_vars):
     return state == "enrolled" and _value(action, task_vars, "approval") == "proof"
 
 
+def looks(action, task_vars):
+    """Whether the role's first task only looks, since how many may ask the manager at once is said of the one that follows."""
+    throttled = _value(action, task_vars, "throttle") not in (None, "", 0, "0")
+    return throttled and not action._task.check_mode and _value(action, task_vars, "state") != "absent"
+
+
 def verifies(action, task_vars):
     """Whether the role looks at the host after the enrollment."""
     return _true(action, task_vars, "verify") and not action._task.check_mode
