@@ -23,7 +23,7 @@ func (c *Conversation) TakeOver() (*statedir.Token, error) {
 // WarnNoTokens names what stands in a token's place and cannot be one, before
 // this host registers in spite of it.
 func (c *Conversation) WarnNoTokens() {
-	if t := c.Disk.ConfigToken; t != "" && (!managerclient.ValidToken(t) || observe.IsPlaceholder(t)) {
+	if t := c.Disk.ConfigToken; t != "" && !observe.IsToken(t) {
 		c.Result.Warn(fmt.Sprintf("enrollment.polling_token in %s is no polling token and is not used; remove that line", c.ConfigPath))
 	}
 	if t := c.Disk.Token(); t != nil && !managerclient.ValidToken(t.Token) {

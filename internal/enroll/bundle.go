@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,7 +88,7 @@ func (r *run) readBundle(path string) ([]byte, error) {
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		r.Result.Warn(fmt.Sprintf("%s holds a private key and others may reach it (mode %04o); chmod it to 0600, and remove it once this host is enrolled", path, info.Mode().Perm()))
 	}
-	return raw, nil
+	return bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), nil
 }
 
 func orVerdict(err error, v managerclient.Verdict) error {

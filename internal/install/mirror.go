@@ -7,6 +7,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
 )
 
@@ -66,7 +67,7 @@ func (in *Installer) clearMirror(ctx context.Context) error {
 		return err
 	}
 	_, err = in.edit(ctx, path, false, config.ClearPollingToken)
-	return in.actClear(err)
+	return in.actClear(cfg.Enrollment.PollingToken, err)
 }
 
 // foreseeClear says in check mode what clearMirror will do. copied tells that
@@ -79,19 +80,27 @@ func (in *Installer) foreseeClear(copied bool) error {
 	if !copied {
 		_, err = config.ClearPollingToken(in.ConfigFile.Content)
 	}
-	return in.actClear(err)
+	return in.actClear(in.Disk.ConfigToken, err)
 }
 
-func (in *Installer) actClear(err error) error {
-	if err != nil {
-		failed := contract.Errorf(contract.CodeConfig, "the polling token could not be taken out of %s: %w", in.ConfigPath, err)
-		if known := (*contract.Error)(nil); errors.As(err, &known) {
-			// The disk's trouble, or a lock's, not the file's.
-			failed.Code, failed.Hint = known.Code, contract.HintOf(err)
-		}
-		return failed
+// actClear ends the removal of what stood in the token's place. Only a token has
+// to go.
+func (in *Installer) actClear(stood string, err error) error {
+	if err != nil && observe.IsToken(stood) {
+		return in.uncleared(err)
 	}
-	in.Result.Changed = true
-	in.Result.Act("take the polling token out of " + string(in.ConfigPath))
+	if err == nil {
+		in.Result.Changed = true
+		in.Result.Act("take the polling token out of " + string(in.ConfigPath))
+	}
 	return nil
+}
+
+func (in *Installer) uncleared(err error) error {
+	failed := contract.Errorf(contract.CodeConfig, "the polling token could not be taken out of %s: %w", in.ConfigPath, err)
+	if known := (*contract.Error)(nil); errors.As(err, &known) {
+		// The disk's trouble, or a lock's, not the file's.
+		failed.Code, failed.Hint = known.Code, contract.HintOf(err)
+	}
+	return failed
 }

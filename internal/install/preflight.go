@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
+	"github.com/linux-patch/enroll/internal/observe"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/plan"
 	"github.com/linux-patch/enroll/internal/statedir"
@@ -59,13 +61,19 @@ func (in *Installer) PreflightFiles() error {
 
 // preflightMirror gives the copy of the token in config.yaml up where it could
 // not be made, or not be removed again. A token that stands there already has to
-// be removed at the end: then it is an error.
+// be removed at the end, wherever new ones are stored: then it is an error.
 func (in *Installer) preflightMirror(ctx context.Context) error {
-	if in.TokenStorage != options.TokenInConfig || !in.ConfigFile.Exists || in.ConfigFile.Mode.Perm()&0o007 != 0 && in.Disk.ConfigToken == "" {
+	held := observe.IsToken(in.Disk.ConfigToken)
+	if !in.ConfigFile.Exists || !held && (in.TokenStorage != options.TokenInConfig || in.ConfigFile.Mode.Perm()&0o007 != 0) {
 		return nil
 	}
 	err := in.preflightConfig(ctx, in.ConfigFile)
-	if err == nil || in.Disk.ConfigToken != "" {
+	if err == nil && held {
+		if _, err = config.ClearPollingToken(in.ConfigFile.Content); err != nil {
+			return in.uncleared(err)
+		}
+	}
+	if err == nil || held {
 		return err
 	}
 	in.TokenStorage = options.TokenInStateDir

@@ -41,6 +41,9 @@ func (in *Installer) planWhitelist(ip netip.Addr) (*plan.Change, error) {
 		return nil, err
 	}
 	in.WarnOpen(file, whitelist.Describe)
+	if entry := whitelist.RefusedFor(file.Content); entry != "" {
+		in.Result.Warn(fmt.Sprintf("%s holds %s: deployed agents refuse the whole file for a network that is not one of IPv4, and let no one in; remove that entry if this host runs one", in.Whitelist, entry))
+	}
 	after, covered, err := in.admit(file.Content, ip)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ var errEncoding = errors.New("an encoding that this program does not know")
 
 // readContent reads a body and decodes it. What can't be decoded is returned
 // raw: an approved bundle is handed out once, and someone may still decode it.
+// With an error comes what had arrived.
 // limit is that of the decoded body; one byte more may be returned.
 func readContent(h http.Header, body io.Reader, limit int) (content, error) {
 	encoding := encodingOf(h)
@@ -47,7 +48,7 @@ func readContent(h http.Header, body io.Reader, limit int) (content, error) {
 		return c, nil
 	}
 	if _, err := io.Copy(io.Discard, arriving); err != nil {
-		return content{}, err
+		return c, err
 	}
 	return undecodable(raw.Bytes(), encoding, limit), nil
 }
@@ -66,7 +67,7 @@ func undecodable(raw []byte, encoding string, limit int) content {
 func readPlain(body io.Reader, limit int) (content, error) {
 	k := keeper{limit: limit, crlLimit: maxCRL}
 	if _, err := io.Copy(&k, io.LimitReader(body, maxRead)); err != nil && !errors.Is(err, errFull) {
-		return content{}, err
+		return content{body: k.kept, crlSkipped: k.skipped}, err
 	}
 	c := content{body: k.kept, crlSkipped: k.skipped}
 	if !bytes.HasPrefix(c.body, []byte{0x1f, 0x8b}) {

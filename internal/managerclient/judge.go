@@ -202,8 +202,11 @@ func isPage(body []byte) bool {
 // isEmptyOrObject reports whether body is what a manager sends with a code: no
 // body, or a JSON object.
 func isEmptyOrObject(body []byte) bool {
-	return len(bytes.TrimSpace(body)) == 0 || looksLikeObject(body) && json.Valid(body)
+	return len(bytes.TrimSpace(body)) == 0 || isObject(body)
 }
+
+// isObject reports whether body is one whole JSON object.
+func isObject(body []byte) bool { return looksLikeObject(body) && json.Valid(body) }
 
 func bad(httpStatus int, why error) (Verdict, *contract.PkiBundle, error) {
 	return Bad, nil, contract.Errorf(contract.CodeBadAnswer, "the manager answered HTTP %d, %w", httpStatus, why)

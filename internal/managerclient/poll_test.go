@@ -67,8 +67,9 @@ func TestPollIsSentOnce(t *testing.T) {
 	}
 }
 
-// TestPollCutAtEachByte: whatever part of an answer arrives, it is an error
-// that says that the bundle may be gone, and never an answer.
+// TestPollCutAtEachByte: a part of an answer is an error that says that the
+// bundle may be gone, and never an answer. One that ends behind its whole object
+// is an answer: what was handed out once is used.
 func TestPollCutAtEachByte(t *testing.T) {
 	whole := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n{\"a\":1\r\n1\r\n}\r\n0\r\n\r\n"
 	var cut atomic.Int32
@@ -87,8 +88,10 @@ func TestPollCutAtEachByte(t *testing.T) {
 		if n := requests.Load() - before; n != 1 {
 			t.Fatalf("cut at %d: %d requests, want 1", at, n)
 		}
-		// The last CRLF ends an empty trailer, which net/http may do without.
-		if err == nil && at >= len(whole)-2 && string(a.Body) == `{"a":1}` {
+		if inWhole := strings.Index(whole, "}") + 1; at >= inWhole && (err == nil || at%2 == 0) {
+			if err != nil || string(a.Body) != `{"a":1}` {
+				t.Errorf("cut at %d, behind the object: got %q, %v, want it", at, a.Body, err)
+			}
 			continue
 		}
 		var re *RequestError
@@ -116,7 +119,7 @@ func TestPollHostileAnswers(t *testing.T) {
 		"bad header":           {head + "CANARY " + tokenCanary + "\r\n\r\n", nil, contract.CodeBadAnswer},
 		"negative length":      {head + "Content-Length: -1\r\n\r\n", nil, contract.CodeBadAnswer},
 		"two lengths":          {head + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nCANARY", nil, contract.CodeBadAnswer},
-		"length too large":     {head + "Content-Length: 10\r\n\r\n{}", nil, contract.CodeUnreachable},
+		"length too large":     {head + "Content-Length: 10\r\n\r\n{", nil, contract.CodeUnreachable},
 		"bad chunk":            {head + "Transfer-Encoding: chunked\r\n\r\nCANARY\r\n", nil, contract.CodeBadAnswer},
 		"unknown encoding":     {head + "Transfer-Encoding: CANARY\r\n\r\n{}", nil, contract.CodeBadAnswer},
 		"long header":          {head + "X: " + strings.Repeat("CANARY", 2<<20) + "\r\n\r\n", nil, contract.CodeBadAnswer},
@@ -213,5 +216,27 @@ func TestPollRefusesWhatIsNoToken(t *testing.T) {
 	}
 	if requests.Load() != 0 {
 		t.Error("got a request, want none")
+	}
+}
+
+// What has arrived whole is used, however the connection ends behind it, and a
+// byte order mark is no part of it (RFC 8259, section 8.1).
+func TestField2_6_AnswerThatEndsBehindItsObject(t *testing.T) {
+	object := `{"ca_crt":"a","server_crt":"b","server_key":"c"}`
+	packed := string(coded(t, []byte(object), "gzip"))
+	for name, whole := range map[string]string{
+		"a length that is too large": "Content-Length: 99\r\n\r\n" + object,
+		"no last chunk":              fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(object), object),
+		"gzip":                       fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(packed)+9, packed),
+		"a byte order mark":          fmt.Sprintf("Content-Length: %d\r\n\r\n\ufeff%s", len(object)+3, object),
+	} {
+		url, _ := rawServer(t, func(c net.Conn, _ *http.Request) {
+			io.WriteString(c, "HTTP/1.1 200 X\r\n"+whole)
+			c.Close()
+		})
+		a, err := clientFor(t, url, nil).Poll(t.Context(), tokenCanary)
+		if said := a.Judge(DialectUnknown); err != nil || string(a.Body) != object || said.Verdict != Approved {
+			t.Errorf("%s: got %s, %d bytes, %v, want the bundle", name, said.Verdict, len(a.Body), err)
+		}
 	}
 }

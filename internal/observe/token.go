@@ -16,8 +16,11 @@ func (v *View) Adoptable() bool {
 		// The token is a secret of that manager.
 		return false
 	}
-	return managerclient.ValidToken(o.ConfigToken) && !IsPlaceholder(o.ConfigToken) && !o.enrolled() && (o.Token() == nil || o.Token().Token != o.ConfigToken)
+	return IsToken(o.ConfigToken) && !o.enrolled() && (o.Token() == nil || o.Token().Token != o.ConfigToken)
 }
+
+// IsToken reports whether s, which stands in a token's place, can be one.
+func IsToken(s string) bool { return managerclient.ValidToken(s) && !IsPlaceholder(s) }
 
 // IsPlaceholder reports whether s is text of an example that someone was to
 // replace. Managers make tokens of 64 letters and digits.

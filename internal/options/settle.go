@@ -178,19 +178,23 @@ func (s *Settings) settleWaiting() {
 		}
 	}
 	if given := cmp.Or(s.MaxPollAttempts, c.MaxPollAttempts); given != nil {
-		s.MaxAttempts = max(*given, 0)
+		if s.MaxAttempts = max(*given, 0); *given < 0 {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("max_poll_attempts %d in %s is below 0: there is no limit", *given, s.ConfigPath))
+		}
 	}
-	s.RenewWithin = renewBefore(s.RenewBefore, c.CertRenewalThresholdDays)
+	s.RenewWithin = s.renewBefore(c.CertRenewalThresholdDays)
 }
 
-// renewBefore takes the option, then config.yaml's days, then the default.
-func renewBefore(option *Span, days *int) time.Duration {
+// renewBefore is the option, then config.yaml's days, then the default.
+func (s *Settings) renewBefore(days *int) time.Duration {
 	switch {
-	case option != nil:
-		return time.Duration(*option)
-	case days != nil && *days >= 0 && *days < 36500:
+	case s.RenewBefore != nil:
+		return time.Duration(*s.RenewBefore)
+	case days != nil && *days >= 0 && *days <= 36500:
 		return time.Duration(*days) * 24 * time.Hour
-	default:
-		return DefaultRenewBefore
+	case days != nil:
+		s.Warnings = append(s.Warnings, fmt.Sprintf("cert_renewal_threshold_days %d in %s is outside of 0 to 36500: renewing %d days before the end",
+			*days, s.ConfigPath, DefaultRenewBefore/(24*time.Hour)))
 	}
+	return DefaultRenewBefore
 }

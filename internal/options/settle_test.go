@@ -18,3 +18,21 @@ func TestIntervalIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// A number of config.yaml that is not gone by is told, as one of an option is.
+func TestField4_7_NumbersThatAreNotGoneBy(t *testing.T) {
+	for _, c := range []struct {
+		days, polls int
+		within      time.Duration
+		warnings    int
+	}{
+		{0, 0, 0, 0}, {30, 5, 30 * 24 * time.Hour, 0}, {36500, 1, 36500 * 24 * time.Hour, 0},
+		{-5, 1, DefaultRenewBefore, 1}, {36501, 1, DefaultRenewBefore, 1}, {1 << 62, -1, DefaultRenewBefore, 2}, {30, -1, 30 * 24 * time.Hour, 1},
+	} {
+		s := &Settings{Config: &config.Config{Enrollment: config.Enrollment{CertRenewalThresholdDays: &c.days, MaxPollAttempts: &c.polls}}}
+		s.settleWaiting()
+		if s.RenewWithin != c.within || s.MaxAttempts != max(c.polls, 0) || len(s.Warnings) != c.warnings {
+			t.Errorf("%d days, %d polls: got %s, %d, %q; want %s, %d warnings", c.days, c.polls, s.RenewWithin, s.MaxAttempts, s.Warnings, c.within, c.warnings)
+		}
+	}
+}

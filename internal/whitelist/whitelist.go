@@ -8,6 +8,7 @@
 package whitelist
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 
@@ -85,6 +86,29 @@ func Covering(data []byte, ip netip.Addr) (entry string, ok bool, err error) {
 	}
 	entry, ok = f.list.Covering(ip)
 	return entry, ok, nil
+}
+
+// RefusedFor returns the entry for which deployed agents refuse the whole file
+// (contract): a network that is not one of IPv4. It is empty where none is.
+func RefusedFor(data []byte) string {
+	networks := false
+	for line := range bytes.Lines(data) {
+		text, _, _ := bytes.Cut(line, []byte("#"))
+		networks = networks || bytes.IndexByte(text, '/') >= 0
+	}
+	if !networks {
+		return "" // most have none, and large ones take long to read
+	}
+	list, err := Parse(data)
+	if err != nil {
+		return ""
+	}
+	for _, e := range list.Entries {
+		if p, err := netip.ParsePrefix(e.Text); strings.Contains(e.Text, "/") && (err != nil || !p.Addr().Is4()) {
+			return e.Text
+		}
+	}
+	return ""
 }
 
 // Names reports whether an entry is ip itself, and not a network around it.
