@@ -189,7 +189,7 @@ func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *appro
 		a.approved(h, row, res)
 		return nil
 	}
-	for try := 1; ; try++ {
+	for try, arrived := 1, false; ; try++ {
 		a.report.Requests["approve"]++
 		err := a.api.Approve(ctx, row.ID)
 		if err == nil {
@@ -201,30 +201,36 @@ func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *appro
 		if !ok || ctx.Err() != nil || failed.Err.Code == contract.CodeLogin {
 			return err
 		}
+		if failed.MaybeDelivered || arrived && isOfEarlierTry(failed, row) {
+			arrived = true
+			switch listed, err := a.stillListed(ctx, row.ID); {
+			case err != nil:
+				return err
+			case !listed:
+				a.approved(h, row, res)
+				a.group(ctx, row.ID, h)
+				return nil
+			}
+		}
 		switch {
 		case failed.HTTPStatus == http.StatusConflict:
 			if !a.conflict(ctx, h, failed.Existing, res, try) {
 				return nil
 			}
-			continue
-		case failed.HTTPStatus == http.StatusNotFound:
+		case managerclient.IsGone(failed):
 			res.Decision, res.Reason = decisionNotFound, "someone else has decided the request meanwhile"
 			return nil
-		case !failed.MaybeDelivered:
-			return refused(res, decisionFailed, "the manager did not approve: "+failed.Error())
-		}
-		listed, err := a.stillListed(ctx, row.ID)
-		switch {
-		case err != nil:
-			return err
-		case !listed:
-			a.approved(h, row, res)
-			a.group(ctx, row.ID, h)
-			return nil
-		case try >= maxApprovalTries:
+		case !failed.MaybeDelivered || try >= maxApprovalTries:
 			return refused(res, decisionFailed, "the manager did not approve: "+failed.Error())
 		}
 	}
+}
+
+// isOfEarlierTry reports whether an approval was refused as one is whose earlier
+// try was carried out late: there is no request any more, or its own host, which
+// has its id.
+func isOfEarlierTry(failed *managerclient.AdminError, row *approval.Row) bool {
+	return managerclient.IsGone(failed) || failed.Existing != nil && failed.Existing.ID == row.ID
 }
 
 func refused(res *HostResult, decision, reason string) error {
@@ -238,6 +244,14 @@ func (a *approving) approved(h *approval.Host, row *approval.Row, res *HostResul
 	if !a.check {
 		a.audit(contract.EventAdminApproved, a.facts(h, row, res))
 	}
+}
+
+// were is the verb for what is done, or in check mode would be.
+func (a *approving) were() string {
+	if a.check {
+		return "would be"
+	}
+	return "was"
 }
 
 // changed notes that a request is, or in check mode would be, decided.
@@ -290,7 +304,7 @@ func (a *approving) deny(ctx context.Context, h *approval.Host, v *approval.Verd
 	if err := a.denyOne(ctx, h, v.Row, res); err != nil {
 		return err
 	}
-	res.Decision, res.Refused, res.Reason = decisionDenied, false, "the host's own request was denied"
+	res.Decision, res.Refused, res.Reason = decisionDenied, false, "the host's own request "+a.were()+" denied"
 	return nil
 }
 

@@ -30,11 +30,7 @@ func (a *approving) refusedByManager(ctx context.Context, h *approval.Host, res 
 	if existing.ID != "" && a.hostExists(ctx, h, existing, res, h.Repairs < approval.MaxRepairs) {
 		res.RegisterAgain = true
 		res.Repairs++
-		what := "is"
-		if a.check {
-			what = "would be"
-		}
-		res.Reason += "; it " + what + " removed so that the host can register"
+		res.Reason += "; it " + a.were() + " removed so that the host can register"
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -95,7 +94,7 @@ func (a *approving) withdraw(ctx context.Context) error {
 				return err
 			}
 		}
-		res.Decision, res.Refused, res.Reason = decisionWithdrawn, false, "its certificates were revoked and the host was removed"
+		res.Decision, res.Refused, res.Reason = decisionWithdrawn, false, "the host "+a.were()+" removed, and its certificates revoked"
 	}
 	return nil
 }
@@ -105,12 +104,14 @@ func (a *approving) withdrawOne(ctx context.Context, h HostEntry, host *managerc
 		return map[string]string{"host_id": host.ID, "fqdn": approval.Plain(host.FQDN), "inventory_host": h.Name}
 	}
 	a.report.Requests["reissue"]++
-	if _, err := a.api.Reissue(ctx, host.ID); err != nil && managerclient.StatusOf(err) != http.StatusNotFound {
+	switch _, err := a.api.Reissue(ctx, host.ID); {
+	case err == nil:
+		a.audit(contract.EventAdminReissued, facts())
+	case !managerclient.IsGone(err):
 		return err
 	}
-	a.audit(contract.EventAdminReissued, facts())
 	a.report.Requests["remove"]++
-	if err := a.api.RemoveHost(ctx, host.ID); err != nil && managerclient.StatusOf(err) != http.StatusNotFound {
+	if err := a.api.RemoveHost(ctx, host.ID); err != nil && !managerclient.IsGone(err) {
 		return err
 	}
 	a.audit(contract.EventAdminRemoved, facts())
@@ -221,6 +222,9 @@ func (r *run) logout(ctx context.Context) error {
 	found, err := r.resume(ctx)
 	if contract.CodeOf(err) == contract.CodeInvalidArgument && r.session != nil {
 		err = nil // of another account: it ends by itself
+	}
+	if r.refused {
+		r.refused, err = false, nil // there is no session
 	}
 	if err == nil && found {
 		r.report.Msg = "logged out"

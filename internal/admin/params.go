@@ -14,6 +14,7 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/jsontext"
 	"github.com/linux-patch/enroll/internal/nearest"
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 // Connection are the options that all commands share. What is said of those of
@@ -126,6 +127,8 @@ func decode(raw []byte, p any) (check bool, err error) {
 		case strings.HasPrefix(name, "_ansible_"):
 		case !slices.Contains(known, name):
 			return false, contract.Errorf(contract.CodeInvalidArgument, "unsupported arguments: %s; supported are: %s%s", clip(name), strings.Join(known, ", "), nearest.Meant(name, known))
+		case strings.HasPrefix(name, "manager_ca_") && strings.Trim(string(values[name]), "\" ") == "":
+			return false, contract.Errorf(contract.CodeInvalidArgument, "%s is empty: an option that names trust never means none; leave it out", name)
 		default:
 			continue
 		}
@@ -184,12 +187,7 @@ func names(t reflect.Type) []string {
 	return all
 }
 
-func clip(s string) string {
-	if len(s) > 64 {
-		s = strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return s
-}
+func clip(s string) string { return plaintext.Line(s, 64) }
 
 func oneOf(name, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
@@ -320,6 +318,10 @@ func addresses(raw json.RawMessage) (networks []netip.Prefix, anyAddress bool, e
 
 func network(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {
+		// One of mapped IPv4 addresses would be compared with none.
+		if bits := p.Bits() - 96; p.Addr().Is4In6() && bits >= 0 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), bits)
+		}
 		return p.Masked(), nil
 	}
 	ip, err := netip.ParseAddr(s)

@@ -209,6 +209,7 @@ func (p Program) command(ctx context.Context, c call, raw []byte, report *Report
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(connection.Timeout)*time.Second)
 	defer cancel()
 	r := &run{env: p.Environment, c: connection, check: check || c.check, secrets: hide, report: report}
+	r.shared = connection.KeepSession || slices.ContainsFunc(approve.Hosts, func(h HostEntry) bool { return h.marked })
 	defer r.close(ctx)
 	a := &approving{run: r, p: &approve}
 	if c.command == commandReissue || approve.State == StateWithdrawn || approve.State == StateClosed {

@@ -3,10 +3,13 @@ package admin
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +43,9 @@ type run struct {
 	certificate atomic.Value
 	// loggedIn says that this run made the login.
 	loggedIn bool
+	// shared says that other commands of the run use the session file, refused that
+	// it tells them of a login that the manager refused.
+	shared, refused bool
 }
 
 // open connects, and logs in unless a session or a token is there already.
@@ -123,6 +129,11 @@ func (r *run) resume(ctx context.Context) (bool, error) {
 		return false, contract.Errorf(contract.CodeFilesystem, "%s: %w", r.c.SessionPath, err)
 	}
 	var s savedSession
+	if json.Unmarshal(raw, &s) == nil && s.Refused != "" && s.By == r.credentials() && r.env.Now().Before(s.Expires) {
+		r.refused = true
+		return false, contract.Errorf(contract.CodeLogin, "%s; the login is not tried again in this run", s.Refused).
+			WithHint("correct the account, and run again; five wrong passwords lock it")
+	}
 	if json.Unmarshal(raw, &s) != nil || s.AccessToken == "" {
 		return false, nil //nolint:nilerr // a file that a killed run cut off holds no session
 	}
@@ -146,6 +157,10 @@ func (r *run) login(ctx context.Context) error {
 		return err
 	}
 	err = r.api.Login(ctx, managerclient.Credentials{Username: r.c.Username, Password: r.c.Password, TOTPCode: code})
+	if contract.CodeOf(err) == contract.CodeLogin && r.session != nil && r.shared {
+		s := savedSession{ManagerURL: r.url.String(), Username: r.c.Username, Refused: err.Error(), By: r.credentials(), Expires: r.env.Now().Add(time.Hour)}
+		r.refused = r.session.write(s.encode()) == nil
+	}
 	if err != nil {
 		return err
 	}
@@ -154,13 +169,20 @@ func (r *run) login(ctx context.Context) error {
 	return nil
 }
 
+// credentials tells these from others. It is too short to try passwords on.
+func (r *run) credentials() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{r.url.String(), r.c.Username, r.c.Password, r.c.TOTPSecret, r.c.TOTPCode}, "\n")))
+	return hex.EncodeToString(sum[:2])
+}
+
 // keep stores a new session before it is used.
 func (r *run) keep(s managerclient.Session) error {
 	r.secrets.add(s.AccessToken, s.RefreshToken)
 	if r.session == nil {
 		return nil
 	}
-	err := r.session.write(savedSession{r.url.String(), r.account(s), s.AccessToken, s.RefreshToken, s.Expires}.encode())
+	saved := savedSession{ManagerURL: r.url.String(), Username: r.account(s), AccessToken: s.AccessToken, RefreshToken: s.RefreshToken, Expires: s.Expires}
+	err := r.session.write(saved.encode())
 	if err != nil {
 		return contract.Errorf(contract.CodeFilesystem, "%s: %w", r.c.SessionPath, err)
 	}
@@ -175,6 +197,7 @@ func (r *run) endSession(ctx context.Context) {
 	}
 	if err := r.dial(); err == nil {
 		_, _ = r.resume(ctx) // what cannot be resumed is removed
+		r.refused = false
 	}
 }
 
@@ -192,7 +215,7 @@ func (r *run) close(ctx context.Context) {
 		r.report.Requests["total"] = r.api.Requests
 	}
 	switch {
-	case r.session != nil && r.c.KeepSession && r.api != nil && r.api.Session.AccessToken != "":
+	case r.session != nil && (r.refused || r.c.KeepSession && r.api != nil && r.api.Session.AccessToken != ""):
 		r.session.close()
 		return
 	case r.api != nil && r.c.AccessToken == "":

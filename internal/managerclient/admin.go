@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -101,10 +102,14 @@ func (a *Admin) Login(ctx context.Context, c Credentials) error {
 	return err
 }
 
-// Renew exchanges the refresh token, which serves once.
+// Renew exchanges the refresh token, which serves once. Its failure is no
+// *AdminError: it says nothing of the call that the renewal was for.
 func (a *Admin) Renew(ctx context.Context) error {
 	account := a.Session.Account
 	err := a.open(ctx, adminRefresh, map[string]string{"refresh_token": a.Session.RefreshToken}, []string{a.Session.RefreshToken})
+	if failed, ok := errors.AsType[*AdminError](err); ok {
+		return failed.Err
+	}
 	if err == nil && a.Session.Account == "" {
 		a.Session.Account = account
 	}
@@ -187,7 +192,8 @@ func (a *Admin) Reissue(ctx context.Context, hostID string) (Reissued, error) {
 	return set, nil
 }
 
-// Hosts lists the hosts that the manager finds for a search text.
+// Hosts lists the hosts that the manager finds for a search text. Managers keep
+// names without the dot of the root.
 func (a *Admin) Hosts(ctx context.Context, search string) ([]Host, error) {
 	const page = 200
 	var found []Host
@@ -197,7 +203,7 @@ func (a *Admin) Hosts(ctx context.Context, search string) ([]Host, error) {
 		}
 		q := url.Values{"limit": {"200"}, "offset": {strconv.Itoa(offset)}}
 		if search != "" {
-			q.Set("search", search)
+			q.Set("search", strings.TrimSuffix(search, "."))
 		}
 		if err := a.do(ctx, &adminCall{method: http.MethodGet, path: adminHosts, query: q.Encode(), read: into(&in)}); err != nil {
 			return nil, err
@@ -261,12 +267,11 @@ func (e *AdminError) Error() string { return e.Err.Error() }
 
 func (e *AdminError) Unwrap() error { return e.Err }
 
-// StatusOf is the HTTP status of a failed call, 0 without one.
-func StatusOf(err error) int {
-	if e, ok := errors.AsType[*AdminError](err); ok {
-		return e.HTTPStatus
-	}
-	return 0
+// IsGone reports whether the manager itself said that what a call named is not
+// there.
+func IsGone(err error) bool {
+	e, ok := errors.AsType[*AdminError](err)
+	return ok && e.HTTPStatus == http.StatusNotFound && !e.MaybeDelivered
 }
 
 // bareAddress takes the /32 or /128 off an address.

@@ -155,6 +155,18 @@ func TestAdminRefreshRefused(t *testing.T) {
 	}
 }
 
+// An answer to the renewal is none to the call that it was for.
+func TestAdminRenewalFails(t *testing.T) {
+	for _, status := range []int{404, 409, 502} {
+		lab := newAdminLab(t, says(401, ""), says(status, ""))
+		lab.Session = Session{AccessToken: "access", RefreshToken: "refresh"}
+		err := lab.Approve(t.Context(), "a")
+		if errors.As(err, new(*AdminError)) || contract.CodeOf(err) == "" || len(lab.got()) != 2 {
+			t.Errorf("got %v after %d requests, want the failed renewal alone after 2", err, len(lab.got()))
+		}
+	}
+}
+
 // A login that is about to end is renewed before it does.
 func TestAdminRenewsEarly(t *testing.T) {
 	lab := newAdminLab(t, loggedIn("access2", "refresh2"), says(204, ""))
@@ -197,6 +209,7 @@ func TestAdminRepeatsOnlyWhatIsSafe(t *testing.T) {
 		"approval with 500":          {says(500, `{"error":"Certificate generation failed"}`), func(a *Admin) error { return a.Approve(context.Background(), "a") }, 1, true},
 		"approval with 502":          {says(502, ""), func(a *Admin) error { return a.Approve(context.Background(), "a") }, 1, true},
 		"approval with 404":          {says(404, ""), func(a *Admin) error { return a.Approve(context.Background(), "a") }, 1, false},
+		"approval with a page":       {says(404, "<html>"), func(a *Admin) error { return a.Approve(context.Background(), "a") }, 1, true},
 		"list without an answer": {hangUp, func(a *Admin) error {
 			return a.Enrollments(context.Background(), func() func(ListedRequest) { return func(ListedRequest) {} })
 		}, 3, true},
@@ -251,21 +264,30 @@ func TestAdminListIsLenient(t *testing.T) {
 
 // A list that was cut off and is asked for again tells no row twice.
 func TestAdminListThatWasCutOffBeginsAnew(t *testing.T) {
-	cut := func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "1000")
-		_, _ = io.WriteString(w, `[{"id":"1","machine_id":"m"},{"id":"2"},`)
-		_ = http.NewResponseController(w).Flush()
-		hangUp(w, r)
+	cut := func(end func(http.ResponseWriter, *http.Request), header, value string) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(header, value)
+			_, _ = io.WriteString(w, `[{"id":"1","machine_id":"m"},{"id":"2"},`)
+			_ = http.NewResponseController(w).Flush()
+			end(w, r)
+		}
 	}
-	lab := newAdminLab(t, cut, says(200, `[{"id":"1"},{"id":"3","machine_id":"n"}]`))
-	lab.Session = Session{AccessToken: "access"}
-	var rows []ListedRequest
-	err := lab.Enrollments(t.Context(), func() func(ListedRequest) {
-		rows = nil
-		return func(r ListedRequest) { rows = append(rows, r) }
-	})
-	if err != nil || len(rows) != 2 || rows[0].MachineID != "" || rows[1].ID != "3" || len(lab.got()) != 2 {
-		t.Errorf("got %+v, %v after %d requests, want the rows of the second answer", rows, err, len(lab.got()))
+	closed := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
+		"reset":            cut(hangUp, "Content-Length", "1000"),
+		"closed":           cut(closed, "Content-Length", "1000"),
+		"closed in chunks": cut(closed, "X-Other", "x"),
+	} {
+		lab := newAdminLab(t, answer, says(200, `[{"id":"1"},{"id":"3","machine_id":"n"}]`))
+		lab.Session = Session{AccessToken: "access"}
+		var rows []ListedRequest
+		err := lab.Enrollments(t.Context(), func() func(ListedRequest) {
+			rows = nil
+			return func(r ListedRequest) { rows = append(rows, r) }
+		})
+		if err != nil || len(rows) != 2 || rows[0].MachineID != "" || rows[1].ID != "3" || len(lab.got()) != 2 {
+			t.Errorf("%s: got %+v, %v after %d requests, want the rows of the second answer", name, rows, err, len(lab.got()))
+		}
 	}
 }
 
@@ -301,8 +323,8 @@ func TestAdminHostsArePaged(t *testing.T) {
 	}
 	lab := newAdminLab(t, page)
 	lab.Session = Session{AccessToken: "access"}
-	hosts, err := lab.Hosts(t.Context(), "a&b")
-	if err != nil || len(hosts) != 203 || hosts[0].IPAddress != "192.0.2.1" || len(lab.got()) != 2 || !strings.Contains(lab.got()[0], "search=a%26b") {
+	hosts, err := lab.Hosts(t.Context(), "a&b.")
+	if err != nil || len(hosts) != 203 || hosts[0].IPAddress != "192.0.2.1" || len(lab.got()) != 2 || !strings.Contains(lab.got()[0], "search=a%26b Bearer") {
 		t.Errorf("got %d hosts after %q, %v, want 203 after 2 pages", len(hosts), lab.got(), err)
 	}
 }

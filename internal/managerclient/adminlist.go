@@ -148,6 +148,14 @@ type decode func(into any) error
 func stream(body io.Reader, each func(decode) error) error {
 	capped := &perRow{r: io.LimitReader(body, maxList), left: maxRow}
 	d := json.NewDecoder(capped)
+	err := rows(d, capped, each)
+	if capped.cut {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func rows(d *json.Decoder, capped *perRow, each func(decode) error) error {
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
 		return listError(err, errNotAList)
 	}
@@ -187,6 +195,9 @@ func listError(err, otherwise error) error {
 type perRow struct {
 	r    io.Reader
 	left int
+	// cut says that the connection ended before the answer did, which a text
+	// that merely ends too early does not.
+	cut bool
 }
 
 func (p *perRow) Read(b []byte) (int, error) {
@@ -198,5 +209,6 @@ func (p *perRow) Read(b []byte) (int, error) {
 	}
 	n, err := p.r.Read(b)
 	p.left -= n
+	p.cut = errors.Is(err, io.ErrUnexpectedEOF)
 	return n, err
 }

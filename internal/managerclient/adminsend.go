@@ -217,6 +217,8 @@ func (a *Admin) refusal(ctx context.Context, c *adminCall, resp *http.Response) 
 		return c.lost(c.flight.cutOff(ctx, err))
 	}
 	e := &AdminError{HTTPStatus: resp.StatusCode, Code: managerCode(body), MaybeDelivered: resp.StatusCode >= 500}
+	// A page is what a gateway says: what the manager did is unknown.
+	e.MaybeDelivered = e.MaybeDelivered || e.HTTPStatus == http.StatusNotFound && !isEmptyOrObject(body)
 	said := c.flight.scrub(managerText(body))
 	if said != "" {
 		said = ": " + said

@@ -110,14 +110,17 @@ func TestAttackAnothersName(t *testing.T) {
 	address.addresses = []string{"198.51.100.0/24"}
 	unchecked.addresses = nil
 	anything.addresses = "any"
-	for _, h := range []*host{name, address, unchecked, anything} {
+	mapped := l.host("five")
+	mapped.addresses = []string{"::ffff:" + mapped.ip + "/120"}
+	for _, h := range []*host{name, address, unchecked, anything, mapped} {
 		h.post()
 	}
-	r := l.approve(nil, name, address, unchecked, anything)
+	r := l.approve(nil, name, address, unchecked, anything, mapped)
 	r.want(t, name, "wrong_name")
 	r.want(t, address, "wrong_address")
 	r.want(t, unchecked, "address_unchecked")
 	r.want(t, anything, "approved")
+	r.want(t, mapped, "approved")
 	if len(l.waiting()) != 3 {
 		t.Errorf("got %q waiting, want three", l.waiting())
 	}

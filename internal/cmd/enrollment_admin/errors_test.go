@@ -87,6 +87,39 @@ func TestLoginIsTriedOnce(t *testing.T) {
 	}
 }
 
+// Nor is it tried again by the other commands of a run, of which a fleet has
+// hundreds, until the credentials are others.
+func TestRefusedLoginIsNotTriedAgainInARun(t *testing.T) {
+	l := newLab(t, "--rate-limit", "off")
+	own, session := l.registered("web"), l.path("session")
+	wrong := map[string]any{"session_path": session, "password": "CANARY-another"}
+	for i, command := range []string{"approve", "approve", "reissue"} {
+		wrong["hosts"], wrong["keep_session"] = []any{own.entry()}, i == 1
+		r := l.run(command, wrong)
+		if r.Error.Code != "ENROLL_LOGIN" || !strings.Contains(r.Msg, "refuses the login") || strings.Contains(r.Msg, "not tried again") != (i > 0) {
+			t.Errorf("%s: got %s (%s), want the refused login", command, r.Msg, r.Error.Code)
+		}
+	}
+	if got := l.calls("/auth/login"); got != 1 {
+		t.Errorf("got %d logins, want 1", got)
+	}
+	r := l.approve(map[string]any{"session_path": session, "keep_session": true}, own)
+	r.want(t, own, "approved")
+	// The last command of a run leaves no file.
+	for _, end := range []func() report{
+		func() report { return l.run("logout", map[string]any{"session_path": session}) },
+		func() report { return l.approve(map[string]any{"session_path": session, "state": "closed"}) },
+	} {
+		l.approve(wrong, own)
+		if r := end(); r.Failed {
+			t.Errorf("got %s, want the run ended", r.Msg)
+		}
+		if _, err := os.Stat(session); !os.IsNotExist(err) {
+			t.Errorf("got %v, want the session file removed", err)
+		}
+	}
+}
+
 // A controller outside of the manager's allowlist is told so.
 func TestAddressIsNotAllowed(t *testing.T) {
 	l := newLab(t)
@@ -207,6 +240,10 @@ func TestCheckModeOnlyLists(t *testing.T) {
 	if !r.Changed || !strings.Contains(r.raw, "approved, proven by token") || len(l.waiting()) != 2 || l.calls("/approve")+l.calls("/deny") != 0 {
 		t.Errorf("got %s, want the differences and no act", r.raw)
 	}
+	r = l.run("approve", map[string]any{"hosts": []any{own.entry()}, "state": "denied"}, "--check")
+	if got := r.Results["web"]; got.Decision != "denied" || !strings.Contains(got.Reason, "would be denied") || len(l.waiting()) != 2 {
+		t.Errorf("got %s, want what would be done and no act", r.raw)
+	}
 }
 
 // What a run does stands in the audit log and in the report, without secrets.
@@ -265,6 +302,11 @@ func TestBadArguments(t *testing.T) {
 		"neither an address nor a network":          {"hosts": []any{map[string]any{"name": "x", "fqdn": "x", "addresses": []string{"here"}}}},
 		"required by 'keep_session'":                {"keep_session": true},
 		"manager_ca_path":                           {"manager_ca_path": l.file("empty", "")},
+		// None of them means the system's CAs.
+		"manager_ca_path is empty":        {"manager_ca_path": ""},
+		"manager_ca_pem is empty":         {"manager_ca_pem": " "},
+		"manager_ca_fingerprint is empty": {"manager_ca_fingerprint": ""},
+		"fqdn, of x\uFFFD[31m":            {"hosts": []any{map[string]any{"name": "x\x1b[31m"}}},
 	} {
 		all := map[string]any{"hosts": []any{own.entry()}}
 		for name, value := range more {
