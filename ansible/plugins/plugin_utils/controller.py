@@ -89,7 +89,15 @@ class ControllerAction(ActionBase):
                 self._without_secrets("; ".join(checked.error_messages)),
                 "correct the option that the message names",
             )
-        options = {name: value for name, value in checked.validated_parameters.items() if value is not None and value != ""}
+        # An empty option that names trust is refused by the program: it never means none.
+        options = {
+            name: value for name, value in checked.validated_parameters.items()
+            if value is not None and (value != "" or name.startswith("manager_ca_"))
+        }  # fmt: skip
+        for name, kind in spec.items():
+            # The program has another working directory.
+            if kind["type"] == "path" and options.get(name) and session.runs_here():
+                options[name] = os.path.abspath(options[name])
         self._from_environment(options)
         return options
 
@@ -189,11 +197,17 @@ class ControllerAction(ActionBase):
 
 def specification(module):
     """The options that a module documents, as Ansible's own check of arguments takes them."""
+    return _specified(documented.options(module))
+
+
+def _specified(options):
     parts = ("type", "default", "choices", "required", "elements")
-    return {
-        name: dict({part: option[part] for part in parts if part in option}, no_log=name in administrator.SECRETS)
-        for name, option in documented.options(module).items()
-    }
+    made = {}
+    for name, option in options.items():
+        made[name] = dict({part: option[part] for part in parts if part in option}, no_log=name in administrator.SECRETS)
+        if "suboptions" in option:
+            made[name]["options"] = _specified(option["suboptions"])
+    return made
 
 
 # What the modules for hosts take.

@@ -32,6 +32,9 @@ LOCAL = ("local", "docker", "podman")
 
 def mark(action, result, task_vars):
     """Writes inventory_hostname and connection over whatever the host said."""
+    # In check mode a host that would make a request has none, and may say so.
+    if action._task.check_mode and result.get("state") in ("registered", "pending"):
+        result.setdefault("request", {})
     if not counts(result):
         return
     request = result["request"]
