@@ -97,8 +97,8 @@ lint: collection ## check format, Go, YAML, Ansible, shell, workflow and changel
 verdict: collection ## lint, and what Ansible's and Galaxy's own tools say (minutes)
 	@ansible/setup/lint $(TARBALL)
 
-bench: build collection ## measure, and write the tables of docs/PERFORMANCE.md and README.md (PARTS="process bytes growth ssh delay fresh role hosts many limit fleet peers"; LOAD=1: beside a busy loop on each processor, and write nothing)
-	@GO='$(GO)' TAGS='$(TAGS)' GCFLAGS='$(GCFLAGS)' LDFLAGS='$(LDFLAGS)' PARTS='$(PARTS)' LOAD='$(LOAD)' ansible/bench/bench
+bench: build collection ## measure, and write the tables of docs/PERFORMANCE.md and README.md (PARTS="process bytes growth ssh delay fresh role hosts many limit fleet peers")
+	@GO='$(GO)' TAGS='$(TAGS)' GCFLAGS='$(GCFLAGS)' LDFLAGS='$(LDFLAGS)' PARTS='$(PARTS)' ansible/bench/bench
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; $(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \

@@ -37,7 +37,7 @@ def enlarge(directory, what):
 
 
 def converged(here):
-    """The program's time on each host, in turn."""
+    """CPU times of the program on each host, in turn, by the case's number; and its peak memory there."""
     program = process.installed(lab.BIN / "enrollment")
     url, ca = here.manager("--auto-approve", "127.0.0.1")
     files = []
@@ -50,17 +50,18 @@ def converged(here):
         if result["changed"] or result["state"] != "enrolled":
             sys.exit("%s: the run was not as it should be: %s" % (title, result["msg"]))
         files.append(file)
-    samples = [[] for _ in files]
-    for _ in range(report.count("GROWTH_RUNS", 20)):
-        for file, taken in zip(files, samples):
-            taken.append(process.measure(program, file)[1])
-    return samples, [process.peak(program, file) for file in files]
+
+    def in_turn(count):
+        rounds = [[process.measure(program, file)[1] for file in files] for _ in range(count)]
+        return dict(enumerate(zip(*rounds)))
+
+    return lab.both(in_turn, report.count("GROWTH_RUNS", 20)), [process.peak(program, file) for file in files]
 
 
-def agent():
+def agent(count):
     """The built agent's connections and memory, by a Go benchmark: figures by name."""
     connections = os.environ.get("GROWTH_CONNECTIONS", "1000x")
-    command = [os.environ.get("GO", "go"), "test", "-run", "^$", "-bench", "^BenchmarkLarge$", "-benchtime", connections, "-count", "3", "./internal/cmd/linux_patch_api"]
+    command = [os.environ.get("GO", "go"), "test", "-run", "^$", "-bench", "^BenchmarkLarge$", "-benchtime", connections, "-count", str(count), "./internal/cmd/linux_patch_api"]
     done = subprocess.run(command, cwd=lab.TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True)
     if done.returncode:
         sys.exit("the benchmark failed:\n" + done.stdout[-4000:])
@@ -72,26 +73,20 @@ def agent():
 
 def growth():
     with lab.Lab() as here:
-        samples, peaks = converged(here)
-    rows = []
-    for (title, _what, bar), taken, peak in zip(CASES, samples, peaks):
-        ratios = [a / b for a, b in zip(taken, samples[0])]
-        ratio = statistics.median(ratios)
-        row = (title, "%.1f ms" % statistics.median(taken), "%.1f to %.1f ms" % report.percentiles(taken), "%.2f" % ratio)
-        rows.append(row + ("%.2f to %.2f" % report.percentiles(ratios), "%.0f MB" % peak, report.verdict(ratio, bar)))
-    head = ("Converged run", "CPU time, median", "10th to 90th percentile", "To the first line", "10th to 90th percentile", "Peak memory", "Bar")
-    text = report.table(head, rows)
-    found, rows = agent(), []
-    for title, large in (("1,000,000 certificates revoked / none", "revoked"), ("100,000 whitelist entries / one", "entries")):
-        ratios = [many / few for many, few in zip(found[large + "-us"], found["small-us"])]
-        row = (title, "%.2f ms" % (statistics.median(found["small-us"]) / 1e3), "%.2f ms" % (statistics.median(found[large + "-us"]) / 1e3))
-        rows.append(row + ("%.2f" % statistics.median(ratios), "%.2f to %.2f" % (min(ratios), max(ratios)), report.verdict(statistics.median(ratios), 1.2)))
-    text += "\n" + report.table(("One connection and request of the agent", "Small", "Large", "Ratio", "Least and most of three", "Bar"), rows)
+        runs, peaks = converged(here)
+    asked = quiet, loaded = lab.both(agent, 3)
+    rows = [(title, *report.spread(runs[0][n], "ms", 1), "%.0f MB" % peaks[n]) for n, (title, _what, _bar) in enumerate(CASES)]
+    text = report.table(("Converged run", "CPU time, median", "10th to 90th percentile", "Peak memory"), rows)
     rows = []
     for title, name, bar in (("as enrolled", "small", None), ("100,000 whitelist entries", "entries", None), ("1,000,000 certificates revoked", "revoked", 120)):
-        peak = max(found[name + "-peak-MB"])
-        rows.append((title, "%.0f MB" % peak, "%.0f MB" % max(found[name + "-MB"]), report.verdict(peak, bar)))
-    text += "\n" + report.table(("The agent's memory", "Peak, files being read", "Afterwards", "Bar, MB"), rows)
-    text += "\nThe three agents are asked in turn, so other work on the machine is in each of their times. What limits a connection are the signatures of\n"
-    text += "TLS on both sides; what limits a converged run is reading and parsing what is large, once.\n"
+        peak, after = (max(quiet[name + kind] + loaded[name + kind]) for kind in ("-peak-MB", "-MB"))
+        wall = "%.2f ms" % (statistics.median(quiet[name + "-us"]) / 1e3)
+        rows.append((title, wall, "%.0f MB" % peak, "%.0f MB" % after, report.verdict(peak, bar) if bar else ""))
+    text += "\n" + report.table(("The agent", "One connection and request", "Peak memory, files being read", "Afterwards", "Bar, peak in MB"), rows)
+    listed = [report.ratio(runs, n, 0, "converged run, %s / as enrolled" % title, bar) for n, (title, _what, bar) in enumerate(CASES) if n]
+    listed += [report.ratio(asked, name + "-us", "small-us", "the agent's connection, %s" % title, 1.2) for name, title in (
+        ("revoked", "1,000,000 certificates revoked / none"), ("entries", "100,000 whitelist entries / one"))]  # fmt: skip
+    text += "\n" + report.ratios(listed)
+    text += "\nConverged runs: %s. The agent: %s, each of as many connections to three agents\n" % (report.rounds(runs, 0), report.rounds(asked, "small-us"))
+    text += "in turn. What limits a connection are the signatures of TLS on both sides; what limits a converged run is reading and parsing what is large, once.\n"
     return {"growth": text}

@@ -17,14 +17,11 @@ UNCOMPRESSED = dict(lab.UNCOMPRESSED, ansible_ssh_args=LASTING.replace("-C ", ""
 
 def task(kind, url, ca):
     if kind == "raw":
-        return {"name": "raw", "ansible.builtin.raw": "true"}
+        return tasks.RAW
     if kind == "ping":
-        return {"name": "ping", "ansible.builtin.ping": None, "vars": {"ansible_pipelining": True}}
+        return tasks.PING
     return {"name": "ours", "linux_patch.api.enrollment": lab.options(tasks.OURS, url, ca, fqdn="{{ inventory_hostname }}.example.com", report_ip="{{ ip }}")}
 
-
-CONNECT = {"name": "raw", "ansible.builtin.raw": "true"}
-FORGET = {"name": "forget", "ansible.builtin.raw": "rm -rf /var/lib/linux_patch_modules"}
 
 # Plays of which the whole is told, with the start of the play: by which tasks, and whether by connections that do not compress.
 WHOLE = (
@@ -46,13 +43,13 @@ def play(here, listed, hosts=None):
 def whole(here, url, ca):
     """The plays of WHOLE, by name."""
     ours, plain = task("ours", url, ca), {name: dict(host, **UNCOMPRESSED) for name, host in here.hosts.items()}
-    found = {"connect": play(here, [CONNECT])}
+    found = {"connect": play(here, [tasks.RAW])}
     here.play([tasks.clean(tasks.OURS)])
     found["first"] = play(here, [ours])
     found["converged"] = play(here, [ours])
-    here.play([FORGET])
+    here.play([tasks.FORGET])
     found["again"] = play(here, [ours])
-    here.play([FORGET], hosts=plain)
+    here.play([tasks.FORGET], hosts=plain)
     found["uncompressed"] = play(here, [ours], hosts=plain)
     return found
 
@@ -72,8 +69,8 @@ def measure(number, repeats):
             host.update(ip="10.3.%d.%d" % (n >> 8, n & 255), ansible_ssh_args=LASTING)
         found, rows = whole(here, url, ca), {}
         for kind in KINDS:
-            wall1, cpu1 = play(here, [CONNECT])
-            wall2, cpu2 = play(here, [CONNECT] + [task(kind, url, ca)] * repeats)
+            wall1, cpu1 = play(here, [tasks.RAW])
+            wall2, cpu2 = play(here, [tasks.RAW] + [task(kind, url, ca)] * repeats)
             rows[kind] = ((wall2 - wall1) / repeats, (controller(cpu2) - controller(cpu1)) / repeats)
     return found, rows
 

@@ -1,6 +1,7 @@
 """What the parts of the bench run on: hosts with an sshd of their own on
 loopback, a reference manager, and plays whose tasks are timed."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -20,8 +21,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = TOP / "build" / "bin"
 COLLECTION = TOP / "build" / "collection"
 
-# A task's wall time is that between the moments when Ansible starts it and has
-# its result. With one host, tasks follow each other.
+# A task's wall time is that between the moments when Ansible starts it and starts
+# the next one: what has no result, such as a meta task after it, is in it.
 CALLBACK = """
 from ansible.plugins.callback import CallbackBase
 import json, os, subprocess, time
@@ -31,22 +32,33 @@ class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "times"
+    group = None
 
     def note(self, *what):
         with open(os.environ["BENCH_TIMES"], "a") as f:
             f.write(json.dumps(what) + "\\n")
 
     def v2_playbook_on_play_start(self, play):
-        # Some of what a play does has no result, such as its meta tasks.
+        self.mark()
+
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        self.close()
+        self.group, self.start = task.get_vars().get("bench", task.name), time.perf_counter()
+
+    def v2_playbook_on_stats(self, stats):
+        self.mark()
+
+    def mark(self):
+        self.close()
         now = time.perf_counter()
         self.note("play", now, now)
 
-    def v2_playbook_on_task_start(self, task, is_conditional):
-        self.group, self.start = task.get_vars().get("bench", task.name), time.perf_counter()
-
-    def done(self, result, **_kwargs):
-        self.note(self.group, self.start, time.perf_counter())
-        if self.group == "raw" and os.environ.get("BENCH_SSH"):
+    def close(self):
+        group, end, self.group = self.group, time.perf_counter(), None
+        if group is None:
+            return
+        self.note(group, self.start, end)
+        if group == "raw" and os.environ.get("BENCH_SSH"):
             if not getattr(self, "connected", False):
                 self.ssh()
                 self.connected = True
@@ -58,8 +70,6 @@ class CallbackModule(CallbackBase):
         # A master's connection of its own; Ansible names its sockets otherwise.
         quiet = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         subprocess.run(json.loads(os.environ["BENCH_SSH"]), check=True, **quiet)
-
-    v2_runner_on_ok = v2_runner_on_skipped = done
 """
 
 # Ansible's own, but for this machine's files: it lets ssh compress.
@@ -118,6 +128,35 @@ def wait_for(what, seconds=30):
 def listens(address, port):
     with socket.socket() as s:
         return s.connect_ex((address, port)) == 0
+
+
+# It ends with the bench, however that ends.
+LOOP = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
+
+
+@contextlib.contextmanager
+def load():
+    """Keeps every processor busy."""
+    loops = [subprocess.Popen([sys.executable, "-I", "-S", "-c", LOOP]) for _ in range(os.cpu_count())]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def both(measure, count):
+    """What a number of rounds give on the machine as it is, and what half as many give beside a load."""
+    quiet = measure(count)
+    with load():
+        return quiet, measure(max(3, count // 2))
 
 
 class Lab:
@@ -247,7 +286,7 @@ class Lab:
             sys.exit("the playbook failed:\n" + done.stdout[-4000:])
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         notes = [json.loads(line) for line in times.read_text().splitlines()] if times.exists() else []
-        # What stands between the first play's start and the last task's end.
+        # From the first play's start to the end of the last one.
         self.span = (max(end for *_, end in notes) - min(start for _group, start, _end in notes)) * 1e3 if notes else 0
         return groups(notes), wall, cpu
 

@@ -1,8 +1,8 @@
 """Part peers: other programs for the same job, as peerlab.py starts them."""
 
+import itertools
 import os
 import pathlib
-import statistics
 import sys
 import time
 
@@ -52,50 +52,52 @@ def measure(peer, commands, status=0):
     return wall, cpu
 
 
+# What is measured of a command, and its place in a sample.
+SIDES = {"CPU time": 1, "wall time": 0}
+
+
 def in_turn(ours, peer, runs, sides):
-    """Samples of both, one after the other; what a daemon did for all of a peer's commands is shared out among them."""
+    """Times of both, one after the other, by program and side; what a daemon did for all of a peer's commands is shared out among them."""
     pairs, worked = [], 0
-    for number in range(runs):
-        mine, theirs = (sides(one, number) for one in (ours, peer))
+    for _ in range(runs):
+        mine, theirs = (sides(one) for one in (ours, peer))
         mine, before = measure(ours, *mine), spent(peer.helper)
         pairs.append((mine, measure(peer, *theirs)))
         worked += spent(peer.helper) - before
-    return [(mine, (wall, cpu + worked / runs)) for mine, (wall, cpu) in pairs]
+    found = {("ours", side): [mine[n] for mine, _ in pairs] for side, n in SIDES.items()}
+    found.update({("theirs", side): [theirs[n] for _, theirs in pairs] for side, n in SIDES.items()})
+    found["theirs", "CPU time"] = [cpu + worked / runs for cpu in found["theirs", "CPU time"]]
+    return found
 
 
-def compare(title, pairs):
-    """A row: the peer's times, and what they are of ours in the same round."""
-    cells = [title]
-    for side in (1, 0):
-        cells += report.spread([theirs[side] for _, theirs in pairs], "ms", 1)
-        ratios = [theirs[side] / mine[side] for mine, theirs in pairs]
-        cells.append("%.1f (%.1f to %.1f)" % (statistics.median(ratios), *report.percentiles(ratios)))
-    return cells
+def compared(here):
+    """Each peer with its times for both commands, and what could not be measured."""
+    ours, found, missing, numbers = peerlab.ours(here), [], [], itertools.count(1)
 
+    def nothing(one):
+        return [one.nothing], one.status
 
-def own(title, pairs):
-    """The row of ours, by all rounds with all peers."""
-    cells = [title]
-    for side in (1, 0):
-        cells += [*report.spread([mine[side] for mine, _ in pairs], "ms", 1), "1.0"]
-    return cells
+    def first(one):
+        return (one.first(next(numbers)),)
 
-
-def figures(here):
-    """Each peer with its two lists of samples, and what could not be measured."""
-    ours, found, missing = peerlab.ours(here), [], []
-    runs, number = report.count("PEER_RUNS", 12), 0
     for name, start in peerlab.PEERS.items():
         try:
             peer = start(here)
         except peerlab.Missing as reason:
             missing.append((name, reason))
             continue
-        nothing = in_turn(ours, peer, runs, lambda one, _: ([one.nothing], one.status))
-        first = in_turn(ours, peer, runs, lambda one, n: (one.first(number + n + 1),))
-        found.append((peer, nothing, first))
-        number += runs
-    return ours, found, missing, runs
+        count = report.count("PEER_RUNS", 12)
+        found.append((peer, [lab.both(lambda runs, peer=peer, sides=sides: in_turn(ours, peer, runs, sides), count) for sides in (nothing, first)]))
+    return ours, found, missing
+
+
+def times(title, quiet, who):
+    return [title] + [cell for side in SIDES for cell in report.spread(quiet[who, side], "ms", 1)]
+
+
+def own(title, found, job):
+    """The row of ours, by all rounds with all peers."""
+    return times(title, {key: [one for _, jobs in found for one in jobs[job][0][key]] for key in found[0][1][job][0]}, "ours")
 
 
 def held(peer):
@@ -108,28 +110,31 @@ def held(peer):
 
 def peers():
     with lab.Lab() as here:
-        ours, found, missing, runs = figures(here)
-        everyone = [ours] + [peer for peer, _, _ in found]
+        ours, found, missing = compared(here)
+        everyone = [ours] + [peer for peer, _ in found]
         on_host = [held(peer) for peer in everyone]
         served = [(peer.server[0], "%.0f MB" % memory(peer.server[1]), "%.1f MB" % peer.server[2]) for peer in everyone if peer.server]
-    text = ""
-    for title, side in (("Nothing to do", 1), ("First certificate", 2)):
-        head = (title, "CPU time", "10th to 90th percentile", "/ ours", "Wall time", "10th to 90th percentile", "/ ours")
-        rows = [own(ours.titles[side - 1], [pair for one in found for pair in one[side]])] if found else []
-        text += report.table(head, rows + [compare(one[0].titles[side - 1], one[side]) for one in found]) + "\n"
+    text, listed = "", []
+    for job, title in enumerate(("Nothing to do", "First certificate") if found else ()):
+        rows = [times(peer.titles[job], jobs[job][0], "theirs") for peer, jobs in found]
+        text += report.table((title, "CPU time", "10th to 90th percentile", "Wall time", "10th to 90th percentile"), [own(ours.titles[job], found, job)] + rows) + "\n"
+        listed += [report.ratio(jobs[job], ("theirs", side), ("ours", side), "%s, %s" % (peer.titles[job], side)) for peer, jobs in found for side in SIDES]
+    if listed:
+        text += "What each takes beside ours:\n\n" + report.ratios(listed) + "\n"
     text += report.table(("On the host", "What stays", "Its memory", "Peak, nothing to do", "On disk", "With what it needs"), on_host) + "\n"
     text += report.table(("On the server", "Memory", "On disk, with what it needs"), served) + "\n"
     text += report.table(("Nothing to do", "Checks", "Does not check", "First certificate is"), [(p.name, p.checks, p.unchecked, p.obtains) for p in everyone])
-    text += NOTE % runs
+    if found:
+        text += NOTE % report.rounds(found[0][1][0], ("ours", "CPU time"))
     text += "".join("\n%s: not measured: %s\n" % one for one in missing)
     return {"peers": text}
 
 
 NOTE = """
-%d runs of each, each in turn with ours; a ratio is of one such pair, with its 10th and 90th percentile. Commands of several steps are added
-up. What makes a token or a ticket runs elsewhere and is in no figure; what the servers do is in the wall time only. certmonger's daemon works
-for `getcert`, so its CPU time is added, the same share to each run. Memory is what is resident of the process and those below it, shared pages
-once, with one certificate. Sizes are those of the programs, and of Debian's packages: all that the package depends on and a minimal system lacks.
+%s, with each program and ours in turn. Commands of several steps are added up. What makes a token or a
+ticket runs elsewhere and is in no figure; what the servers do is in the wall time only. certmonger's daemon works for `getcert`, so its CPU time
+is added, the same share to each run. Memory is what is resident of the process and those below it, shared pages once, with one certificate. Sizes
+are those of the programs, and of Debian's packages: all that the package depends on and a minimal system lacks.
 
 What limits the figures: to start the program is most of step's and icinga2's look and half of puppet's, which starts Ruby; an RSA key is
 most of icinga2's first certificate and much of puppet's, and takes another time in each run; `getcert` asks its daemon every 125 ms,

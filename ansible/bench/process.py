@@ -1,6 +1,7 @@
 """Parts process and bytes: what a run of the program costs the host."""
 
 import gzip
+import itertools
 import json
 import os
 import re
@@ -196,54 +197,71 @@ def process():
             result = json.loads(subprocess.run([program, converged], stdout=subprocess.PIPE, check=True).stdout)
             if result["state"] != "enrolled" or result["changed"] != expected:
                 sys.exit("the run was not as it should be: " + result["msg"])
-        old, olds, occasions = before(here.work), host(999), []
-        if old:
-            for _ in range(2):
-                subprocess.run([old, olds], stdout=subprocess.DEVNULL, check=True)
-            for _ in range(3):
-                pairs = [(measure(old, olds)[1], measure(program, converged)[1]) for _ in range(report.count("RUNS", 100))]
-                occasions.append([new / old for old, new in pairs])
-        samples, checks = {kind: [] for kind in KINDS}, []
-        for number in range(1, report.count("RUNS", 100) + 1):
-            samples["trivial"].append(measure(trivial))
-            samples["libraries"].append(measure(libraries))
-            samples["converged"].append(measure(program, converged))
-            samples["first"].append(measure(program, host(number)))
-            checks.append(int(subprocess.run([signatures, here.work / "host0"], stdout=subprocess.PIPE, check=True).stdout) / 1e6)
-        last = number
+        numbers = itertools.count(1)
+
+        def in_turn(count):
+            """CPU and wall times of each kind of run."""
+            found = {kind + unit: [] for kind in KINDS for unit in ("", " wall")}
+            found["signatures"] = []
+            for _ in range(count):
+                for kind, command in (("trivial", [trivial]), ("libraries", [libraries]), ("converged", [program, converged]), ("first", [program, host(next(numbers))])):
+                    wall, cpu = measure(*command)
+                    found[kind].append(cpu)
+                    found[kind + " wall"].append(wall)
+                checks = subprocess.run([signatures, here.work / "host0"], stdout=subprocess.PIPE, check=True).stdout
+                found["signatures"].append(int(checks) / 1e6)
+            return found
+
+        runs = report.count("RUNS", 100)
+        occasions, both = beside_before(here.work, host(999), [program, converged], runs), lab.both(in_turn, runs)
         memory = {
             "converged": statistics.median(peak(program, converged) for _ in range(10)),
-            "first": statistics.median(peak(program, host(last + n)) for n in range(1, 11)),
+            "first": statistics.median(peak(program, host(next(numbers))) for _ in range(10)),
         }
-        calls = {"trivial": traced(trivial), "libraries": traced(libraries), "converged": traced(program, converged), "first": traced(program, host(last + 11))}
+        calls = {"trivial": traced(trivial), "libraries": traced(libraries), "converged": traced(program, converged), "first": traced(program, host(next(numbers)))}
+    return show(both, occasions, memory, calls)
 
-    cpu, wall = ({kind: [sample[i] for sample in samples[kind]] for kind in KINDS} for i in (1, 0))
-    bars = {"converged": (report.verdict(statistics.median(cpu["converged"]), 6) + " (a quiet machine's)", report.verdict(memory["converged"], 12))}
-    ratios = {k: [a / b for a, b in zip(cpu[k], cpu["trivial"])] for k in KINDS}
+
+def beside_before(directory, arguments, now, runs):
+    """CPU times of a converged run and of one by the program at BEFORE, in turn, on three occasions; none without that commit."""
+    old = before(directory)
+    if not old:
+        return []
+    for _ in range(2):
+        subprocess.run([old, arguments], stdout=subprocess.DEVNULL, check=True)
+
+    def in_turn(count):
+        pairs = [(measure(old, arguments)[1], measure(*now)[1]) for _ in range(count)]
+        return dict(zip(("old", "new"), zip(*pairs)))
+
+    return [lab.both(in_turn, runs) for _ in range(3)]
+
+
+def show(both, occasions, memory, calls):
+    quiet = both[0]
+    cpu, wall = ([quiet[kind + unit] for kind in KINDS] for unit in ("", " wall"))
     rows = [
-        ["CPU time, median"] + ["%.1f ms" % statistics.median(cpu[k]) for k in KINDS] + [bars["converged"][0]],
-        ["CPU time, 10th to 90th percentile"] + ["%.1f to %.1f ms" % report.percentiles(cpu[k]) for k in KINDS] + [""],
-        ["CPU time / trivial Go program"] + ["%.1f" % statistics.median(ratios[k]) for k in KINDS] + [report.verdict(statistics.median(ratios["converged"]), 3.5)],
-        ["the same, 10th to 90th percentile"] + ["%.1f to %.1f" % report.percentiles(ratios[k]) for k in KINDS] + [""],
-        ["Wall time, median"] + ["%.1f ms" % statistics.median(wall[k]) for k in KINDS] + [""],
-        ["Peak memory"] + ["%.1f MB" % memory[k] for k in ("converged", "first")] + ["", "", bars["converged"][1]],
+        ["CPU time, median"] + ["%.1f ms" % statistics.median(taken) for taken in cpu] + [report.verdict(statistics.median(cpu[0]), 6) + " (a quiet machine's)"],
+        ["CPU time, 10th to 90th percentile"] + ["%.1f to %.1f ms" % report.percentiles(taken) for taken in cpu] + [""],
+        ["Wall time, median"] + ["%.1f ms" % statistics.median(taken) for taken in wall] + [""],
+        ["Peak memory"] + ["%.1f MB" % memory[k] for k in ("converged", "first")] + ["", "", report.verdict(memory["converged"], 12)],
         ["System calls"] + [calls[k][0] for k in KINDS] + [""],
         ["Read"] + ["%.0f KB" % calls[k][1] for k in KINDS] + [""],
     ]
     text = report.table(("", "Converged", "First enrollment", "Its libraries alone", "Trivial Go program", "Bar, converged"), rows)
-    text += "\n%d runs of each in turn; the manager is on loopback. The trivial program prints `{}`: what any Go program costs here. So does the other,\n" % len(cpu["first"])
-    text += "which links what `enrollment` links, built in the same way: what is there before its first line.\n"
-    if occasions:
-        medians = [statistics.median(o) for o in occasions]
-        text += "\nCPU time of a converged run, beside the program of commit %s in turn, %d pairs on each of three occasions:\n\n" % (BEFORE, len(occasions[0]))
-        text += report.table(("Occasion", "New / old, median", "10th to 90th percentile", "Bar"), [
-            (n, "%.2f" % m, "%.2f to %.2f" % report.percentiles(o), report.verdict(m, 0.88)) for n, (m, o) in enumerate(zip(medians, occasions), 1)])  # fmt: skip
-    share = [check / run for check, run in zip(checks, cpu["converged"])]
+    listed = [report.ratio(both, kind, "trivial", title + " / trivial Go program", bar) for kind, title, bar in (
+        ("converged", "converged", 3.5), ("first", "first enrollment", None), ("libraries", "its libraries alone", None))]  # fmt: skip
+    listed += [report.ratio(one, "new", "old", "converged, new / old, occasion %d" % n, 0.88) for n, one in enumerate(occasions, 1)]
+    text += "\nCPU time:\n\n" + report.ratios(listed)
+    text += "\n%s, with all programs in turn; the manager is on loopback. The trivial program prints `{}`: what any Go program costs here. So does the other,\n" % report.rounds(both, "trivial")
+    text += "which links what `enrollment` links, built in the same way: what is there before its first line. Old is the program of commit %s, with as\n" % BEFORE
+    text += "many rounds on each of three occasions.\n"
+    share = [check / run for check, run in zip(quiet["signatures"], quiet["converged"])]
     text += "\nThe three signature checks of a set take %.0f µs, %.1f %% of a converged run (%.1f to %.1f %%).\n" % (
-        statistics.median(checks) * 1e3, statistics.median(share) * 100, *(100 * p for p in report.percentiles(share)))  # fmt: skip
+        statistics.median(quiet["signatures"]) * 1e3, statistics.median(share) * 100, *(100 * p for p in report.percentiles(share)))  # fmt: skip
     text += "\nThe limit is what happens before the program's first line: Go's start, and the tables and patterns that its libraries make. Most of the rest is the\n"
     text += "kernel's, which gives each page of memory that is written for the first time.\n"
-    readme = [["CPU time", rows[0][1]], ["wall time", rows[4][1]], ["peak memory", rows[5][1]]]
+    readme = [["CPU time", rows[0][1]], ["wall time", rows[2][1]], ["peak memory", rows[3][1]]]
     readme.append(["stripped binary size", "%.1f MB, in gzip %.1f MB" % tuple(n / 1e6 for n in size("amd64"))])
     return {"process": text, "readme": report.table(("converged run", "figure"), readme)}
 

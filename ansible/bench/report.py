@@ -1,5 +1,6 @@
 """Tables, and their places in the documents."""
 
+import dataclasses
 import os
 import pathlib
 import platform
@@ -34,19 +35,71 @@ def spread(values, unit, digits=0):
     return "%.*f %s" % (digits, statistics.median(values), unit), "%.*f to %.*f %s" % (digits, low, digits, high, unit)
 
 
+def over(figure, bar):
+    return "%.0f %%" % ((figure / bar - 1) * 100)
+
+
 def verdict(figure, bar):
-    if bar is None:
-        return ""
-    if figure <= bar:
-        return "%g: holds" % bar
-    return "%g: missed by %.0f %%" % (bar, (figure / bar - 1) * 100)
+    return "%g: %s" % (bar, "holds" if figure <= bar else "missed by " + over(figure, bar))
 
 
-def ratio(ours, theirs, title, bar):
-    """A row: both sides of each round had the same machine at the same time."""
-    ratios = [a / b for a, b in zip(ours, theirs)]
-    low, high = percentiles(ratios)
-    return title, "%.2f" % statistics.median(ratios), "%.2f to %.2f" % (low, high), verdict(statistics.median(ratios), bar)
+def figure(value):
+    return "%.*f" % (2 if value < 10 else 1 if value < 100 else 0, value)
+
+
+@dataclasses.dataclass
+class Ratio:
+    """What one thing takes beside another: the ratio of each round, on the machine as it is and beside a load."""
+
+    title: str
+    quiet: list
+    loaded: list
+    bar: float = None
+
+    def medians(self):
+        return {"quiet": statistics.median(self.quiet), "beside load": statistics.median(self.loaded)}
+
+    def row(self):
+        low, high = percentiles(self.quiet + self.loaded)
+        return self.title, *map(figure, self.medians().values()), "%s to %s" % (figure(low), figure(high)), self.verdict()
+
+    def verdict(self):
+        """The bar holds if both medians hold it."""
+        if self.bar is None:
+            return ""
+        quiet, loaded = self.medians().values()
+        if loaded <= self.bar:
+            return verdict(quiet, self.bar)
+        if quiet <= self.bar:
+            return verdict(loaded, self.bar) + " beside load"
+        return "%s, beside load by %s" % (verdict(quiet, self.bar), over(loaded, self.bar))
+
+    def outside(self, values):
+        """The medians that are not within the 10th to 90th percentile of values."""
+        low, high = percentiles(values)
+        return ["%s (%s)" % (self.title, kind) for kind, median in self.medians().items() if not low <= median <= high]
+
+
+def ratio(both, ours, theirs, title, bar=None):
+    """The ratio of two lists of times: both sides of each round had the same machine at the same time."""
+    return Ratio(title, *([a / b for a, b in zip(times[ours], times[theirs])] for times in both), bar)
+
+
+def ratios(listed):
+    """The table of ratios, and whether the two kinds of rounds agree in it."""
+    head = ["Ratio, of each round by itself", "Quiet", "Beside load", "10th to 90th percentile of both", "Bar"]
+    rows = [one.row() for one in listed]
+    if not any(one.bar for one in listed):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    outside = [name for one in listed for name in one.outside(one.quiet + one.loaded)]
+    moved = [one.title for one in listed if one.outside(one.quiet)]
+    said = "Outside of the spread of both: %s." % "; ".join(outside) if outside else "The medians of both are within that spread."
+    said += " Outside of the spread of the quiet rounds alone: %s.\n" % ("; ".join(moved) or "no median")
+    return table(head, rows) + "\n" + said
+
+
+def rounds(both, name):
+    return "%d rounds, and %d beside load" % tuple(len(times[name]) for times in both)
 
 
 def facts():
@@ -66,10 +119,15 @@ def facts():
     )  # fmt: skip
 
 
-def machine(started):
-    load = max(os.getloadavg()[:2])
-    busy = " Other work ran on the machine: judge by the ratios." if load > 2 * os.cpu_count() else ""
-    return "Measured %s, on %s. Load average at the end: %.1f.%s\n" % (time.strftime("%Y-%m-%d", time.gmtime(started)), facts(), load, busy)
+def now():
+    """When the bench began, and what the machine did then: later the bench's own work is in the load."""
+    return time.gmtime(), os.getloadavg()[0]
+
+
+def machine(began):
+    when, load = began
+    busy = " Other work ran on the machine: judge by the ratios." if load > os.cpu_count() else ""
+    return "Measured %s, on %s. Load average when the bench began: %.1f.%s\n" % (time.strftime("%Y-%m-%d", when), facts(), load, busy)
 
 
 def place(texts):

@@ -24,12 +24,11 @@ def role(name, settings):
 
 
 def side_by_side(here, url, ca):
-    """The bare module and the role on one host, in turn in one play."""
-    settings = variables(url, ca, fqdn="ours1.example.com", report_ip="10.1.0.1")
-    listed = [tasks.clean(tasks.OURS), role("warm", settings)]
-    for _ in range(report.count("ROLE_ROUNDS", 20)):
-        listed += [tasks.enroll("bare", url, ca, 1), {"name": "raw", "ansible.builtin.raw": "true"}, role("role", settings)]
-    return here.play(listed, hosts=dict([next(iter(here.hosts.items()))]))[0]
+    """The bare module and the role on one host, in turn in one play, each until the same task starts."""
+    settings, one = variables(url, ca, fqdn="ours1.example.com", report_ip="10.1.0.1"), dict([next(iter(here.hosts.items()))])
+    here.play([tasks.clean(tasks.OURS), role("warm", settings)], hosts=one)
+    turn = [tasks.enroll("bare", url, ca, 1), tasks.RAW, role("role", settings), tasks.RAW]
+    return lab.both(lambda count: here.play([tasks.RAW] + turn * count, hosts=one)[0], report.count("ROLE_ROUNDS", 60))
 
 
 def counted(here, url, ca):
@@ -52,45 +51,48 @@ def counted(here, url, ca):
 
 
 def fleet(here, url, ca):
-    """Each playbook's time beside the role's, on converged hosts: ms by name, and the ratios of the rounds."""
+    """Each playbook's time beside the role's, on converged hosts: ms by name."""
     settings = variables(url, ca, fqdn="{{ inventory_hostname }}.example.com", report_ip="{{ ip }}", approval="skip")
     for n, host in enumerate(here.hosts.values(), 1):
         # The first one has another address and name at the manager already.
         host["ip"] = "10.5.0.%d" % n
     here.play([tasks.clean(tasks.OURS), role("warm", settings)])
-    times = {name: [] for name in ("role",) + PLAYBOOKS}
-    for _ in range(report.count("ROLE_REPEATS", 5)):
-        here.play([role("role", settings)])
-        times["role"].append(here.span)
-        for name in PLAYBOOKS:
-            here.play("linux_patch.api." + name, **settings)
-            times[name].append(here.span)
-    return times
+
+    def in_turn(count):
+        times = {name: [] for name in ("role",) + PLAYBOOKS}
+        for _ in range(count):
+            here.play([role("role", settings)])
+            times["role"].append(here.span)
+            for name in PLAYBOOKS:
+                here.play("linux_patch.api." + name, **settings)
+                times[name].append(here.span)
+        return times
+
+    return lab.both(in_turn, report.count("ROLE_REPEATS", 5))
 
 
 def measure():
     with lab.Lab() as here:
         url, ca = here.manager("--auto-approve", "127.0.0.0/8")
         here.serve(report.count("ROLE_HOSTS", 20))
-        times = side_by_side(here, url, ca)
-        return times, counted(here, url, ca), fleet(here, url, ca), len(here.hosts)
+        return side_by_side(here, url, ca), counted(here, url, ca), fleet(here, url, ca), len(here.hosts)
 
 
 def roles():
-    times, (started, events, kilobytes), many, number = measure()
-    rows = [(title, *report.spread(times[name], "ms")) for name, title in (
+    one, (started, events, kilobytes), many, number = measure()
+    rows = [(title, *report.spread(one[0][name], "ms")) for name, title in (
         ("raw", "`raw: true`"), ("bare", "the module, converged"), ("role", "the role, converged"))]  # fmt: skip
     text = report.table(("One host, in one play", "Median", "10th to 90th percentile"), rows)
-    rows = [report.ratio(times["role"], times["bare"], "the role / the module", 2.5)]
-    rows += [report.ratio(many[name], many["role"], "playbook `%s` / the role, %d hosts" % (name, number), 1.3) for name in PLAYBOOKS]
-    text += "\n" + report.table(("Ratio, of each round by itself", "Median", "10th to 90th percentile", "Bar"), rows)
+    listed = [report.ratio(one, "role", "bare", "the role / the module", 2.5)]
+    listed += [report.ratio(many, name, "role", "playbook `%s` / the role, %d hosts" % (name, number), 1.3) for name in PLAYBOOKS]
+    text += "\n" + report.ratios(listed)
     rows = [
         ("tasks, that of Ansible's own argument check too", started, report.verdict(started, 8)),
         ("events, those of the play too", events, report.verdict(events, 20)),
         ("size of the events", "%.1f KB" % kilobytes, report.verdict(kilobytes, 20)),
     ]
     text += "\n" + report.table(("What AWX stores of a converged host by the role", "Figure", "Bar"), rows)
-    text += "\n%d rounds on one host; %d runs of each playbook, %s the median of the role's. " % (
-        len(times["role"]), len(many["role"]), "%.0f ms" % statistics.median(many["role"]))  # fmt: skip
+    text += "\nOne host: %s. Each playbook: %s; the role on all hosts took %.0f ms, the median. " % (
+        report.rounds(one, "role"), report.rounds(many, "role"), statistics.median(many[0]["role"]))  # fmt: skip
     text += "Counted by ansible-runner, which is AWX's engine. The limit is Ansible's: a fork and the variables of each task, and its argument check.\n"
     return {"role": text}

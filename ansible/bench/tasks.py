@@ -1,5 +1,6 @@
-"""Parts ssh and delay: what a task costs over ssh, beside Ansible's own."""
+"""Parts ssh, delay and fresh: what a task costs over ssh, beside Ansible's own."""
 
+import contextlib
 import statistics
 
 import lab
@@ -21,6 +22,15 @@ ROWS = (
     ("enroll", "ours, first enrollment"),
     ("role enrolls", "role of built-in modules, first enrollment, with pipelining"),
 )
+
+
+RAW = {"name": "raw", "ansible.builtin.raw": "true"}
+PING = {"name": "ping", "ansible.builtin.ping": None, "vars": {"ansible_pipelining": True}}
+FORGET = {"name": "forget", "ansible.builtin.raw": "rm -rf /var/lib/linux_patch_modules"}
+# How often a round has the short tasks: beside a load one of them is no measure.
+SHORT = 5
+# Where the last task before it ends; the end of the play is in no task's time.
+END = {"name": "end", "ansible.builtin.raw": "true"}
 
 
 def clean(directory):
@@ -46,111 +56,109 @@ def rounds(count, url, ca):
     listed += [enroll("warm", url, ca, 1, **lab.UNCOMPRESSED)]
     for number in range(2, count + 2):
         previous = number - 1
-        ping = {"name": "ping", "ansible.builtin.ping": None, "vars": {"ansible_pipelining": True}}
-        forget = {"name": "forget", "ansible.builtin.raw": "rm -rf /var/lib/linux_patch_modules"}
+        listed += [RAW, enroll("cached", url, ca, previous), PING] * SHORT
         listed += [
-            {"name": "raw", "ansible.builtin.raw": "true"},
-            enroll("cached", url, ca, previous),
-            ping,
+            enroll("beside role", url, ca, previous),
             role("role", url, ca, previous),
             enroll("transfer", url, ca, previous, ansible_connection="plain"),
-            forget,
+            FORGET,
             enroll("first", url, ca, previous),
             enroll("transfer uncompressed", url, ca, previous, ansible_connection="plain", **lab.UNCOMPRESSED),
-            forget,
+            FORGET,
             enroll("first uncompressed", url, ca, previous, **lab.UNCOMPRESSED),
             clean(OURS),
             enroll("enroll", url, ca, number),
             {"name": "clean", "ansible.builtin.raw": "rm -rf %s" % PEERS},
             role("role enrolls", url, ca, number),
         ]
-    return listed
+    return listed + [END]
 
 
-def repeated(here, url, ca, count):
-    """The ratio to raw in three more runs of ansible-playbook, each with connections of its own."""
-    ratios = []
-    for _ in range(3):
-        pair = [{"name": "raw", "ansible.builtin.raw": "true"}, enroll("cached", url, ca, count + 1)]
-        times = here.play(pair * (4 * count))[0]
-        for control in (here.work / "control").iterdir():
-            control.unlink()
-        ratios.append(statistics.median(ours / raw for ours, raw in zip(times["cached"], times["raw"])))
-    return ratios
-
-
-def measure(count, delay, again=None):
+@contextlib.contextmanager
+def one_host(seconds=0, *flags):
+    """A lab of one host, behind a line that takes so long there and back, and its manager's URL and CA."""
     with lab.Lab() as here:
-        url, ca = here.manager("--auto-approve", "127.0.0.0/8", "--conflict", "500")
+        url, ca = here.manager("--auto-approve", "127.0.0.0/8", *flags)
         here.serve(1)
         here.plain()
-        (name, host), = here.hosts.items()
-        if delay:
-            here.hosts[name] = here.delayed(host, delay / 2)
-        times, _wall, _cpu = here.play(rounds(count, url, ca))
-        if again is not None:
-            again += repeated(here, url, ca, count)
-    return times
+        if seconds:
+            here.hosts = {name: here.delayed(host, seconds / 2) for name, host in here.hosts.items()}
+        yield here, url, ca
 
 
-def show(times, bars, note):
-    rows = [(title, *report.spread(times[name], "ms")) for name, title in ROWS]
-    text = report.table(("Task", "Median", "10th to 90th percentile"), rows)
-    ratios = [report.ratio(times[one], times[other], title, bar) for one, other, title, bar in bars]
-    text += "\n" + report.table(("Ratio, of each round by itself", "Median", "10th to 90th percentile", "Bar"), ratios)
-    return text + "\n%d rounds, each with all the tasks in turn. %s\n" % (len(times["raw"]), note)
+def repeated(count):
+    """The ratio to raw in three more runs of ansible-playbook, each with connections of its own."""
+    medians = []
+    with one_host() as (here, url, ca):
+        here.play([clean(OURS), enroll("warm", url, ca, 1)])
+        for _ in range(3):
+            for control in (here.work / "control").iterdir():
+                control.unlink()
+            times = here.play([RAW, enroll("cached", url, ca, 1)] * (4 * count) + [END])[0]
+            medians.append(statistics.median(ours / raw for ours, raw in zip(times["cached"], times["raw"])))
+    return medians
+
+
+def measure(count, seconds=0):
+    with one_host(seconds, "--conflict", "500") as (here, url, ca):
+        return here.play(rounds(count, url, ca))[0]
+
+
+def show(both, head, rows, listed):
+    """What tasks took, and the ratios of each round."""
+    text = report.table((head, "Median", "10th to 90th percentile"), [(title, *report.spread(both[0][name], "ms")) for name, title in rows])
+    return text + "\n" + report.ratios([report.ratio(both, *one) for one in listed])
+
+
+def told(both):
+    return "\n%s, each with all the tasks in turn, the first four of the table %d times. " % (report.rounds(both, "role"), SHORT)
 
 
 def ssh():
-    again = []
-    times = measure(report.count("ROUNDS", 12), 0, again)
-    bars = (
+    count = report.count("ROUNDS", 12)
+    both, again = lab.both(measure, count), repeated(count)
+    text = show(both, "Task", ROWS, (
         ("cached", "ping", "converged / `ping` with pipelining", 0.25),
         ("cached", "raw", "converged / `raw: true`", 1.5),
-        ("cached", "role", "converged / role of built-in modules", None),
+        ("beside role", "role", "converged / role of built-in modules"),
         ("first", "transfer", "first use / transfer of the same program", 0.5),
-        ("first uncompressed", "transfer uncompressed", "the same, without ssh's compression", None),
+        ("first uncompressed", "transfer uncompressed", "the same, without ssh's compression"),
         ("enroll", "role enrolls", "first enrollment / role of built-in modules", 0.125),
-    )
-    note = "sshd on loopback; ssh with Ansible's own arguments, which compress and multiplex.\n"
-    note += "\nConverged / `raw: true` in three more runs of ansible-playbook, the median of each: %s. From the least to the most it is %.0f %%.\n" % (
+    ))  # fmt: skip
+    text += told(both) + "sshd on loopback; ssh with Ansible's own arguments, which compress and multiplex.\n"
+    text += "\nConverged / `raw: true` in three more runs of ansible-playbook, the median of each: %s. From the least to the most it is %.0f %%.\n" % (
         ", ".join("%.2f" % ratio for ratio in again), (max(again) / min(again) - 1) * 100)  # fmt: skip
-    note += "\nThe limit of a converged task is Ansible's: `raw: true` does the same but for the program. That of a first use is the host's, which unpacks and hashes it."
-    return {"ssh": show(times, bars, note)}
+    text += "\nThe limit of a converged task is Ansible's: `raw: true` does the same but for the program. That of a first use is the host's, which unpacks and hashes it.\n"
+    return {"ssh": text}
 
 
 def delay():
-    times = measure(report.count("DELAY_ROUNDS", 6), 0.02)
-    bars = (
+    both = lab.both(lambda count: measure(count, 0.02), report.count("DELAY_ROUNDS", 6))
+    text = show(both, "Task", ROWS, (
         ("cached", "raw", "converged / `raw: true`", 1.6),
-        ("cached", "ping", "converged / `ping` with pipelining", None),
-        ("first", "transfer", "first use / transfer of the same program", None),
-        ("first uncompressed", "transfer uncompressed", "the same, without ssh's compression", None),
-        ("enroll", "role enrolls", "first enrollment / role of built-in modules", None),
-    )
-    note = "Between controller and host stands `ansible/bench/relay.py`, which holds each packet 10 ms: this kernel may have no `tc netem`."
-    note += "\nThe limit is the line: a converged task waits for it once, as `raw: true` does."
-    return {"delay": show(times, bars, note)}
+        ("cached", "ping", "converged / `ping` with pipelining"),
+        ("first", "transfer", "first use / transfer of the same program"),
+        ("first uncompressed", "transfer uncompressed", "the same, without ssh's compression"),
+        ("enroll", "role enrolls", "first enrollment / role of built-in modules"),
+    ))  # fmt: skip
+    text += told(both) + "Between controller and host stands `ansible/bench/relay.py`, which holds each packet 10 ms: this kernel may have no `tc netem`.\n"
+    return {"delay": text + "The limit is the line: a converged task waits for it once, as `raw: true` does.\n"}
 
 
 def fresh():
     """The first use in a run of Ansible of its own, beside Ansible's transfer in another one."""
     kinds = {"first": {}, "transfer": {"ansible_connection": "plain"}}
-    times = {kind: [] for kind in kinds}
-    with lab.Lab() as here:
-        url, ca = here.manager("--auto-approve", "127.0.0.0/8")
-        here.serve(1)
-        here.plain()
+    with one_host() as (here, url, ca):
         here.play([clean(OURS), enroll("warm", url, ca, 1)])
-        forget = {"name": "forget", "ansible.builtin.raw": "rm -rf /var/lib/linux_patch_modules"}
-        for _ in range(report.count("FRESH_ROUNDS", 9)):
-            for kind, settings in kinds.items():
-                times[kind] += here.play([forget, enroll(kind, url, ca, 1, **settings)])[0][kind]
-    rows = [(title, *report.spread(times[kind], "ms")) for kind, title in (
-        ("first", "ours, first use on a host (upload and run)"), ("transfer", "ours, by Ansible's transfer"))]  # fmt: skip
-    text = report.table(("Task, the first of its play", "Median", "10th to 90th percentile"), rows)
-    rows = [report.ratio(times["first"], times["transfer"], "first use / transfer of the same program", 0.5)]
-    text += "\n" + report.table(("Ratio, of each round by itself", "Median", "10th to 90th percentile", "Bar"), rows)
-    text += "\n%d rounds, each of two runs of ansible-playbook. Whatever is compressed or hashed on the controller is in the figures; ssh compresses. " % len(times["first"])
-    text += "The limit is the host's: it unpacks and hashes the program.\n"
-    return {"fresh": text}
+
+        def in_turn(count):
+            times = {kind: [] for kind in kinds}
+            for _ in range(count):
+                for kind, settings in kinds.items():
+                    times[kind] += here.play([FORGET, enroll(kind, url, ca, 1, **settings), END])[0][kind]
+            return times
+
+        both = lab.both(in_turn, report.count("FRESH_ROUNDS", 12))
+    text = show(both, "Task, the first of its play", [row for row in ROWS if row[0] in kinds], [("first", "transfer", "first use / transfer of the same program", 0.5)])
+    text += "\n%s, each of two runs of ansible-playbook. Whatever is compressed or hashed on the controller is in the figures; ssh compresses. " % report.rounds(both, "first")
+    return {"fresh": text + "The limit is the host's: it unpacks and hashes the program.\n"}
