@@ -58,7 +58,7 @@ func build(t *testing.T) string {
 func tie(t *testing.T) {
 	t.Helper()
 	var files []string
-	for _, pattern := range []string{"build/*.tar.gz", "build/bin/*", "ansible/setup/*", "configs/*", "configs/packages/*", "README.md"} {
+	for _, pattern := range []string{"build/*.tar.gz", "build/bin/*", "ansible/setup/*", "configs/*", "configs/man/*", "configs/packages/*", "README.md"} {
 		found, err := filepath.Glob(filepath.Join(top, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -275,7 +275,9 @@ func (h *host) upgrade() {
 	}
 	h.run("dpkg -i /root/alone.deb")
 	h.wantOutput("enrollment info", `"state":"enrolled"`)
-	h.run("dpkg --verify linux-patch-api linux-patch-enroll && man -w linux_patch_api 2>/dev/null || test -s /usr/share/man/man8/linux_patch_api.8.gz")
+	h.run("dpkg --verify linux-patch-api linux-patch-enroll")
+	h.wantOutput("zcat /usr/share/man/man8/linux_patch_api.8.gz", ".Dt LINUX_PATCH_API 8", ".Sh SIGNALS")
+	h.wantOutput("zcat /usr/share/man/man8/enrollment.8.gz", ".Dt ENROLLMENT 8")
 }
 
 func (h *host) removeAndPurge() {

@@ -96,6 +96,8 @@ func TestAudit(t *testing.T) {
 		{"tests that the security review names exist", checkReview},
 		{"enrollment is mentioned wherever it is relevant", checkMentions},
 		{"exit codes that stop a restart are those of the unit", checkExits},
+		{"manual pages name what the programs have", checkManuals},
+		{"manual pages have no lint", checkManualLint},
 		{"terms are those of the glossary", checkTerms},
 	} {
 		verdict(t, c.name, c.check)

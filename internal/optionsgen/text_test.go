@@ -66,6 +66,8 @@ func parts(params, info any, saidText, roleDefaults []byte) ([]part, error) {
 		{"docs/SPEC.md", "module", specification(enrollment)},
 		{"docs/SPEC.md", "info", specification(reported)},
 		{"docs/SPEC.md", "trust", listed(options.Tagged(params, "trust"))},
+		{"configs/man/enrollment.8", "module", manual(enrollment)},
+		{"configs/man/enrollment.8", "info", manualNames(reported)},
 		{"ansible/README.md", "secret", listed(options.Tagged(params, "secret"))},
 	}, nil
 }

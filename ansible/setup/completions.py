@@ -1,10 +1,9 @@
-"""Makes a manual page and completions of what a program says of itself.
+"""Makes completions of what a program says of itself.
 
-manual.py PROGRAM DATE DIRECTORY
-    runs PROGRAM --help and writes NAME.8, NAME.bash, NAME.zsh and NAME.fish
+completions.py PROGRAM DIRECTORY
+    runs PROGRAM --help and writes NAME.bash, NAME.zsh and NAME.fish
 
-The help is the one source: a first paragraph, paragraphs, and lines of the form
-"  --option ARGUMENT   text". What stands there stands here.
+The help is the one source: lines of the form "  --option ARGUMENT   text".
 """
 
 import os
@@ -29,34 +28,6 @@ def options(text):
         elif found and line.strip() and not line.startswith(" "):
             found.append(None)
     return [o for o in found if o]
-
-
-def roff(line):
-    line = line.replace("\\", "\\e").replace("-", "\\-")
-    return "\\&" + line if line.startswith((".", "'")) else line
-
-
-def page(name, date, text):
-    first, _, rest = text.partition("\n\n")
-    summary = " ".join(first.split())
-    lines = [
-        '.TH "%s" "8" "%s" "linux_patch enroll" "System Administration"' % (name.upper(), date[:10]),
-        ".SH NAME",
-        roff("%s - %s" % (name, re.sub(r"^%s (is )?" % name, "", summary).split(". ")[0].rstrip("."))),
-        ".SH DESCRIPTION",
-        roff(summary),
-    ]
-    for block in rest.strip("\n").split("\n\n"):
-        heading, _, body = block.partition("\n")
-        if re.match(r"^[A-Z][A-Za-z ]+:$", heading) and body:
-            lines.append('.SH "%s"' % roff(heading.rstrip(":").upper()))
-            block = body
-        lines += [".PP", ".nf", *(roff(line) for line in block.splitlines()), ".fi"]
-    lines += [
-        ".SH SEE ALSO",
-        roff("The deployment guide: https://github.com/linux-patch/enroll/blob/main/docs/DEPLOYMENT_GUIDE.md"),
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def bash(name, found):
@@ -96,14 +67,13 @@ def fish(name, found):
     return "\n".join(lines) + "\n"
 
 
-def main(program, date, directory):
+def main(program, directory):
     name = os.path.basename(program)
     text = subprocess.run([program, "--help"], check=True, capture_output=True, text=True).stdout
     found = options(text)
     if not found:
         sys.exit("%s --help names no option in the form that is known here" % program)
     for ending, content in (
-        ("8", page(name, date, text)),
         ("bash", bash(name, found)),
         ("zsh", zsh(name, found)),
         ("fish", fish(name, found)),
