@@ -90,7 +90,7 @@ var Codes = []CodeInfo{
 	{CodeTimeout, 19, true, "no one approved within wait_timeout or max_poll_attempts",
 		"the request stays; run again after an administrator has approved it"},
 	{CodeBundleInvalid, 20, false, "the PKI bundle does not verify",
-		"look at the reason in the message; the bundle is kept beside the state as rejected.*"},
+		"look at the reason in the message; what a manager sent is kept in state_dir as rejected.*"},
 	{CodeBundleLost, 21, false, "an answer that may have held the bundle was lost on its way",
 		"if the manager lists this host, " + KnownHost + ", then run again"},
 	{CodeLogin, 22, false, "the manager refuses the administrator's login, or that account may not do this",

@@ -97,6 +97,10 @@ func (f *flight) judge(a *reply) (string, *contract.Error) {
 		return "", contract.Errorf(contract.CodeBadAnswer, "%s answered HTTP %d, a redirect to %s; redirects are not followed",
 			at, s, hostOf(a.header)).WithHint("set manager_url to the address where the manager itself answers")
 	case s == http.StatusBadRequest, s == http.StatusForbidden, s == http.StatusUnprocessableEntity:
+		if isPage(a.body) {
+			f.mayHaveActed = true // as behind a 5xx of a gateway
+			return "", contract.Errorf(contract.CodeUnreachable, "something between this host and the manager answered in its place: HTTP %d%s", s, said)
+		}
 		return "", contract.Errorf(contract.CodeRejected, "the manager refuses this host (HTTP %d)%s", s, said)
 	case s == http.StatusConflict:
 		return "", contract.Errorf(contract.CodeConflict, "the manager already knows this machine (HTTP 409)%s", said)
