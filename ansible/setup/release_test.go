@@ -224,6 +224,10 @@ func theProgramsAreThoseOfTheTarball(t *testing.T, dir string) {
 		if !bytes.Equal(read(t, path), read(t, single)) {
 			t.Errorf("%s differs", single)
 		}
+		program := filepath.Base(path)
+		if page := read(t, one(t, dir, program+".[18]")); !bytes.Contains(page, []byte("\n.Nm "+program+"\n")) {
+			t.Errorf("%s: got another page, want its manual page", program)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ var bin *testbuild.Programs
 // programs are built for what runs them.
 var programs = map[string]string{
 	"enrollment":          "module/enrollment",
+	"enrollment_admin":    "internal/cmd/enrollment_admin",
 	"linux_patch_api":     "internal/cmd/linux_patch_api",
 	"linux_patch_manager": "internal/cmd/linux_patch_manager",
 }

@@ -68,7 +68,7 @@ func readable(t *testing.T) map[string]string {
 				return err
 			}
 			switch filepath.Ext(path) {
-			case ".py", ".yml", ".yaml", ".md", ".j2", ".example", ".service", ".8":
+			case ".py", ".yml", ".yaml", ".md", ".j2", ".example", ".service", ".1", ".8":
 				name := strings.TrimPrefix(filepath.ToSlash(path), top+"/")
 				texts[name] = read(t, name)
 			}

@@ -14,7 +14,7 @@ import (
 // manual is a page of configs/man: what its sections must name, and where in the
 // sources it stands.
 type manual struct {
-	program string
+	program, section string
 	// started and asking are the sources that catch signals and read the environment.
 	started, asking []string
 	// exits are those that are no error codes.
@@ -22,31 +22,38 @@ type manual struct {
 }
 
 var manuals = []manual{
-	{"linux_patch_api", []string{"internal/cmd/linux_patch_api/*.go"}, []string{"internal/daemon/*.go", "internal/enroll/system.go"}, []string{
+	{"linux_patch_api", "8", []string{"internal/cmd/linux_patch_api/*.go"}, []string{"internal/daemon/*.go", "internal/enroll/system.go"}, []string{
 		"0 stopped by a signal, or done", "1 cannot listen",
 	}},
-	{"enrollment", []string{"module/enrollment/*.go"}, []string{"internal/ansible/*.go", "internal/enroll/system.go"}, []string{
+	{"enrollment", "8", []string{"module/enrollment/*.go"}, []string{"internal/ansible/*.go", "internal/enroll/system.go"}, []string{
 		`0 done, or pending without wait: see "state" in the result`,
+	}},
+	{"enrollment_admin", "1", []string{"internal/cmd/enrollment_admin/*.go"}, []string{"internal/cmd/enrollment_admin/*.go", "internal/admin/params.go"}, []string{
+		"0 done", `1 done, and at least one host was refused: see its "reason"`,
 	}},
 }
 
 var (
-	helpArgument   = regexp.MustCompile(`(?m)^  --([a-z][a-z-]+)(?: ([A-Z][A-Z0-9:|-]*))?`)
-	manualOption   = regexp.MustCompile(`(?m)^\.It Fl Fl ([a-z][a-z-]+)(?: Ar (\S+))?$`)
+	helpArgument   = regexp.MustCompile(`(?m)^  --([a-z][a-z-]+)(?: ([A-Za-z][A-Za-z0-9:|-]*))?`)
+	manualOption   = regexp.MustCompile(`(?m)^\.It Fl Fl ([a-z][a-z-]+)(?: (?:Ar|Cm) (\S+))?$`)
 	namedOption    = regexp.MustCompile(`(?:Fl Fl |--)([a-z][a-z-]+)`)
 	manualExit     = regexp.MustCompile(`(?m)^\.It (\d+)\n(?:\.Sy (\w+) :\n)?((?:[^.].*\n)+)`)
 	manualKey      = regexp.MustCompile(`(?m)^\.It Cm (\w+\.\w+)(?: Pq (?:Pa )?(\S+))?$`)
 	manualVariable = regexp.MustCompile(`(?m)^\.It Ev (.+)$`)
 	caughtSignal   = regexp.MustCompile(`syscall\.(SIG[A-Z]+)`)
 	namedSignal    = regexp.MustCompile(`\bSIG[A-Z]+\b`)
-	readVariable   = regexp.MustCompile(`[gG]etenv\("([A-Z_]+)"\)`)
+	readVariable   = regexp.MustCompile(`(?:[gG]etenv\(|set\(&c\.\w+, )"([A-Z_]+)"\)`)
 	manualSection  = regexp.MustCompile(`(?m)^\.Sh (.+)$`)
 )
+
+// adminPrefix begins the variables of an administrator's credentials; the code
+// adds it to their names.
+const adminPrefix = "LINUX_PATCH_MANAGER_"
 
 // proxies are the variables that net/http reads.
 var proxies = []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
 
-func (m manual) path() string { return "configs/man/" + m.program + ".8" }
+func (m manual) path() string { return "configs/man/" + m.program + "." + m.section }
 
 // checkManuals holds the manual pages to the help, to the codes, and to the sources.
 func checkManuals(t *testing.T) {
@@ -57,7 +64,9 @@ func checkManuals(t *testing.T) {
 		same(t, m.path()+", signals", unique(namedSignal.FindAllString(sectionOf(page, "SIGNALS"), -1)), found(t, caughtSignal, m.started))
 		var variables []string
 		for _, v := range manualVariable.FindAllStringSubmatch(page, -1) {
-			variables = append(variables, strings.Split(v[1], " , ")...)
+			for name := range strings.SplitSeq(v[1], " , ") {
+				variables = append(variables, strings.TrimPrefix(name, adminPrefix))
+			}
 		}
 		same(t, m.path()+", environment", variables, append(found(t, readVariable, m.asking), proxies...))
 	}
