@@ -71,6 +71,9 @@ func (a *approving) approve(ctx context.Context) error {
 			err = a.act(ctx, h, &verdicts[i], res)
 		}
 		if err != nil {
+			if res.Decision == string(approval.Approve) {
+				_ = refused(res, decisionFailed, "the run ended before it was approved: "+err.Error())
+			}
 			return err
 		}
 	}
@@ -186,15 +189,14 @@ func (a *approving) act(ctx context.Context, h *approval.Host, v *approval.Verdi
 // manager said so, or no longer lists the request.
 func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *approval.Row, res *HostResult) error {
 	if a.check {
-		a.approved(h, row, res)
+		a.approved(ctx, h, row, res)
 		return nil
 	}
 	for try, arrived := 1, false; ; try++ {
 		a.report.Requests["approve"]++
 		err := a.api.Approve(ctx, row.ID)
 		if err == nil {
-			a.approved(h, row, res)
-			a.group(ctx, row.ID, h)
+			a.approved(ctx, h, row, res)
 			return nil
 		}
 		failed, ok := errors.AsType[*managerclient.AdminError](err)
@@ -207,13 +209,12 @@ func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *appro
 			case err != nil:
 				return err
 			case !listed:
-				a.approved(h, row, res)
-				a.group(ctx, row.ID, h)
+				a.approved(ctx, h, row, res)
 				return nil
 			}
 		}
 		switch {
-		case failed.HTTPStatus == http.StatusConflict:
+		case failed.HTTPStatus == http.StatusConflict && !failed.MaybeDelivered:
 			if !a.conflict(ctx, h, failed.Existing, res, try) {
 				return nil
 			}
@@ -238,11 +239,12 @@ func refused(res *HostResult, decision, reason string) error {
 	return nil
 }
 
-func (a *approving) approved(h *approval.Host, row *approval.Row, res *HostResult) {
+func (a *approving) approved(ctx context.Context, h *approval.Host, row *approval.Row, res *HostResult) {
 	res.Decision, res.Refused = decisionApproved, false
 	a.changed(h, row, "approved", res)
 	if !a.check {
 		a.audit(contract.EventAdminApproved, a.facts(h, row, res))
+		a.group(ctx, row.ID, h)
 	}
 }
 

@@ -13,9 +13,7 @@ import (
 // conflict deals with a host that the manager has already in the request's
 // place. again says that it was removed.
 func (a *approving) conflict(ctx context.Context, h *approval.Host, existing *managerclient.Host, res *HostResult, try int) (again bool) {
-	if existing == nil {
-		existing = &managerclient.Host{}
-	}
+	existing = cmp.Or(existing, &managerclient.Host{})
 	if existing.Since == "" {
 		a.complete(ctx, existing, h)
 	}
@@ -38,14 +36,18 @@ func (a *approving) refusedByManager(ctx context.Context, h *approval.Host, res 
 // was asked for, may be done once more, and it is this host by its name. It
 // reports whether it did.
 func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *managerclient.Host, res *HostResult, again bool) bool {
-	res.Existing = existing
 	res.Decision, res.Refused = decisionHostExists, true
+	if existing.ID == "" {
+		res.Reason = "the manager has a host of this name or address already, and does not say which"
+		return false
+	}
+	res.Existing = existing
 	res.Reason = fmt.Sprintf("the manager has a host %s (%s, %s, since %s) in its place; set on_existing to reissue, which keeps that host's groups and history",
 		approval.Plain(existing.FQDN), approval.Plain(existing.ID), approval.Plain(existing.IPAddress), cmp.Or(approval.Plain(existing.Since), "an unknown time"))
 	switch {
 	case a.p.OnExisting != doReplace || !again:
 		return false
-	case existing.ID == "" || !approval.SameName(h.FQDN, existing.FQDN):
+	case !approval.SameName(h.FQDN, existing.FQDN):
 		res.Reason += "; it was not replaced, since its name is not this host's"
 		return false
 	case a.check:

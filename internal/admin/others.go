@@ -52,16 +52,13 @@ func (a *approving) theHost(ctx context.Context, h HostEntry) (*managerclient.Ho
 	if err != nil {
 		return nil, err
 	}
-	var found []managerclient.Host
-	for _, host := range hosts {
-		if approval.SameName(h.FQDN, host.FQDN) && (h.RequestID == "" || h.RequestID == host.ID) {
-			found = append(found, host)
-		}
-	}
-	if len(found) != 1 {
+	hosts = slices.DeleteFunc(hosts, func(host managerclient.Host) bool {
+		return !approval.SameName(h.FQDN, host.FQDN) || h.RequestID != "" && h.RequestID != host.ID
+	})
+	if len(hosts) != 1 {
 		return nil, nil
 	}
-	return &found[0], nil
+	return &hosts[0], nil
 }
 
 // withdraw undoes approvals: re-issuing revokes the set that leaked, the new one

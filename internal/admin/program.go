@@ -112,14 +112,12 @@ func (p Program) parse() (call, error) {
 			return c, errVersion
 		case arg == "--check":
 			c.check = true
-		case arg == "--output" && i+1 < len(p.Args):
-			i++
-			c.text = p.Args[i] == "text"
-			if err := oneOf("--output", p.Args[i], "json", "text"); err != nil {
-				return c, err
+		case arg == "--output" || strings.HasPrefix(arg, "--output="):
+			_, value, given := strings.Cut(arg, "=")
+			if !given && i+1 < len(p.Args) {
+				i++
+				value = p.Args[i]
 			}
-		case strings.HasPrefix(arg, "--output="):
-			value := strings.TrimPrefix(arg, "--output=")
 			c.text = value == "text"
 			if err := oneOf("--output", value, "json", "text"); err != nil {
 				return c, err

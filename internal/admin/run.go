@@ -41,8 +41,6 @@ type run struct {
 	// certificate is the SHA-256 of what the manager presented to this
 	// controller, a string; a dial that was given up may still tell it.
 	certificate atomic.Value
-	// loggedIn says that this run made the login.
-	loggedIn bool
 	// shared says that other commands of the run use the session file, refused that
 	// it tells them of a login that the manager refused.
 	shared, refused bool
@@ -164,7 +162,6 @@ func (r *run) login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.loggedIn = true
 	r.audit(contract.EventAdminLogin, map[string]string{})
 	return nil
 }

@@ -1,6 +1,7 @@
 package managerclient
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,28 +96,20 @@ type loginAnswer struct {
 // Login opens a session. It is tried once: each failure counts at the manager,
 // and the fifth locks the account.
 func (a *Admin) Login(ctx context.Context, c Credentials) error {
-	err := a.open(ctx, adminLogin, c, []string{c.Password, c.TOTPCode})
-	if err == nil && a.Session.Account == "" {
-		a.Session.Account = c.Username
-	}
-	return err
+	return a.open(ctx, adminLogin, c, c.Username, c.Password, c.TOTPCode)
 }
 
 // Renew exchanges the refresh token, which serves once. Its failure is no
 // *AdminError: it says nothing of the call that the renewal was for.
 func (a *Admin) Renew(ctx context.Context) error {
-	account := a.Session.Account
-	err := a.open(ctx, adminRefresh, map[string]string{"refresh_token": a.Session.RefreshToken}, []string{a.Session.RefreshToken})
+	err := a.open(ctx, adminRefresh, map[string]string{"refresh_token": a.Session.RefreshToken}, a.Session.Account, a.Session.RefreshToken)
 	if failed, ok := errors.AsType[*AdminError](err); ok {
 		return failed.Err
-	}
-	if err == nil && a.Session.Account == "" {
-		a.Session.Account = account
 	}
 	return err
 }
 
-func (a *Admin) open(ctx context.Context, path string, body any, secrets []string) error {
+func (a *Admin) open(ctx context.Context, path string, body any, account string, secrets ...string) error {
 	var in loginAnswer
 	c := &adminCall{method: http.MethodPost, path: path, body: body, open: true, secrets: secrets, read: into(&in)}
 	if err := a.do(ctx, c); err != nil {
@@ -125,7 +118,7 @@ func (a *Admin) open(ctx context.Context, path string, body any, secrets []strin
 	if in.AccessToken == "" {
 		return c.fail(contract.Errorf(contract.CodeBadAnswer, "%s answered a login without an access_token", a.client.base))
 	}
-	a.Session = Session{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken, Account: printable(in.User.Username)}
+	a.Session = Session{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken, Account: cmp.Or(printable(in.User.Username), account)}
 	if in.ExpiresIn > 0 {
 		a.Session.Expires = a.client.now().Add(time.Duration(min(in.ExpiresIn, 1<<20)) * time.Second)
 	}
@@ -201,10 +194,7 @@ func (a *Admin) Hosts(ctx context.Context, search string) ([]Host, error) {
 		var in struct {
 			Hosts []map[string]json.RawMessage `json:"hosts"`
 		}
-		q := url.Values{"limit": {"200"}, "offset": {strconv.Itoa(offset)}}
-		if search != "" {
-			q.Set("search", strings.TrimSuffix(search, "."))
-		}
+		q := url.Values{"limit": {"200"}, "offset": {strconv.Itoa(offset)}, "search": {strings.TrimSuffix(search, ".")}}
 		if err := a.do(ctx, &adminCall{method: http.MethodGet, path: adminHosts, query: q.Encode(), read: into(&in)}); err != nil {
 			return nil, err
 		}

@@ -94,6 +94,7 @@ func TestAdminLoginIsTriedOnce(t *testing.T) {
 		"second factor":     {says(401, `{"error":{"code":"mfa_required","message":"TOTP code required"}}`), contract.CodeLogin, "mfa_required"},
 		"locked":            {says(423, `{"error":{"code":"account_locked","message":"Account locked"}}`), contract.CodeLogin, "account_locked"},
 		"disabled":          {says(403, `{"error":{"code":"account_disabled","message":"Account disabled"}}`), contract.CodeLogin, "Account disabled"},
+		"new password":      {says(403, `{"error":{"code":"password_reset_required","message":"Password reset required"}}`), contract.CodeLogin, "password_reset_required"},
 		"address forbidden": {says(403, `{"error":{"code":"forbidden_ip","message":"IP not allowed"}}`), contract.CodeLogin, "forbidden_ip"},
 		"trouble":           {says(500, `{"error":"Database error"}`), contract.CodeManagerError, "Database error"},
 		"no answer":         {hangUp, contract.CodeUnreachable, "reset"},

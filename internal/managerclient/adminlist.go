@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"time"
 	"unicode/utf8"
@@ -136,6 +137,7 @@ func moment(raw json.RawMessage) time.Time {
 }
 
 var (
+	errPage     = errors.New("with an HTML page")
 	errNotAList = errors.New("with something other than a JSON list")
 	errRowSize  = errors.New("with a row that is longer than 1 MiB")
 	errRows     = errors.New("with more than 200000 rows")
@@ -148,14 +150,6 @@ type decode func(into any) error
 func stream(body io.Reader, each func(decode) error) error {
 	capped := &perRow{r: io.LimitReader(body, maxList), left: maxRow}
 	d := json.NewDecoder(capped)
-	err := rows(d, capped, each)
-	if capped.cut {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-func rows(d *json.Decoder, capped *perRow, each func(decode) error) error {
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
 		return listError(err, errNotAList)
 	}
@@ -195,9 +189,6 @@ func listError(err, otherwise error) error {
 type perRow struct {
 	r    io.Reader
 	left int
-	// cut says that the connection ended before the answer did, which a text
-	// that merely ends too early does not.
-	cut bool
 }
 
 func (p *perRow) Read(b []byte) (int, error) {
@@ -209,6 +200,9 @@ func (p *perRow) Read(b []byte) (int, error) {
 	}
 	n, err := p.r.Read(b)
 	p.left -= n
-	p.cut = errors.Is(err, io.ErrUnexpectedEOF)
+	// The decoder says the same of a text that ends too early.
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = net.ErrClosed
+	}
 	return n, err
 }

@@ -145,8 +145,12 @@ func (a *Admin) try(ctx context.Context, c *adminCall, bearer string) error {
 	if err == nil && len(body) > MaxBody {
 		err = errTooLong
 	}
-	if err == nil && c.read != nil {
+	switch {
+	case err != nil:
+	case c.read != nil:
 		err = c.read(body)
+	case isPage(body):
+		err = errPage
 	}
 	return c.unreadable(ctx, err)
 }
@@ -203,7 +207,7 @@ func (c *adminCall) unreadable(ctx context.Context, err error) error {
 }
 
 func (c *adminCall) isFormat(err error) bool {
-	return slices.ContainsFunc([]error{errNotJSON, errNotAList, errRowSize, errRows, errTooLong}, func(known error) bool { return errors.Is(err, known) })
+	return slices.ContainsFunc([]error{errNotJSON, errPage, errNotAList, errRowSize, errRows, errTooLong}, func(known error) bool { return errors.Is(err, known) })
 }
 
 func (c *adminCall) fail(err *contract.Error) error {
@@ -218,7 +222,7 @@ func (a *Admin) refusal(ctx context.Context, c *adminCall, resp *http.Response) 
 	}
 	e := &AdminError{HTTPStatus: resp.StatusCode, Code: managerCode(body), MaybeDelivered: resp.StatusCode >= 500}
 	// A page is what a gateway says: what the manager did is unknown.
-	e.MaybeDelivered = e.MaybeDelivered || e.HTTPStatus == http.StatusNotFound && !isEmptyOrObject(body)
+	e.MaybeDelivered = e.MaybeDelivered || (e.HTTPStatus == http.StatusNotFound || e.HTTPStatus == http.StatusConflict) && !isEmptyOrObject(body)
 	said := c.flight.scrub(managerText(body))
 	if said != "" {
 		said = ": " + said
@@ -266,6 +270,9 @@ func (a *Admin) explain(c *adminCall, e *AdminError, said string) *contract.Erro
 	case e.Code == "account_locked":
 		return contract.Errorf(contract.CodeLogin, "the account is locked at %s (account_locked)%s", at, said).
 			WithHint("wait until the manager unlocks it, 30 minutes after the fifth wrong password; find out who else uses the account")
+	case e.Code == "password_reset_required":
+		return contract.Errorf(contract.CodeLogin, "%s asks for a new password first (password_reset_required)%s", at, said).
+			WithHint("log in to the manager's web page as this account and set a new password")
 	case c.path == adminRefresh && s == http.StatusUnauthorized:
 		return contract.Errorf(contract.CodeLogin, "the login at %s has ended and cannot be renewed%s", at, said).
 			WithHint("run again: a new run logs in anew")

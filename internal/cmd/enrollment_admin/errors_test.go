@@ -322,6 +322,13 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
+func TestOutputWithoutAValue(t *testing.T) {
+	out, _ := exec.Command(bin.Path("enrollment_admin"), "requests", "--output").Output()
+	if !strings.Contains(string(out), "value of --output must be one of: json, text") {
+		t.Errorf("got %s, want the values of --output", out)
+	}
+}
+
 // A run that is stopped in the middle logs out and keeps no session; the next
 // one goes on where it stopped.
 func TestStoppedRunLogsOut(t *testing.T) {

@@ -63,6 +63,10 @@ func TestApprovalThatArrivedLate(t *testing.T) {
 		"its own host":      {[]func(http.ResponseWriter){status(504, ""), ownHost}, 2, "approved"},
 		"issuing failed":    {[]func(http.ResponseWriter){status(500, `{"error":"Certificate generation failed"}`), ownHost}, 9, "host_exists"},
 		"decided by others": {[]func(http.ResponseWriter){status(404, "")}, 1, "not_listed"},
+		"decided by no one": {[]func(http.ResponseWriter){status(403, `{"error":{"code":"forbidden","message":"Admin role required"}}`)}, 9, "failed"},
+		"an unnamed host":   {[]func(http.ResponseWriter){status(409, `{"error":"Host collision detected"}`)}, 9, "host_exists"},
+		"a page for 409":    {[]func(http.ResponseWriter){status(409, page)}, 9, "failed"},
+		"a page for 200":    {[]func(http.ResponseWriter){status(200, page)}, 9, "failed"},
 		"a page":            {[]func(http.ResponseWriter){status(404, page)}, 9, "failed"},
 		"a page, once":      {[]func(http.ResponseWriter){status(404, page), status(200, "")}, 2, "approved"},
 	} {
@@ -73,6 +77,9 @@ func TestApprovalThatArrivedLate(t *testing.T) {
 			more := l.scripted(own, c.listed, map[string][]func(http.ResponseWriter){"approve": c.answers})
 			r := l.approve(more, own)
 			r.want(t, own, c.want)
+			if r.Changed != (c.want == "approved") || strings.Contains(r.Results["web"].Reason, "(, ") {
+				t.Errorf("got %s, want a change with an approval only, and a sentence without gaps", r.raw)
+			}
 		})
 	}
 }
@@ -81,8 +88,13 @@ func TestApprovalThatArrivedLate(t *testing.T) {
 func TestWithdrawalBehindAGateway(t *testing.T) {
 	l := newLab(t)
 	own := l.host("web")
-	for answer, want := range map[string]bool{"": true, "<html>": false} {
-		gone := []func(http.ResponseWriter){status(404, answer)}
+	for _, c := range []struct {
+		code   int
+		answer string
+		want   bool
+	}{{404, "", true}, {404, "<html>", false}, {200, "<html>", false}} {
+		answer, want := c.answer, c.want
+		gone := []func(http.ResponseWriter){status(c.code, answer)}
 		more := l.scripted(own, 0, map[string][]func(http.ResponseWriter){"reissue": gone, "h1": gone})
 		more["state"] = "withdrawn"
 		r := l.approve(more, own)
