@@ -2,9 +2,7 @@ package converse
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"time"
@@ -15,13 +13,6 @@ import (
 	"github.com/linux-patch/enroll/internal/pace"
 	"github.com/linux-patch/enroll/internal/pki"
 )
-
-// hostPort is where to find the route to the manager. The port, which does not
-// matter for a route, is a number: names need /etc/services, which small images
-// do not have.
-func hostPort(u *url.URL) string {
-	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
-}
 
 // Client makes the client for the manager.
 func (c *Conversation) Client() (ManagerClient, error) {

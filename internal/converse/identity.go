@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/linux-patch/enroll/internal/identity"
+	"github.com/linux-patch/enroll/internal/managerclient"
 )
 
 // WhoAmI finds out what the manager is told of this host.
@@ -12,7 +13,7 @@ func (c *Conversation) WhoAmI(ctx context.Context) (identity.Host, error) {
 	o := identity.Options{FQDN: c.Settings.FQDN, ReportIP: c.ReportIP, ReportInterface: c.ReportInterface}
 	if c.URL != nil {
 		// Check mode says the address of the route, a request that of its connection.
-		o.Manager = hostPort(c.URL)
+		o.Manager = managerclient.HostPort(c.URL)
 	}
 	host, warnings, err := c.Identity.Gather(ctx, o)
 	if err != nil {

@@ -153,7 +153,7 @@ func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *re
 		if heard == pace.Pending && a.maxPolls() > 0 && attempts >= a.maxPolls() {
 			return report.Failed(contract.Errorf(contract.CodeTimeout, "not approved at %s after %d polls (max_poll_attempts)", res.Manager.URL, attempts))
 		}
-		asker.Interval = pollingInterval(a.cfg.Enrollment.PollingIntervalSeconds)
+		asker.Interval = options.PollingInterval(a.cfg.Enrollment.PollingIntervalSeconds)
 		wait, again := asker.Next(heard, res.RetryAfter)
 		switch {
 		case !again:
@@ -235,7 +235,7 @@ const startIt = "; the agent's next run is its next start: start the service aga
 // systemd unit does not start the service again (RestartPreventExitStatus).
 func serviceHint(e *report.Error) string {
 	switch e.Code {
-	case contract.CodeDenied, contract.CodeTokenUnknown, contract.CodeBundleInvalid:
+	case contract.CodeRejected, contract.CodeDenied, contract.CodeTokenUnknown, contract.CodeBundleInvalid:
 		return e.Hint + startIt
 	default:
 		return e.Hint

@@ -99,21 +99,11 @@ func (d *daemon) renewer() *renewer {
 			return d.unasked().Run(ctx, p)
 		},
 		asking:   func(bool) {},
-		interval: pollingInterval(d.cfg.Enrollment.PollingIntervalSeconds),
+		interval: options.PollingInterval(d.cfg.Enrollment.PollingIntervalSeconds),
 		log:      d.log,
 		now:      d.now,
 		rand:     d.enroller.Rand,
 	}
-}
-
-// pollingInterval brings the configured interval into its bounds.
-func pollingInterval(seconds *int) time.Duration {
-	if seconds == nil {
-		return options.DefaultInterval
-	}
-	// A number that overflows a Duration is far out of bounds too.
-	n := min(max(*seconds, 1), int(options.MaxInterval/time.Second))
-	return time.Duration(n) * time.Second
 }
 
 // run renews until ctx ends.

@@ -96,15 +96,15 @@ func TestRenewalOverMonths(t *testing.T) {
 // The longest interval with the worst dice stays below the bound that no two
 // polls may reach (contract, deployed behaviour).
 func TestRenewalPollsOftenEnough(t *testing.T) {
-	if worst := time.Duration(float64(pollingInterval(new(100000))) * 1.1); worst >= 300*time.Second {
+	if worst := time.Duration(float64(options.PollingInterval(new(100000))) * 1.1); worst >= 300*time.Second {
 		t.Error(worst)
 	}
 	for given, want := range map[int]time.Duration{-5: time.Second, 0: time.Second, 30: 30 * time.Second, 1 << 40: options.MaxInterval} {
-		if got := pollingInterval(&given); got != want {
+		if got := options.PollingInterval(&given); got != want {
 			t.Errorf("%d: %s, want %s", given, got, want)
 		}
 	}
-	if got := pollingInterval(nil); got != options.DefaultInterval {
+	if got := options.PollingInterval(nil); got != options.DefaultInterval {
 		t.Error(got)
 	}
 }

@@ -98,8 +98,8 @@ func orVerdict(err error, v managerclient.Verdict) error {
 	return fmt.Errorf("it says %s", v)
 }
 
-// olderThanInstalled keeps a bundle file that was left in place from taking a
-// renewed certificate back.
+// olderThanInstalled keeps a bundle file that was left in place from undoing a
+// renewal.
 func (r *run) olderThanInstalled(b *contract.PkiBundle) bool {
 	if r.Force || r.Foreign() != "" || !r.Disk.Usable(r.Now(), r.RenewWithin) {
 		return false

@@ -82,8 +82,8 @@ func (r *run) shareLock(ctx context.Context) (*hostfs.Lock, error) {
 }
 
 // lockContext ends when this run has waited long enough for another one: not
-// at all where it must not wait, lock_timeout where it takes an enrollment
-// back, and as long as it would wait for the manager otherwise.
+// at all where it must not wait, lock_timeout where it removes an enrollment,
+// and as long as it would wait for the manager otherwise.
 func (r *run) lockContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	switch {
 	case r.State == string(contract.StateAbsent):

@@ -146,7 +146,7 @@ func (a attempt) send(ctx context.Context, r *http.Request) (*http.Response, err
 		return a.transport.RoundTrip(r.WithContext(ctx))
 	}
 	if a.dial != nil {
-		conn, err := a.dial.DialContext(ctx, "tcp", hostPort(r.URL))
+		conn, err := a.dial.DialContext(ctx, "tcp", HostPort(r.URL))
 		if err != nil {
 			return nil, err
 		}
@@ -199,7 +199,9 @@ func (d *dialer) dialReady(ctx context.Context, network, address string) (net.Co
 	return d.DialContext(ctx, network, address)
 }
 
-func hostPort(u *url.URL) string {
+// HostPort is where to connect for a URL. The port is a number: names need
+// /etc/services, which small images do not have.
+func HostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), defaultPorts[u.Scheme]))
 }
 

@@ -1,8 +1,7 @@
 // Package observe looks at a host: what is installed and whether it can serve,
 // whose it is, what the state directory says, and what of it a result tells.
 //
-// It promises to change nothing but to set the files of another host aside that
-// an image was copied from, and to ask no one. It does not decide what to do.
+// It promises to change nothing and to ask no one. It does not decide what to do.
 package observe
 
 import (

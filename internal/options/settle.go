@@ -160,22 +160,11 @@ func (h Host) settleOwner(s *Settings) error {
 
 func (s *Settings) settleWaiting() {
 	c := s.Config.Enrollment
-	s.Interval = DefaultInterval
-	if given := cmp.Or(s.PollingIntervalSeconds, c.PollingIntervalSeconds); given != nil {
-		s.Interval = time.Duration(*given) * time.Second
-		clamped := min(max(s.Interval, MinInterval), MaxInterval)
-		// A number of seconds that overflows a Duration is far out of bounds too.
-		if *given > int(MaxInterval/time.Second) {
-			clamped = MaxInterval
-		}
-		if *given < 1 {
-			clamped = MinInterval
-		}
-		if clamped != s.Interval {
-			s.Interval = clamped
-			s.Warnings = append(s.Warnings, fmt.Sprintf("polling_interval_seconds %d is outside of %d to %d: polling every %d s",
-				*given, MinInterval/time.Second, MaxInterval/time.Second, clamped/time.Second))
-		}
+	given := cmp.Or(s.PollingIntervalSeconds, c.PollingIntervalSeconds)
+	s.Interval = PollingInterval(given)
+	if seconds := int(s.Interval / time.Second); given != nil && *given != seconds {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("polling_interval_seconds %d is outside of %d to %d: polling every %d s",
+			*given, MinInterval/time.Second, MaxInterval/time.Second, seconds))
 	}
 	if given := cmp.Or(s.MaxPollAttempts, c.MaxPollAttempts); given != nil {
 		if s.MaxAttempts = max(*given, 0); *given < 0 {
@@ -183,6 +172,16 @@ func (s *Settings) settleWaiting() {
 		}
 	}
 	s.RenewWithin = s.renewBefore(c.CertRenewalThresholdDays)
+}
+
+// PollingInterval brings a number of seconds, nil for the default, into its bounds.
+func PollingInterval(seconds *int) time.Duration {
+	if seconds == nil {
+		return DefaultInterval
+	}
+	// A number that overflows a Duration is far out of bounds too.
+	n := min(max(*seconds, int(MinInterval/time.Second)), int(MaxInterval/time.Second))
+	return time.Duration(n) * time.Second
 }
 
 // renewBefore is the option, then config.yaml's days, then the default.

@@ -2,9 +2,9 @@
 // module's wait, the agent's first enrollment and its renewal. It is pure: what
 // was heard and a random number go in, a wait comes out.
 //
-// It promises that a manager is never asked earlier than it said, and that two
-// polls of a request under way are less than 300 s apart: an approved bundle is
-// kept for 600 s (contract, deployed behaviour).
+// It promises that two polls of a request under way are less than 300 s apart,
+// since an approved bundle is kept for 600 s (contract, deployed behaviour), and
+// within that, that a manager is not asked earlier than it said.
 package pace
 
 import "time"
