@@ -223,6 +223,12 @@ func (t *taking) plan(configPath string, paths config.Paths) error {
 			return err
 		}
 	}
+	// What cannot be replaced is found while nothing is taken.
+	for _, f := range t.files {
+		if err := t.seen.CheckPath(f.Path); err != nil {
+			return err
+		}
+	}
 	log, err := t.seen.Stat(paths.AuditLog)
 	if err == nil && !t.seen.Access(log).Closed() {
 		log, err = t.seen.ReadAlone(paths.AuditLog)

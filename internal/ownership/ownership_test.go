@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/hostfs"
@@ -493,5 +495,35 @@ func TestWhatIsInAFileWhenItIsLookedAtIsTaken(t *testing.T) {
 	}
 	if len(order) != 6 || !strings.Contains(order[5], "config.yaml") {
 		t.Errorf("got the renames %q, want six, config.yaml last", order)
+	}
+}
+
+// TestField1_13_NothingIsTakenWhereAFileCannotBe: one that cannot be replaced is
+// found before the directories are taken, in check mode too.
+func TestField1_13_NothingIsTakenWhereAFileCannotBe(t *testing.T) {
+	for _, name := range []string{listFile, configFile, caFile, home + "/other.conf"} {
+		s := givenAway(t)
+		f, err := os.Open(s.Path(name))
+		hosttest.Must(t, err)
+		flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+		t.Cleanup(func() {
+			hosttest.Must(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags))
+			hosttest.Must(t, f.Close())
+		})
+		if err == nil {
+			err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags|unix.STATX_ATTR_IMMUTABLE)
+		}
+		if err != nil {
+			t.Skipf("file flags can't be set here: %v", err)
+		}
+		was := s.tree()
+		for _, change := range []func(*options.Params){check, nil} {
+			res, _, err := s.take(change)
+			refused(t, err, contract.CodeFilesystem, name+" is immutable")
+			s.untouched(was)
+			if res.Changed || len(res.Actions) > 0 || s.event != "" {
+				t.Errorf("%s: got %q, changed %v, event %s; want nothing", name, res.Actions, res.Changed, s.event)
+			}
+		}
 	}
 }
