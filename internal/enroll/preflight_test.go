@@ -43,7 +43,7 @@ func TestTheRouteIsLookedUpByANumber(t *testing.T) {
 		"https://manager.example.com":      "manager.example.com:443",
 		"https://manager.example.com:8443": "manager.example.com:8443",
 		"https://[2001:db8::1]/base":       "[2001:db8::1]:443",
-		"http://127.0.0.1":                 "127.0.0.1:443",
+		"http://127.0.0.1":                 "127.0.0.1:80",
 	} {
 		var asked string
 		e := newRig(t).enroller(nil)

@@ -506,16 +506,16 @@ func TestField1_13_NothingIsTakenWhereAFileCannotBe(t *testing.T) {
 		f, err := os.Open(s.Path(name))
 		hosttest.Must(t, err)
 		flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
-		t.Cleanup(func() {
-			hosttest.Must(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags))
-			hosttest.Must(t, f.Close())
-		})
 		if err == nil {
 			err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags|unix.STATX_ATTR_IMMUTABLE)
 		}
 		if err != nil {
 			t.Skipf("file flags can't be set here: %v", err)
 		}
+		t.Cleanup(func() {
+			hosttest.Must(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags))
+			hosttest.Must(t, f.Close())
+		})
 		was := s.tree()
 		for _, change := range []func(*options.Params){check, nil} {
 			res, _, err := s.take(change)
