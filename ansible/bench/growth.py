@@ -16,6 +16,7 @@ CASES = (
     ("the host as enrolled, whitelist of one entry", None, None),
     ("whitelist of 1,000 entries", 1_000, None),
     ("whitelist of 40,000 entries", 40_000, 3),
+    ("whitelist of 40,000 networks", "networks", 3),
     ("whitelist of 100,000 entries", 100_000, None),
     ("config.yaml of 4 MB, comments for the most part", "config", None),
     ("20,000 files beside the certificates", "files", None),
@@ -30,9 +31,10 @@ def enlarge(directory, what):
         for n in range(20_000):
             (directory / ("other%05d.pem" % n)).touch()
     elif what:
+        number, form = (40_000, '  - "10.%d.%d.%d/32"\n') if what == "networks" else (what, '  - "10.%d.%d.%d"\n')
         # The manager's own entry is the last: all others are looked at.
         path = directory / "whitelist.yaml"
-        others = "".join('  - "10.%d.%d.%d"\n' % (n >> 16, n >> 8 & 255, n & 255) for n in range(what - 1))
+        others = "".join(form % (n >> 16, n >> 8 & 255, n & 255) for n in range(number - 1))
         path.write_text('entries:\n' + others + '  - "127.0.0.1"\n')
 
 

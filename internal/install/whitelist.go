@@ -41,15 +41,15 @@ func (in *Installer) planWhitelist(ip netip.Addr) (*plan.Change, error) {
 		return nil, err
 	}
 	in.WarnOpen(file, whitelist.Describe)
-	if entry := whitelist.RefusedFor(file.Content); entry != "" {
-		in.Result.Warn(fmt.Sprintf("%s holds %s: deployed agents refuse the whole file for a network that is not one of IPv4, and let no one in; remove that entry if this host runs one", in.Whitelist, entry))
+	after, found, err := in.admit(file.Content, ip)
+	if found.Refused != "" {
+		in.Result.Warn(fmt.Sprintf("%s holds %s: deployed agents refuse the whole file for a network that is not one of IPv4, and let no one in; remove that entry if this host runs one", in.Whitelist, found.Refused))
 	}
-	after, covered, err := in.admit(file.Content, ip)
 	if err != nil {
 		return nil, err
 	}
-	if covered != "" {
-		in.Result.Whitelist.Present, in.Result.Whitelist.CoveredBy = true, covered
+	if found.Covering != "" {
+		in.Result.Whitelist.Present, in.Result.Whitelist.CoveredBy = true, found.Covering
 	}
 	return plan.Compare(report.ShownText(file), report.ShownText(in.whitelistAfter(file, after))), nil
 }
@@ -66,20 +66,16 @@ func (in *Installer) whitelistAfter(file hostfs.File, content []byte) hostfs.Fil
 	return file
 }
 
-// admit returns the whitelist with ip in it, and the entry that covers it
-// already.
-func (in *Installer) admit(content []byte, ip netip.Addr) (after []byte, covered string, err error) {
-	entry, ok, err := whitelist.Covering(content, ip)
-	if ok {
-		return content, entry, nil
-	}
-	if err == nil {
+// admit returns the whitelist with ip in it, and what it says of ip already.
+func (in *Installer) admit(content []byte, ip netip.Addr) (after []byte, found whitelist.Found, err error) {
+	found, err = whitelist.Find(content, ip)
+	if after = content; err == nil && found.Covering == "" {
 		after, err = whitelist.Add(content, ip)
 	}
 	if err != nil {
-		return nil, "", contract.Errorf(contract.CodeWhitelist, "%s: %w", in.Whitelist, err)
+		return nil, found, contract.Errorf(contract.CodeWhitelist, "%s: %w", in.Whitelist, err)
 	}
-	return after, "", nil
+	return after, found, nil
 }
 
 // letIn lets ip in, where admit says that the whitelist has to change for it.
@@ -133,8 +129,8 @@ func (in *Installer) PreflightWhitelist(ctx context.Context) error {
 	}
 	ip := in.AskedManagerIP()
 	if ip.IsValid() {
-		_, covered, err := in.admit(file.Content, ip)
-		if err != nil || covered != "" && len(in.Files.Access(file).Others) == 0 {
+		_, found, err := in.admit(file.Content, ip)
+		if err != nil || found.Covering != "" && len(in.Files.Access(file).Others) == 0 {
 			return err
 		}
 		return in.preflightEdit(ctx, file)

@@ -24,20 +24,21 @@ func parseSimple(data []byte) (list *List, ok bool) {
 	return list, true
 }
 
-// coveringSimple is List.Covering for what parseSimple reads.
-func coveringSimple(data []byte, ip netip.Addr) (entry string, covered, ok bool) {
+// findSimple is Find for what parseSimple reads.
+func findSimple(data []byte, ip netip.Addr) (found Found, ok bool) {
 	zone := ip.Zone() != ""
 	ip = ip.Unmap()
 	text := ip.String()
 	r := findRun(string(data), func(item itemLine) {
-		if !covered && !zone && item.covers(ip, text) {
-			entry, covered = strings.Clone(item.value), true
+		covers, refused := item.find(ip, text)
+		if covers && !zone && found.Covering == "" {
+			found.Covering = strings.Clone(item.value)
+		}
+		if refused && found.Refused == "" {
+			found.Refused = strings.Clone(item.value)
 		}
 	})
-	if !r.isWhole(data) {
-		return "", false, false
-	}
-	return entry, covered, true
+	return found, r.isWhole(data)
 }
 
 // isWhole reports whether the run is the whole list, for the YAML parser.
@@ -69,10 +70,8 @@ type itemLine struct {
 
 func (l itemLine) entry() Entry {
 	e := Entry{Text: l.value, Line: l.number}
-	if ip, err := netip.ParseAddr(l.value); err == nil && ip.Zone() == "" {
-		// The common case, which no YAML parser takes for a number.
-		ip = ip.Unmap()
-		e.Prefix = netip.PrefixFrom(ip, ip.BitLen())
+	// The common cases, which no YAML parser takes for a number.
+	if e.Prefix = prefixOf(l.value); e.Prefix.IsValid() {
 		return e
 	}
 	n := &yaml.Node{Kind: yaml.ScalarNode, Value: l.value}
@@ -84,14 +83,18 @@ func (l itemLine) entry() Entry {
 	return e
 }
 
-// covers reports whether the entry lets ip, which has no zone, in; text is ip as
-// a string. Of an IPv4 address that is the only form, and what has neither colon
-// nor slash can be nothing else that covers.
-func (l itemLine) covers(ip netip.Addr, text string) bool {
-	if !strings.ContainsAny(l.value, ":/") {
-		return l.value == text
+// find reports whether the entry lets ip in, which is unmapped, and whether it
+// isRefused; text is ip as a string. Of an IPv4 address that is the only form, and
+// what has neither colon nor slash can be nothing else that covers.
+func (l itemLine) find(ip netip.Addr, text string) (covers, refused bool) {
+	if strings.IndexByte(l.value, '/') < 0 {
+		return l.value == text || strings.IndexByte(l.value, ':') >= 0 && l.entry().Prefix.Contains(ip), false
 	}
-	return l.entry().Prefix.Contains(ip)
+	// The parser takes longer than all else here.
+	if p, err := netip.ParsePrefix(l.value); err == nil && p.Addr().Is4() {
+		return p.Contains(ip), false
+	}
+	return l.entry().Prefix.Contains(ip), isRefused(l.value)
 }
 
 // run are the lines below "entries:" that are alike.

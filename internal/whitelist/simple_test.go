@@ -58,8 +58,8 @@ func asTheParserReads(t *testing.T, data []byte) {
 			if covered != set.Contains(ip) {
 				t.Fatalf("%q: %s: got %v, want %v", data, ip, set.Contains(ip), covered)
 			}
-			if by, ok, simple := coveringSimple(data, ip); !simple || ok != covered || by != entry {
-				t.Fatalf("%q: %s: got %q, %v, %v, want %q, %v", data, ip, by, ok, simple, entry, covered)
+			if found, simple := findSimple(data, ip); !simple || found.Covering != entry || (entry != "") != covered {
+				t.Fatalf("%q: %s: got %+v, %v, want %q, %v", data, ip, found, simple, entry, covered)
 			}
 		}
 	}
@@ -103,6 +103,25 @@ func TestSetIsTheList(t *testing.T) {
 	}
 }
 
+// Both ways find the first entry for which deployed agents refuse the file.
+func TestFoundRefused(t *testing.T) {
+	for _, form := range []string{"entries:\n- %s\n- %s\n- 192.0.2.1\n", "entries: ['%s', '%s', 192.0.2.1]\n"} {
+		for entry, refused := range map[string]bool{
+			"10.0.0.0/8": false, "10.1.2.3/8": false, "0.0.0.0/0": false, "host.example.com": false, "2001:db8::1": false,
+			"2001:db8::/32": true, "::ffff:10.0.0.0/104": true, "10.0.0.0/33": true, "host/24": true, "/": true,
+		} {
+			want := ""
+			if refused {
+				want = entry
+			}
+			data := fmt.Sprintf(form, entry, entry)
+			if found, err := Find([]byte(data), netip.MustParseAddr("192.0.2.1")); err != nil || found.Refused != want {
+				t.Errorf("%q: got %+v, %v, want %q refused", data, found, err, want)
+			}
+		}
+	}
+}
+
 func many(n int) []byte {
 	var b strings.Builder
 	b.WriteString("# the fleet\nentries:\n")
@@ -126,15 +145,15 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkCovering is what a converged run pays for it.
-func BenchmarkCovering(b *testing.B) {
+// BenchmarkFind is what a converged run pays for it.
+func BenchmarkFind(b *testing.B) {
 	for _, n := range []int{1, 40_000} {
 		data := many(n)
 		ip := netip.MustParseAddr("10.0.0.0")
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
 			for b.Loop() {
-				if _, ok, err := Covering(data, ip); err != nil || !ok {
-					b.Fatal(ok, err)
+				if found, err := Find(data, ip); err != nil || found.Covering == "" {
+					b.Fatal(found, err)
 				}
 			}
 		})

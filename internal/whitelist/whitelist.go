@@ -8,8 +8,8 @@
 package whitelist
 
 import (
-	"bytes"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -74,41 +74,40 @@ func (l *List) Covering(ip netip.Addr) (entry string, ok bool) {
 	return "", false
 }
 
-// Covering is that of the list that data holds, without keeping the list: a run
-// on a converged host asks no more of it.
-func Covering(data []byte, ip netip.Addr) (entry string, ok bool, err error) {
-	if entry, ok, simple := coveringSimple(data, ip); simple {
-		return entry, ok, nil
+// Found is what a whitelist says of one address.
+type Found struct {
+	// Covering is the first entry that lets it in, and empty without one.
+	Covering string
+	// Refused is the first entry for which deployed agents refuse the whole file.
+	Refused string
+}
+
+// Find looks into the list that data holds, without keeping the list: a run on a
+// converged host asks no more of it.
+func Find(data []byte, ip netip.Addr) (Found, error) {
+	if found, simple := findSimple(data, ip); simple {
+		return found, nil
 	}
 	f, err := load(data)
 	if err != nil {
-		return "", false, err
+		return Found{}, err
 	}
-	entry, ok = f.list.Covering(ip)
-	return entry, ok, nil
+	entry, _ := f.list.Covering(ip)
+	found := Found{Covering: entry}
+	if i := slices.IndexFunc(f.list.Entries, func(e Entry) bool { return isRefused(e.Text) }); i >= 0 {
+		found.Refused = f.list.Entries[i].Text
+	}
+	return found, nil
 }
 
-// RefusedFor returns the entry for which deployed agents refuse the whole file
-// (contract): a network that is not one of IPv4. It is empty where none is.
-func RefusedFor(data []byte) string {
-	networks := false
-	for line := range bytes.Lines(data) {
-		text, _, _ := bytes.Cut(line, []byte("#"))
-		networks = networks || bytes.IndexByte(text, '/') >= 0
+// isRefused reports whether an entry is a network that is not one of IPv4, for
+// which deployed agents refuse the file (contract).
+func isRefused(entry string) bool {
+	if strings.IndexByte(entry, '/') < 0 {
+		return false
 	}
-	if !networks {
-		return "" // most have none, and large ones take long to read
-	}
-	list, err := Parse(data)
-	if err != nil {
-		return ""
-	}
-	for _, e := range list.Entries {
-		if p, err := netip.ParsePrefix(e.Text); strings.Contains(e.Text, "/") && (err != nil || !p.Addr().Is4()) {
-			return e.Text
-		}
-	}
-	return ""
+	p, err := netip.ParsePrefix(entry)
+	return err != nil || !p.Addr().Is4()
 }
 
 // Names reports whether an entry is ip itself, and not a network around it.
@@ -185,25 +184,35 @@ func parseEntry(n *yaml.Node) Entry {
 	if tag := n.ShortTag(); strings.HasPrefix(tag, "!!") && tag != "!!str" {
 		return e
 	}
-	if ip, err := netip.ParseAddr(n.Value); err == nil {
-		// A zone has no meaning on another host or after a reboot.
-		if ip.Zone() == "" {
-			ip = ip.Unmap()
-			e.Prefix = netip.PrefixFrom(ip, ip.BitLen())
-		}
-		return e
-	}
-	if p, err := netip.ParsePrefix(n.Value); err == nil {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		e.Prefix = p.Masked()
+	if e.Prefix = prefixOf(n.Value); e.Prefix.IsValid() {
 		return e
 	}
 	if name, ok := hostname.OfAnother(n.Value); ok {
 		e.Host = name
 	}
 	return e
+}
+
+// prefixOf is what an address or a network covers, the zero value for another
+// text and for an address with a zone, which has no meaning on another host or
+// after a reboot.
+func prefixOf(text string) netip.Prefix {
+	if strings.IndexByte(text, '/') < 0 {
+		ip, err := netip.ParseAddr(text)
+		if err != nil || ip.Zone() != "" {
+			return netip.Prefix{}
+		}
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen())
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
 }
 
 // Describe lists the entries of a whitelist for a person to look through.
