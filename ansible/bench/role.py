@@ -68,7 +68,7 @@ def fleet(here, url, ca):
                 times[name].append(here.span)
         return times
 
-    return lab.both(in_turn, report.count("ROLE_REPEATS", 5))
+    return lab.both(in_turn, report.count("ROLE_REPEATS", 8))
 
 
 def measure():

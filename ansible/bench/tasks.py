@@ -158,7 +158,7 @@ def fresh():
                     times[kind] += here.play([FORGET, enroll(kind, url, ca, 1, **settings), END])[0][kind]
             return times
 
-        both = lab.both(in_turn, report.count("FRESH_ROUNDS", 12))
+        both = lab.both(in_turn, report.count("FRESH_ROUNDS", 16))
     text = show(both, "Task, the first of its play", [row for row in ROWS if row[0] in kinds], [("first", "transfer", "first use / transfer of the same program", 0.5)])
     text += "\n%s, each of two runs of ansible-playbook. Whatever is compressed or hashed on the controller is in the figures; ssh compresses. " % report.rounds(both, "first")
     return {"fresh": text + "The limit is the host's: it unpacks and hashes the program.\n"}
