@@ -251,6 +251,8 @@ def _standing(variables, closed):
     if compared.get("decision") in ("unclaimed", "other_certificate"):
         return compared["decision"], compared["reason"]
     if result.get("state") == "enrolled" and not result.get("failed"):
+        if (closed or {}).get("failed") and decision.get("decision") == "approved":
+            return "not_compared", "it is enrolled, and its certificate was not compared with the manager's: %s" % plain(closed.get("msg") or "")
         return "enrolled", ""
     if decision and decision.get("decision") not in ("approved", "enrolled"):
         return decision["decision"], decision["reason"]
