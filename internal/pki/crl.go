@@ -41,26 +41,22 @@ type CRLHead struct {
 // ReadCRL reads one CRL as PEM, text around it aside. name is what errors call
 // it.
 func ReadCRL(name string, from io.Reader) (*CRL, error) {
-	return readCRL(name, from, lenient)
-}
-
-// ReadCRLHead is ReadCRL, which refuses the same lists, for who asks for no
-// certificate.
-func ReadCRLHead(name string, from io.Reader) (*CRLHead, error) {
-	list, _, err := readCRLHead(name, from, lenient)
-	return list, err
-}
-
-func readCRL(name string, from io.Reader, how strictness) (*CRL, error) {
-	list, entries, err := readCRLHead(name, from, how)
+	list, entries, err := readCRLHead(name, from)
 	if err != nil {
 		return nil, err
 	}
 	return makeCRL(list, entries), nil
 }
 
-func readCRLHead(name string, from io.Reader, how strictness) (*CRLHead, crlEntries, error) {
-	der, err := readCRLBlock(name, from, how)
+// ReadCRLHead is ReadCRL, which refuses the same lists, for who asks for no
+// certificate.
+func ReadCRLHead(name string, from io.Reader) (*CRLHead, error) {
+	list, _, err := readCRLHead(name, from)
+	return list, err
+}
+
+func readCRLHead(name string, from io.Reader) (*CRLHead, crlEntries, error) {
+	der, err := readCRLBlock(name, from)
 	if err != nil {
 		return nil, crlEntries{}, err
 	}

@@ -14,11 +14,11 @@ const (
 	crlEnd   = "-----END " + typeCRL + "-----"
 )
 
-// readCRLBlock returns the DER of the one PEM block that from holds, by the
-// rules of splitPEM. The text is not kept: a list of a large fleet fills tens of
-// megabytes once as it is.
-func readCRLBlock(name string, from io.Reader, how strictness) ([]byte, error) {
-	block := &crlText{lines: bufio.NewReaderSize(io.LimitReader(from, maxCRLBytes+1), 64<<10), how: how}
+// readCRLBlock returns the DER of the one PEM block that from holds; text around
+// it is skipped (RFC 7468, section 2). No text is kept: a list of a large fleet
+// fills tens of megabytes once as it is.
+func readCRLBlock(name string, from io.Reader) ([]byte, error) {
+	block := &crlText{lines: bufio.NewReaderSize(io.LimitReader(from, maxCRLBytes+1), 64<<10)}
 	der, err := block.decode()
 	switch {
 	case block.read > maxCRLBytes:
@@ -34,7 +34,6 @@ func readCRLBlock(name string, from io.Reader, how strictness) ([]byte, error) {
 // crlText reads lines up to a PEM block, then gives the text in it.
 type crlText struct {
 	lines *bufio.Reader
-	how   strictness
 	read  int
 	// failed is why reading ended, where that is not the end.
 	failed error
@@ -43,10 +42,7 @@ type crlText struct {
 	rest   []byte
 }
 
-var (
-	errCRLBroken = errors.New("PEM block 1 is broken or cut off")
-	errNoText    = errors.New("something that is not PEM")
-)
+var errCRLBroken = errors.New("PEM block 1 is broken or cut off")
 
 func (t *crlText) decode() ([]byte, error) {
 	if err := t.find(); err != nil {
@@ -61,8 +57,6 @@ func (t *crlText) decode() ([]byte, error) {
 		switch {
 		case bytes.HasPrefix(line, []byte(pemBegin)):
 			return nil, errors.New("more than 1 PEM blocks")
-		case t.how == strict && len(bytes.TrimSpace(line)) > 0:
-			return nil, errNoText
 		case !more:
 			return der, nil
 		}
@@ -99,16 +93,13 @@ func (t *crlText) find() error {
 	t.blank = true
 	for {
 		line, more := t.line()
-		trimmed := bytes.TrimSpace(line)
 		switch {
 		case string(bytes.TrimRight(line, " \t\r\n")) == crlBegin:
 			return nil
 		case bytes.HasPrefix(line, []byte(pemBegin)):
 			return errors.New("the PEM block is not a plain " + typeCRL)
-		case t.how == strict && len(trimmed) > 0:
-			return errNoText
 		}
-		t.blank = t.blank && len(trimmed) == 0
+		t.blank = t.blank && blank(line)
 		if !more {
 			if t.blank {
 				return errors.New("empty")

@@ -136,7 +136,12 @@ func TestField2_8_OnlyBlocksOfABundleAreWritten(t *testing.T) {
 	}
 	b := good
 	b.CACrt = next.PEM() + b.CACrt
+	b.CRLPEM = "Certificate Revocation List (CRL):\n    Version 2 (0x1)\n" + ca.CRL(t) + "\ntext behind\n"
 	s := mustParse(t, b)
+	verified(t, s)
+	if got := string(s.CRL.PEM()); got == "" || !strings.Contains(b.CRLPEM, "\n"+got+"\n") {
+		t.Errorf("openssl crl -text: got %q, want the block alone", got)
+	}
 	dropped := s.KeepRoots(func(string) bool { return false })
 	if len(dropped) != 1 || !strings.Contains(dropped[0], pki.Fingerprint(next.Cert.Raw)) || string(s.CAPEM) != good.CACrt {
 		t.Errorf("not allowed: got %q, want the further root dropped", dropped)

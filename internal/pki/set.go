@@ -174,7 +174,7 @@ func (s *Set) parse(how strictness, ca, server, key, chain, crl []byte) error {
 		return err
 	}
 	if crl != nil {
-		if s.CRL, err = readCRL(s.names.crl, bytes.NewReader(crl), how); err != nil {
+		if s.CRL, err = ReadCRL(s.names.crl, bytes.NewReader(crl)); err != nil {
 			return err
 		}
 	}
