@@ -53,8 +53,16 @@ func (f *file) sameOthers(edited []byte) bool {
 	return err == nil && f.verify(edited, after.current()) == nil
 }
 
-// Unfilled reports whether a value is what an example left to be filled in.
-func Unfilled(value string) bool {
+// Manager is the manager_url; empty where it is what an example left to be
+// filled in.
+func (e Enrollment) Manager() string {
+	if unfilled(e.ManagerURL) {
+		return ""
+	}
+	return e.ManagerURL
+}
+
+func unfilled(value string) bool {
 	value = strings.ToLower(value)
 	return slices.ContainsFunc([]string{"your-", "your_", "change_me", "change-me", "changeme", "placeholder", "<", "{{", "todo"},
 		func(word string) bool { return strings.Contains(value, word) })
@@ -63,7 +71,7 @@ func Unfilled(value string) bool {
 // Placeholder reports whether a manager_url names no manager: it is missing,
 // not filled in, or of a domain that stands in examples only (RFC 2606).
 func Placeholder(value string) bool {
-	if strings.TrimSpace(value) == "" || Unfilled(value) {
+	if strings.TrimSpace(value) == "" || unfilled(value) {
 		return true
 	}
 	u, err := url.Parse(value)

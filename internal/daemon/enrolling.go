@@ -64,7 +64,7 @@ func (d *daemon) infoParams() options.InfoParams {
 }
 
 // hasManager tells whether there is a manager to enroll with.
-func (d *daemon) hasManager() bool { return d.opt.url != "" || d.cfg.Enrollment.ManagerURL != "" }
+func (d *daemon) hasManager() bool { return d.opt.url != "" || d.cfg.Enrollment.Manager() != "" }
 
 // unasked is an Enroller that makes no request for a host that was taken out.
 // It asks under the run lock, just before the first request, so that a removal

@@ -61,7 +61,7 @@ func (v *View) LiveToken() *statedir.Token {
 
 // Observe reads everything that a decision hangs on. It changes nothing.
 func (v *View) Observe() error {
-	o := &Disk{crlRefreshed: v.Config.Enrollment.ManagerURL != "", ConfigToken: v.Config.Enrollment.PollingToken}
+	o := &Disk{crlRefreshed: v.Config.Enrollment.Manager() != "", ConfigToken: v.Config.Enrollment.PollingToken}
 	if o.ConfigToken != "" {
 		v.Secret(o.ConfigToken)
 	}

@@ -71,10 +71,7 @@ func emptyWarning(file hostfs.File) []string {
 }
 
 func (s *Settings) settleManager() error {
-	if s.ManagerURL == "" && !config.Unfilled(s.Config.Enrollment.ManagerURL) {
-		s.ManagerURL = s.Config.Enrollment.ManagerURL
-	}
-	if s.ManagerURL != "" {
+	if s.ManagerURL = cmp.Or(s.ManagerURL, s.Config.Enrollment.Manager()); s.ManagerURL != "" {
 		u, err := managerclient.ParseURL(s.ManagerURL)
 		if err != nil {
 			return err
