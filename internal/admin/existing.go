@@ -41,9 +41,10 @@ func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *
 		res.Reason = "the manager has a host of this name or address already, and does not say which"
 		return false
 	}
-	res.Existing = existing
+	shown := managerclient.Host{ID: approval.Plain(existing.ID), FQDN: approval.Plain(existing.FQDN), IPAddress: approval.Plain(existing.IPAddress), Since: approval.Plain(existing.Since)}
+	res.Existing = &shown
 	res.Reason = fmt.Sprintf("the manager has a host %s (%s, %s, since %s) in its place; set on_existing to reissue, which keeps that host's groups and history",
-		approval.Plain(existing.FQDN), approval.Plain(existing.ID), approval.Plain(existing.IPAddress), cmp.Or(approval.Plain(existing.Since), "an unknown time"))
+		shown.FQDN, shown.ID, shown.IPAddress, cmp.Or(shown.Since, "an unknown time"))
 	switch {
 	case a.p.OnExisting != doReplace || !again:
 		return false
@@ -60,7 +61,7 @@ func (a *approving) hostExists(ctx context.Context, h *approval.Host, existing *
 		return false
 	}
 	a.report.Changed = true
-	a.audit(contract.EventAdminRemoved, map[string]string{"host_id": existing.ID, "fqdn": existing.FQDN, "ip_address": existing.IPAddress, "inventory_host": h.Name})
+	a.audit(contract.EventAdminRemoved, map[string]string{"host_id": shown.ID, "fqdn": shown.FQDN, "ip_address": shown.IPAddress, "inventory_host": h.Name})
 	return true
 }
 

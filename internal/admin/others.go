@@ -217,11 +217,8 @@ func (r *run) logout(ctx context.Context) error {
 		return err
 	}
 	found, err := r.resume(ctx)
-	if contract.CodeOf(err) == contract.CodeInvalidArgument && r.session != nil {
-		err = nil // of another account: it ends by itself
-	}
-	if r.refused {
-		r.refused, err = false, nil // there is no session
+	if r.refused || contract.CodeOf(err) == contract.CodeInvalidArgument && r.session != nil {
+		r.refused, err = false, nil // there is none, or it is of another account and ends by itself
 	}
 	if err == nil && found {
 		r.report.Msg = "logged out"

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -136,13 +137,15 @@ func decode(raw []byte, p any) (check bool, err error) {
 	}
 	clean, err := json.Marshal(values)
 	if err == nil {
-		err = json.Unmarshal(clean, p)
+		d := json.NewDecoder(bytes.NewReader(clean))
+		d.DisallowUnknownFields() // of the entries of hosts
+		err = d.Decode(p)
 	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return false, contract.Errorf(contract.CodeInvalidArgument, "argument '%s' is of type %s and must be %s", strings.TrimPrefix(wrong.Field, "Connection."), strings.Fields(wrong.Value)[0], kindOf(wrong.Type))
 	}
 	if err != nil {
-		return false, contract.Errorf(contract.CodeInvalidArgument, "the arguments cannot be read")
+		return false, contract.Errorf(contract.CodeInvalidArgument, "the arguments cannot be read: %s", clip(err.Error()))
 	}
 	if a, ok := p.(*ApproveParams); ok {
 		for i := range a.Hosts {

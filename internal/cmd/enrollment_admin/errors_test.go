@@ -302,6 +302,7 @@ func TestBadArguments(t *testing.T) {
 		"neither an address nor a network":          {"hosts": []any{map[string]any{"name": "x", "fqdn": "x", "addresses": []string{"here"}}}},
 		"required by 'keep_session'":                {"keep_session": true},
 		"manager_ca_path":                           {"manager_ca_path": l.file("empty", "")},
+		`unknown field "adresses"`:                  {"hosts": []any{map[string]any{"name": "x", "fqdn": "x", "adresses": "any"}}},
 		// None of them means the system's CAs.
 		"manager_ca_path is empty":        {"manager_ca_path": ""},
 		"manager_ca_pem is empty":         {"manager_ca_pem": " "},
