@@ -188,7 +188,7 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 // command runs one command over its arguments.
-func (p Program) command(ctx context.Context, c call, raw []byte, report *Report, hide *secrets) error {
+func (p Program) command(ctx context.Context, c call, raw []byte, report *Report, hide *secrets) (err error) {
 	var approve ApproveParams
 	var list RequestsParams
 	params, connection, settle := any(&approve), &approve.Connection, approve.settle
@@ -208,7 +208,11 @@ func (p Program) command(ctx context.Context, c call, raw []byte, report *Report
 	defer cancel()
 	r := &run{env: p.Environment, c: connection, check: check || c.check, secrets: hide, report: report}
 	r.shared = connection.KeepSession || slices.ContainsFunc(approve.Hosts, func(h HostEntry) bool { return h.marked })
-	defer r.close(ctx)
+	defer func() {
+		// A run that cannot go on for all its hosts may have no later command.
+		connection.KeepSession = connection.KeepSession && (err == nil || c.command == commandReissue && ctx.Err() == nil)
+		r.close(ctx)
+	}()
 	a := &approving{run: r, p: &approve}
 	if c.command == commandReissue || approve.State == StateWithdrawn || approve.State == StateClosed {
 		approve.Hosts = slices.DeleteFunc(approve.Hosts, HostEntry.onlyKnown)

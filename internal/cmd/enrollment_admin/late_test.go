@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 )
@@ -19,14 +20,14 @@ func (l *lab) scripted(own *host, listed int, answers map[string][]func(http.Res
 		what := kind(r)
 		asked[what]++
 		switch n := asked[what]; {
+		case len(answers[what]) > 0:
+			answers[what][min(n, len(answers[what]))-1](w)
 		case what == "login":
 			_, _ = w.Write([]byte(`{"access_token":"CANARYa","refresh_token":"CANARYr","expires_in":900,"user":{"username":"robot"}}`))
 		case what == "list" && n <= listed:
 			_ = json.NewEncoder(w).Encode([]any{row})
 		case what == "list":
 			_, _ = w.Write([]byte("[]"))
-		case len(answers[what]) > 0:
-			answers[what][min(n, len(answers[what]))-1](w)
 		case what == "hosts":
 			_, _ = fmt.Fprintf(w, `{"hosts":[{"id":"h1","fqdn":%q,"ip_address":"192.0.2.9\u001b[2J"}],"total":1}`, own.fqdn)
 		}
@@ -86,6 +87,25 @@ func TestApprovalThatArrivedLate(t *testing.T) {
 				t.Errorf("got %s, want a change with an approval only, and a plain sentence without gaps", r.raw)
 			}
 		})
+	}
+}
+
+// An approval that fails for all hosts ends the login, although it was to be
+// kept: where all hosts of a play have failed, nothing of the run follows.
+func TestFailedApprovalLogsOut(t *testing.T) {
+	l := newLab(t)
+	own := l.host("web")
+	own.token = "token"
+	out := 0
+	more := l.scripted(own, 1, map[string][]func(http.ResponseWriter){
+		"list": {status(200, "<html>")}, "logout": {func(http.ResponseWriter) { out++ }},
+	})
+	more["session_path"], more["keep_session"] = l.path("session"), true
+	if r := l.approve(more, own); r.Error.Code != "ENROLL_BAD_ANSWER" || out != 1 {
+		t.Errorf("got %s and %d logouts, want the list refused and 1", r.Msg, out)
+	}
+	if _, err := os.Stat(l.path("session")); !os.IsNotExist(err) {
+		t.Errorf("got %v, want the session file removed", err)
 	}
 }
 
