@@ -77,7 +77,13 @@ func (a *approving) approve(ctx context.Context) error {
 			return err
 		}
 	}
-	return a.verify(ctx)
+	// The manager has said yes: the hosts have 600 s to fetch, and must not miss them.
+	if err := a.verify(ctx); ctx.Err() != nil {
+		return err
+	} else if err != nil {
+		a.report.warn("what was decided could not be verified by a second list: " + err.Error())
+	}
+	return nil
 }
 
 // settled answers for a fleet that waits for nothing: no login, no request.
@@ -227,9 +233,8 @@ func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *appro
 	}
 }
 
-// isOfEarlierTry reports whether an approval was refused as one is whose earlier
-// try was carried out late: there is no request any more, or its own host, which
-// has its id.
+// isOfEarlierTry reports whether the refusal tells of an earlier try that was
+// carried out late: the request is gone, or the conflict is with its own host.
 func isOfEarlierTry(failed *managerclient.AdminError, row *approval.Row) bool {
 	return managerclient.IsGone(failed) || failed.Existing != nil && failed.Existing.ID == row.ID
 }

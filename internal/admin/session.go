@@ -118,8 +118,8 @@ type savedSession struct {
 	AccessToken  string    `json:"access_token"`
 	RefreshToken string    `json:"refresh_token"`
 	Expires      time.Time `json:"expires"`
-	// Refused is what the manager said to the login with the credentials of By.
-	// There are no tokens then, and until Expires nothing is to try it again.
+	// Refused is what the manager said to the login with the credentials of By,
+	// which is not to be tried again until Expires.
 	Refused string `json:"refused,omitempty"`
 	By      string `json:"by,omitempty"`
 }

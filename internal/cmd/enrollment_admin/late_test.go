@@ -109,6 +109,22 @@ func TestFailedApprovalLogsOut(t *testing.T) {
 	}
 }
 
+// What the manager has approved stays approved where the list that verifies it
+// fails: the host would miss the time in which its certificates are kept.
+func TestVerifyingListFails(t *testing.T) {
+	l := newLab(t)
+	own := l.host("web")
+	own.token = "token"
+	row, err := json.Marshal([]any{map[string]any{"id": "r1", "machine_id": own.machine, "fqdn": own.fqdn, "ip_address": own.ip, "polling_token": l.hash(own)}})
+	must(t, err)
+	more := l.scripted(own, 0, map[string][]func(http.ResponseWriter){"list": {status(200, string(row)), status(200, "<html>")}})
+	r := l.approve(more, own)
+	r.want(t, own, "approved")
+	if r.Failed || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "could not be verified") {
+		t.Errorf("got %s, want a warning alone", r.raw)
+	}
+}
+
 // A host is withdrawn where the manager says so, not where a gateway does.
 func TestWithdrawalBehindAGateway(t *testing.T) {
 	l := newLab(t)
