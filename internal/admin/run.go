@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -166,9 +167,15 @@ func (r *run) login(ctx context.Context) error {
 	return nil
 }
 
-// credentials tells these from others. It is too short to try passwords on.
+// credentials tells these from others: too little, and too slow to make, for
+// passwords to be tried on it.
 func (r *run) credentials() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{r.url.String(), r.c.Username, r.c.Password, r.c.TOTPSecret, r.c.TOTPCode}, "\n")))
+	const iterations, length = 600_000, 16
+	account := strings.Join([]string{r.url.String(), r.c.Username}, "\n")
+	sum, err := pbkdf2.Key(sha256.New, strings.Join([]string{r.c.Password, r.c.TOTPSecret, r.c.TOTPCode}, "\n"), []byte(account), iterations, length)
+	if err != nil {
+		return ""
+	}
 	return hex.EncodeToString(sum[:2])
 }
 
