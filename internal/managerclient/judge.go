@@ -205,6 +205,11 @@ func isEmptyOrObject(body []byte) bool {
 	return len(bytes.TrimSpace(body)) == 0 || isObject(body)
 }
 
+// isHandedOutOnce reports whether body may hold what cannot be had again.
+func isHandedOutOnce(body []byte) bool {
+	return bytes.Contains(body, []byte("server_key")) || bytes.Contains(body, []byte("polling_token"))
+}
+
 // isObject reports whether body is one whole JSON object.
 func isObject(body []byte) bool { return looksLikeObject(body) && json.Valid(body) }
 

@@ -67,9 +67,8 @@ func TestPollIsSentOnce(t *testing.T) {
 	}
 }
 
-// TestPollCutAtEachByte: a part of an answer is an error that says that the
-// bundle may be gone, and never an answer. One that ends behind its whole object
-// is an answer: what was handed out once is used.
+// TestPollCutAtEachByte: whatever part of an answer arrives, it is an error
+// that says that the bundle may be gone, and never an answer.
 func TestPollCutAtEachByte(t *testing.T) {
 	whole := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n{\"a\":1\r\n1\r\n}\r\n0\r\n\r\n"
 	var cut atomic.Int32
@@ -88,10 +87,8 @@ func TestPollCutAtEachByte(t *testing.T) {
 		if n := requests.Load() - before; n != 1 {
 			t.Fatalf("cut at %d: %d requests, want 1", at, n)
 		}
-		if inWhole := strings.Index(whole, "}") + 1; at >= inWhole && (err == nil || at%2 == 0) {
-			if err != nil || string(a.Body) != `{"a":1}` {
-				t.Errorf("cut at %d, behind the object: got %q, %v, want it", at, a.Body, err)
-			}
+		// The last CRLF ends an empty trailer, which net/http may do without.
+		if err == nil && at >= len(whole)-2 && string(a.Body) == `{"a":1}` {
 			continue
 		}
 		var re *RequestError
@@ -119,7 +116,7 @@ func TestPollHostileAnswers(t *testing.T) {
 		"bad header":           {head + "CANARY " + tokenCanary + "\r\n\r\n", nil, contract.CodeBadAnswer},
 		"negative length":      {head + "Content-Length: -1\r\n\r\n", nil, contract.CodeBadAnswer},
 		"two lengths":          {head + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nCANARY", nil, contract.CodeBadAnswer},
-		"length too large":     {head + "Content-Length: 10\r\n\r\n{", nil, contract.CodeUnreachable},
+		"length too large":     {head + "Content-Length: 10\r\n\r\n{}", nil, contract.CodeUnreachable},
 		"bad chunk":            {head + "Transfer-Encoding: chunked\r\n\r\nCANARY\r\n", nil, contract.CodeBadAnswer},
 		"unknown encoding":     {head + "Transfer-Encoding: CANARY\r\n\r\n{}", nil, contract.CodeBadAnswer},
 		"long header":          {head + "X: " + strings.Repeat("CANARY", 2<<20) + "\r\n\r\n", nil, contract.CodeBadAnswer},
@@ -219,8 +216,8 @@ func TestPollRefusesWhatIsNoToken(t *testing.T) {
 	}
 }
 
-// What has arrived whole is used, however the connection ends behind it, and a
-// byte order mark is no part of it (RFC 8259, section 8.1).
+// What is handed out once and has arrived whole is used, however the connection
+// ends behind it, and a byte order mark is no part of it (RFC 8259, section 8.1).
 func TestField2_6_AnswerThatEndsBehindItsObject(t *testing.T) {
 	object := `{"ca_crt":"a","server_crt":"b","server_key":"c"}`
 	packed := string(coded(t, []byte(object), "gzip"))
@@ -238,5 +235,16 @@ func TestField2_6_AnswerThatEndsBehindItsObject(t *testing.T) {
 		if said := a.Judge(DialectUnknown); err != nil || string(a.Body) != object || said.Verdict != Approved {
 			t.Errorf("%s: got %s, %d bytes, %v, want the bundle", name, said.Verdict, len(a.Body), err)
 		}
+	}
+}
+
+// A token too.
+func TestField2_6_TokenThatEndsBehindItsObject(t *testing.T) {
+	url, requests := rawServer(t, func(c net.Conn, _ *http.Request) {
+		io.WriteString(c, "HTTP/1.1 202 X\r\nContent-Length: 99\r\n\r\n{\"polling_token\":\"abc\"}")
+		c.Close()
+	})
+	if token, err := clientFor(t, url, nil).register(t.Context()); err != nil || token != "abc" || requests.Load() != 1 {
+		t.Errorf("got %q, %v, %d requests, want the token of one", token, err, requests.Load())
 	}
 }

@@ -53,8 +53,8 @@ func (f *flight) send(ctx context.Context, path string) (*reply, error) {
 	defer resp.Body.Close()
 	got, err := readContent(resp.Header, resp.Body, f.limit)
 	got.body = bytes.TrimPrefix(got.body, []byte("\xef\xbb\xbf")) // RFC 8259, 8.1
-	// A connection may end early behind a whole object, which may be the bundle.
-	if err != nil && !isObject(got.body) {
+	// A connection may end early behind a whole object.
+	if err != nil && !(isObject(got.body) && isHandedOutOnce(got.body)) {
 		f.mayHaveActed = true
 		return nil, f.cutOff(ctx, err)
 	}
