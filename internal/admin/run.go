@@ -170,9 +170,8 @@ func (r *run) login(ctx context.Context) error {
 // credentials tells these from others: too little, and too slow to make, for
 // passwords to be tried on it.
 func (r *run) credentials() string {
-	const iterations, length = 600_000, 16
-	account := strings.Join([]string{r.url.String(), r.c.Username}, "\n")
-	sum, err := pbkdf2.Key(sha256.New, strings.Join([]string{r.c.Password, r.c.TOTPSecret, r.c.TOTPCode}, "\n"), []byte(account), iterations, length)
+	secrets, account := strings.Join([]string{r.c.Password, r.c.TOTPSecret, r.c.TOTPCode}, "\n"), r.url.String()+"\n"+r.c.Username
+	sum, err := pbkdf2.Key(sha256.New, secrets, []byte(account), 600_000, sha256.Size)
 	if err != nil {
 		return ""
 	}

@@ -9,6 +9,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,10 +98,6 @@ func (l *Log) line(event contract.Event, fields map[string]string) ([]byte, erro
 // speaksOfSecret is a net beneath callers that know better than to pass one.
 func speaksOfSecret(field string) bool {
 	field = strings.ToLower(field)
-	for _, word := range []string{"token", "key", "secret", "passw", "passphrase", "proxy", "credential", "pem"} {
-		if strings.Contains(field, word) {
-			return true
-		}
-	}
-	return false
+	words := []string{"token", "key", "secret", "passw", "passphrase", "proxy", "credential", "pem"}
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(field, word) })
 }

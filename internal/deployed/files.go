@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -123,10 +124,5 @@ func (w *Whitelist) add(entry string) error {
 
 // Allows reports whether an address may connect, names aside.
 func (w *Whitelist) Allows(addr netip.Addr) bool {
-	for _, network := range w.networks {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.networks, func(network netip.Prefix) bool { return network.Contains(addr) })
 }

@@ -69,8 +69,7 @@ func (h *Host) Writable(dir string) error {
 	if !ok {
 		return nil
 	}
-	err = unix.Faccessat(fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
-	if err != nil {
+	if err := unix.Faccessat(fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return failed(fmt.Errorf("write in %s: %w", at, err))
 	}
 	return nil

@@ -113,12 +113,9 @@ func isRefused(entry string) bool {
 // Names reports whether an entry is ip itself, and not a network around it.
 func (l *List) Names(ip netip.Addr) bool {
 	ip = ip.Unmap()
-	for _, e := range l.Entries {
-		if e.Prefix.IsValid() && e.Prefix.IsSingleIP() && e.Prefix.Addr() == ip {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.Entries, func(e Entry) bool {
+		return e.Prefix.IsValid() && e.Prefix.IsSingleIP() && e.Prefix.Addr() == ip
+	})
 }
 
 // file is a whitelist's text with the places of what matters in it. key, value
