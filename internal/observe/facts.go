@@ -7,7 +7,6 @@ import (
 
 	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
 	"github.com/linux-patch/enroll/internal/report"
@@ -115,10 +114,8 @@ func (d *Disk) KeyFacts() *report.Key {
 	if !d.Key.Exists {
 		return nil
 	}
-	return &report.Key{Path: d.Key.Path, Mode: octal(d.Key)}
+	return &report.Key{Path: d.Key.Path, Mode: fmt.Sprintf("%04o", d.Key.Mode&fs.ModePerm)}
 }
-
-func octal(f hostfs.File) string { return fmt.Sprintf("%04o", f.Mode&fs.ModePerm) }
 
 // requestFacts are those of the request that waits at the manager, or of the
 // one whose answer is unknown; nil where there is neither.

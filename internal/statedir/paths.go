@@ -9,9 +9,7 @@
 // does not: it takes no lock. Anyone who changes the directory holds the run lock.
 package statedir
 
-import (
-	"path/filepath"
-)
+import "path/filepath"
 
 // Paths are the files of the state directory. The agent shares them, so both
 // take the same lock.

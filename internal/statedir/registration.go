@@ -1,8 +1,6 @@
 package statedir
 
-import (
-	"github.com/linux-patch/enroll/internal/hostfs"
-)
+import "github.com/linux-patch/enroll/internal/hostfs"
 
 // recordSpace is reserved for a token before it is asked for.
 const recordSpace = 4 << 10

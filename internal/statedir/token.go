@@ -35,18 +35,15 @@ func (s *Store) Bury(state contract.State, final bool) error {
 
 // LiveToken is the token that the manager at url may still honour.
 func (s *Store) LiveToken(url string) *Token {
-	for _, t := range []*Token{s.newToken, s.token} {
-		if t != nil && t.Dead == "" && t.ManagerURL == url {
-			return t
-		}
-	}
-	return nil
+	return s.live(func(t *Token) bool { return t.ManagerURL == url })
 }
 
 // AnyLiveToken is a live token for whichever manager: a report has no URL.
-func (s *Store) AnyLiveToken() *Token {
+func (s *Store) AnyLiveToken() *Token { return s.live(func(*Token) bool { return true }) }
+
+func (s *Store) live(fits func(*Token) bool) *Token {
 	for _, t := range []*Token{s.newToken, s.token} {
-		if t != nil && t.Dead == "" {
+		if t != nil && t.Dead == "" && fits(t) {
 			return t
 		}
 	}
