@@ -72,7 +72,7 @@ func (r *run) dial() error {
 		URL: u, ProxyURL: r.c.ProxyURL, UserAgent: r.env.Program, Now: r.env.Now, KeepAlive: true,
 		Timeout: 2 * time.Minute,
 		Seen:    func(sha256 string) { r.certificate.Store(sha256) },
-		Warn:    r.report.warn,
+		Warn:    r.report.warn, CASource: r.c.ManagerCAPath,
 	}
 	if o.CAPEM, err = r.managerCA(); err != nil {
 		return err

@@ -74,7 +74,7 @@ func (c *Conversation) managerCA() ([]byte, error) {
 	if c.ManagerCAPath == "" {
 		return nil, nil
 	}
-	pem, err := c.ReadGiven("manager_ca_path", string(c.ManagerCAPath), maxCAFile)
+	pem, err := c.ReadGiven("manager_ca_path (of the agent --enroll-ca)", string(c.ManagerCAPath), maxCAFile)
 	if err != nil {
 		return nil, err.WithHint("put the manager's CA there, or give it as manager_ca_pem or manager_ca_fingerprint; a file that names trust never means none")
 	}

@@ -92,7 +92,7 @@ func (c *crlFile) loadNew(ca *x509.Certificate) (list *pki.CRL, err error) {
 	// What was read, which need not be what was looked at.
 	sum := sha256.New()
 	exists, err := c.read(func(from io.Reader) error {
-		list, err = pki.ReadCRL("CRL file", io.TeeReader(from, sum))
+		list, err = pki.ReadCRL(c.path, io.TeeReader(from, sum))
 		return err
 	})
 	if err == nil && !exists {
@@ -100,7 +100,7 @@ func (c *crlFile) loadNew(ca *x509.Certificate) (list *pki.CRL, err error) {
 	}
 	if err == nil {
 		if err = list.CheckIssuer(ca); err != nil {
-			err = fmt.Errorf("CRL file: %w", err)
+			err = fmt.Errorf("%s: %w", c.path, err)
 		}
 	}
 	if err != nil {

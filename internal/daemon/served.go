@@ -144,20 +144,23 @@ func (i *installed) load(files [3]hostfs.File, now time.Time) (*served, error) {
 	if !ca.Exists || !cert.Exists || !key.Exists {
 		return nil, errTaken
 	}
+	refuse := func(err error) (*served, error) {
+		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w (%s, %s, %s)", err, ca.Path, cert.Path, key.Path)
+	}
 	set, err := pki.ParseFiles(ca.Content, cert.Content, key.Content, nil)
 	if err != nil {
-		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
+		return refuse(err)
 	}
 	warnings, err := set.Verify(pki.VerifyOptions{Now: now})
 	if err != nil {
-		return nil, contract.Errorf(contract.CodeBundleInvalid, "%w", err)
+		return refuse(err)
 	}
 	if key.Mode.Perm()&0o007 != 0 {
 		warnings = append(warnings, fmt.Sprintf("%s is a private key that others can read (mode %04o)", key.Path, key.Mode.Perm()))
 	}
 	s, err := newServed(set)
 	if err != nil {
-		return nil, contract.Errorf(contract.CodeBundleInvalid, "%s and %s: %w", cert.Path, key.Path, err)
+		return refuse(err)
 	}
 	s.caFile = sha256.Sum256(ca.Content)
 	if s.crl, s.crlProblem, err = i.crls.load(set.CA); err != nil {
@@ -167,7 +170,7 @@ func (i *installed) load(files [3]hostfs.File, now time.Time) (*served, error) {
 		if err := set.CheckRevocation(); err != nil {
 			warnings = append(warnings, err.Error())
 		}
-		warnings = append(warnings, s.crl.Warnings("CRL file", now)...)
+		warnings = append(warnings, s.crl.Warnings(i.paths.CRL, now)...)
 	}
 	s.warnings = warnings
 	return s, nil

@@ -27,13 +27,12 @@ func (r *run) provisionBundle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	verdict, bundle, err := managerclient.Judge(200, asBundle(raw))
-	if verdict != managerclient.Approved {
+	bundle, err := managerclient.Carried(asBundle(raw))
+	if err != nil {
 		if fault := jsontext.Fault(raw); fault != nil {
 			err = fault
 		}
-		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", path, orVerdict(err, verdict)).
-			WithHint("give the answer of an approved request as the manager sent it (ca_crt, server_crt and server_key in one JSON object), or that of a re-issue (ca_root_pem, server_cert_pem and server_key_pem)")
+		return contract.Errorf(contract.CodeBundleInvalid, "%s holds no bundle: %w", path, err).WithHint(carryHint)
 	}
 	if r.olderThanInstalled(bundle) {
 		r.Result.Warn(fmt.Sprintf("%s was not used: the installed certificate is newer and valid; set force to use it all the same", path))
@@ -45,10 +44,18 @@ func (r *run) provisionBundle(ctx context.Context) error {
 	}
 	err = r.Provision(ctx, bundle, install.Source{IP: r.AskedManagerIP()})
 	if err != nil && (contract.CodeOf(err) == contract.CodeBundleInvalid || errors.Is(err, install.ErrKeep)) {
-		return contract.Errorf(contract.CodeOf(err), "%s: %w", path, err).WithHint("%s", contract.HintOf(err))
+		hint := contract.HintOf(err)
+		if hint == contract.CodeBundleInvalid.Info().Hint {
+			hint = carryHint
+		}
+		return contract.Errorf(contract.CodeOf(err), "%s: %w", path, err).WithHint("%s", hint)
 	}
 	return err
 }
+
+// carryHint is the hint of a bundle that was carried by hand and is of no use.
+const carryHint = "get the set from the manager again, re-issued if its time is over, and give the whole answer: " +
+	"that of an approved request (ca_crt, server_crt and server_key in one JSON object), or that of a re-issue, which calls them ca_root_pem, server_cert_pem and server_key_pem"
 
 // byHand reports whether a bundle is given to this run, so that no manager is asked.
 func (r *run) byHand() bool { return r.BundlePath != "" || r.Bundle != nil }
@@ -66,7 +73,7 @@ func asBundle(raw []byte) []byte {
 		// A bundle has this, and no re-issue.
 		CACrt json.RawMessage `json:"ca_crt"`
 	}
-	if json.Unmarshal(raw, &reissued) != nil || reissued.CACrt != nil || reissued.CA == "" || reissued.Crt == "" || reissued.Key == "" {
+	if json.Unmarshal(raw, &reissued) != nil || reissued.CACrt != nil || reissued.CA+reissued.Crt+reissued.Key == "" {
 		return raw
 	}
 	bundle, err := json.Marshal(contract.PkiBundle{
@@ -89,13 +96,6 @@ func (r *run) readBundle(path string) ([]byte, error) {
 		r.Result.Warn(fmt.Sprintf("%s holds a private key and others may reach it (mode %04o); chmod it to 0600, and remove it once this host is enrolled", path, info.Mode().Perm()))
 	}
 	return bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), nil
-}
-
-func orVerdict(err error, v managerclient.Verdict) error {
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("it says %s", v)
 }
 
 // olderThanInstalled keeps a bundle file that was left in place from undoing a

@@ -38,7 +38,7 @@ func (v Verdict) String() string {
 	return names[v]
 }
 
-// Judge says what a body means that was stored, or carried by hand. The dialect is told by the answer: with a status
+// Judge says what a body means that was stored. The dialect is told by the answer: with a status
 // member the body speaks (dialect 2), without one the HTTP code does
 // (dialect 1). The bundle is there if and only if the verdict is Approved; the
 // error is nil for Approved and Pending, and holds no text of the body, which
@@ -62,6 +62,34 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 	case httpStatus == http.StatusAccepted && !looksLikeObject(body):
 		return Pending, nil, nil // its body may be empty (contract, dialect 1)
 	}
+	switch verdict, bundle, why := read(httpStatus, body); verdict {
+	case Denied:
+		return Denied, nil, contract.Errorf(contract.CodeDenied, "the manager answered that the request was denied")
+	case Unknown:
+		return Unknown, nil, contract.Errorf(contract.CodeTokenUnknown, "the manager does not know the polling token")
+	case Bad:
+		return bad(httpStatus, why)
+	default:
+		return verdict, bundle, nil
+	}
+}
+
+// Carried reads a bundle that was carried by hand; its error names no manager,
+// since none was asked.
+func Carried(body []byte) (*contract.PkiBundle, error) {
+	verdict, bundle, why := read(http.StatusOK, body)
+	switch verdict {
+	case Approved:
+		return bundle, nil
+	case Bad:
+		return nil, fmt.Errorf("it is an answer %w", why)
+	default:
+		return nil, fmt.Errorf("it says %s", verdict)
+	}
+}
+
+// read says what the body of an answer means; why is for Bad.
+func read(httpStatus int, body []byte) (verdict Verdict, bundle *contract.PkiBundle, why error) {
 	var status string
 	var b contract.PkiBundle
 	err := readMembers(body, map[string]*string{
@@ -70,18 +98,18 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 		"ca_chain": &b.CAChain, "crl_pem": &b.CRLPEM,
 	})
 	if err != nil {
-		return bad(httpStatus, err)
+		return Bad, nil, err
 	}
 	switch status {
 	case contract.StatusPending:
 		return Pending, nil, nil
 	case contract.StatusDenied:
-		return Denied, nil, contract.Errorf(contract.CodeDenied, "the manager answered that the request was denied")
+		return Denied, nil, nil
 	case contract.StatusNotFound, contract.StatusNotFoundAlt:
-		return Unknown, nil, contract.Errorf(contract.CodeTokenUnknown, "the manager does not know the polling token")
+		return Unknown, nil, nil
 	case "", contract.StatusApproved:
 	default:
-		return bad(httpStatus, errors.New("whose status is none of pending, approved, denied and notfound"))
+		return Bad, nil, errors.New("whose status is none of pending, approved, denied and notfound")
 	}
 	var missing []string
 	for _, m := range []struct{ name, value string }{
@@ -98,9 +126,9 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 	case status == "" && len(missing) == 3 && httpStatus == http.StatusAccepted:
 		return Pending, nil, nil
 	case status == "" && len(missing) == 3:
-		return bad(httpStatus, errors.New("with neither a status nor a bundle"))
+		return Bad, nil, errors.New("with neither a status nor a bundle")
 	}
-	return bad(httpStatus, fmt.Errorf("with a bundle that lacks %s", strings.Join(missing, " and ")))
+	return Bad, nil, fmt.Errorf("with a bundle that lacks %s", strings.Join(missing, " and "))
 }
 
 // repoOf is the package repository of an answer, nil where repo_config is no

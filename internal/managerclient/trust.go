@@ -1,6 +1,7 @@
 package managerclient
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -29,7 +30,7 @@ func tlsConfigFor(o Options) (*tls.Config, error) {
 	var known []*x509.Certificate
 	if len(o.CAPEM) > 0 {
 		var err error
-		if known, err = parseCertificates(o.CAPEM, o.Warn); err != nil {
+		if known, err = parseCertificates(o.CAPEM, cmp.Or(o.CASource, "the manager's CA"), o.Warn); err != nil {
 			return nil, err
 		}
 		cfg.RootCAs = poolOf(known...)
@@ -109,7 +110,7 @@ func (p pin) verify(cs tls.ConnectionState) error {
 // parseCertificates reads a file of CAs. One with a negative serial number, which
 // OpenSSL takes and crypto/x509 does not, is skipped, and told to warn: it spoils
 // none of the others. Without any that is usable nothing is trusted.
-func parseCertificates(data []byte, warn func(string)) ([]*x509.Certificate, error) {
+func parseCertificates(data []byte, source string, warn func(string)) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	var skipped error
 	for n := 1; ; n++ {
@@ -118,14 +119,14 @@ func parseCertificates(data []byte, warn func(string)) ([]*x509.Certificate, err
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, contract.Errorf(contract.CodeInvalidArgument, "the manager's CA holds a PEM block that is not a certificate")
+			return nil, contract.Errorf(contract.CodeInvalidArgument, "%s holds a PEM block that is not a certificate", source)
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err == nil {
 			certs = append(certs, c)
 			continue
 		}
-		skipped = contract.Errorf(contract.CodeInvalidArgument, "certificate %d of the manager's CA cannot be read: %w", n, err)
+		skipped = contract.Errorf(contract.CodeInvalidArgument, "certificate %d of %s cannot be read: %w", n, source, err)
 		if !strings.Contains(err.Error(), "negative serial") {
 			return nil, skipped
 		}
@@ -139,7 +140,7 @@ func parseCertificates(data []byte, warn func(string)) ([]*x509.Certificate, err
 	case skipped != nil:
 		return nil, skipped
 	}
-	return nil, contract.Errorf(contract.CodeInvalidArgument, "the manager's CA holds no PEM certificate")
+	return nil, contract.Errorf(contract.CodeInvalidArgument, "%s holds no PEM certificate", source)
 }
 
 func poolOf(certs ...*x509.Certificate) *x509.CertPool {

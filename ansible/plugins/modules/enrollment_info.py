@@ -497,7 +497,7 @@ service:
     problem:
       description: What keeps it from serving, or from serving by what is on disk. Absent where nothing does.
       type: str
-      sample: "the last CRL stays in force: the CRL cannot be loaded: CRL file: malformed: empty"
+      sample: "the last CRL stays in force: the CRL cannot be loaded: /etc/linux_patch_api/certs/crl.pem: malformed: empty"
     crl:
       description: The CRL in force. Absent where there is none.
       type: dict
