@@ -138,7 +138,9 @@ func TestParseErrors(t *testing.T) {
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %q, want %q in it", err, tt.want)
 			}
-			if strings.Contains(err.Error(), "S3CRET") || strings.Contains(err.Error(), "31337666") {
+			// A value is shown behind its key, and no other text, which may be a token.
+			shown := strings.Contains(err.Error(), ", got: \"S3CRET\"") && !strings.Contains(tt.want, tokenKey)
+			if !shown && strings.Contains(err.Error(), "S3CRET") || strings.Contains(err.Error(), "31337666") {
 				t.Errorf("%q holds the value", err)
 			}
 			if code := contract.CodeOf(err); code != contract.CodeConfig {
@@ -221,8 +223,20 @@ func TestValidate(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) || contract.CodeOf(err) != contract.CodeConfig {
 			t.Errorf("%q: %v, want %s", tt.in, err, tt.want)
 		}
-		if err != nil && strings.Contains(err.Error(), "S3CRET") {
-			t.Errorf("%v holds the value", err)
+		if err != nil && !strings.Contains(err.Error(), ", got: \"") {
+			t.Errorf("got %v, want the value in it", err)
+		}
+	}
+	for name, in := range map[string]string{
+		"a URL with a password": "enrollment: {manager_url: 'ftp://admin:S3CRET@m'}\n",
+		"the token in an alias": "enrollment: {polling_token: &t S3CRET, report_ip: *t}\n",
+	} {
+		c, err := Parse([]byte(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "S3CRET") {
+			t.Errorf("%s: got %v, want an error without it", name, err)
 		}
 	}
 	c, err := Parse([]byte("server:\n  port: 70000\ntls:\n  ca_cert: x\n"))

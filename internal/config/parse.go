@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/plaintext"
 	"github.com/linux-patch/enroll/internal/yamltext"
 	"go.yaml.in/yaml/v3"
 )
 
 // Parse reads a config. Nothing at all is a valid one. A value of the wrong type
-// is an error that names its key and line, never the value.
+// is an error that names its key and line, and shows it as far as Got does.
 func Parse(data []byte) (*Config, error) {
 	f, err := load(data)
 	if err != nil {
@@ -95,14 +96,23 @@ func (c *Config) readSection(section string, n *yaml.Node, into reflect.Value) e
 		}
 		name = section + "." + name
 		if err := decode(yamltext.Resolve(value), to); err != nil {
-			return fmt.Errorf("line %d: %s is %w", value.Line, name, err)
+			return fmt.Errorf("line %d: %s is %w%s", value.Line, name, err, Got(name, value.Value))
 		}
 		c.lines[name] = value.Line
 	}
 	return nil
 }
 
-// decode sets a field of a section. The library's own errors hold the value, so
+// Got shows a value that is refused, behind what it should be: never a token, nor
+// a URL that may have a password in it.
+func Got(key, value string) string {
+	if value == "" || key == "enrollment."+tokenKey || key == "enrollment."+urlKey && strings.Contains(value, "@") {
+		return ""
+	}
+	return fmt.Sprintf(", got: %q", plaintext.Line(value, 80))
+}
+
+// decode sets a field of a section. The library's own errors may hold a token, so
 // they go no further.
 func decode(n *yaml.Node, into reflect.Value) error {
 	if into.Kind() == reflect.Pointer {

@@ -12,8 +12,8 @@ import (
 )
 
 // Validate checks what the values mean: ports, addresses, absolute paths. Its
-// error names every key that is wrong, with its line, and no value. It is apart
-// from Parse because it costs more than parsing does.
+// error names every key that is wrong, with its line and value. It is apart from
+// Parse because it costs more than parsing does.
 func (c *Config) Validate() error {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("key") })
@@ -26,10 +26,10 @@ func (c *Config) Validate() error {
 	var wrong []string
 	// A zero is a port left out for the tags, which can't see that it is written.
 	if c.Server.Port == 0 && c.lines["server.port"] != 0 {
-		wrong = append(wrong, c.place("server.port")+" must be at least 1")
+		wrong = append(wrong, c.place("server.port")+` must be at least 1, got: "0"`)
 	}
 	if c.TLS.Port == 0 && c.lines["tls.port"] != 0 {
-		wrong = append(wrong, c.place("tls.port")+" must be at least 1")
+		wrong = append(wrong, c.place("tls.port")+` must be at least 1, got: "0"`)
 	}
 	err := v.Struct(c)
 	if fields, ok := errors.AsType[validator.ValidationErrors](err); ok {
@@ -37,7 +37,7 @@ func (c *Config) Validate() error {
 			_, key, _ := strings.Cut(f.Namespace(), ".")
 			// Of a list, the whole.
 			key, _, _ = strings.Cut(key, "[")
-			wrong = append(wrong, c.place(key)+" "+rule(f))
+			wrong = append(wrong, c.place(key)+" "+rule(f)+c.got(key, f.Value()))
 		}
 	} else if err != nil {
 		return contract.Errorf(contract.CodeInternal, "config rules: %w", err)
@@ -46,6 +46,15 @@ func (c *Config) Validate() error {
 		return nil
 	}
 	return contract.Errorf(contract.CodeConfig, "config is not valid: %s", strings.Join(wrong, "; "))
+}
+
+// got is Got for a decoded value, which may be an alias of the token.
+func (c *Config) got(key string, value any) string {
+	text := fmt.Sprint(reflect.Indirect(reflect.ValueOf(value)))
+	if text == c.Enrollment.PollingToken {
+		return ""
+	}
+	return Got(key, text)
 }
 
 func (c *Config) place(key string) string {

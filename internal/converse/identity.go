@@ -10,7 +10,7 @@ import (
 
 // WhoAmI finds out what the manager is told of this host.
 func (c *Conversation) WhoAmI(ctx context.Context) (identity.Host, error) {
-	o := identity.Options{FQDN: c.Settings.FQDN, ReportIP: c.ReportIP, ReportInterface: c.ReportInterface}
+	o := identity.Options{FQDN: c.Settings.FQDN, ReportIP: c.ReportIP, ReportInterface: c.ReportInterface, ReportedIn: c.ReportedIn}
 	if c.URL != nil {
 		// Check mode says the address of the route, a request that of its connection.
 		o.Manager = managerclient.HostPort(c.URL)

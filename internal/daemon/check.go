@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/config"
@@ -33,7 +34,10 @@ func (f *findings) fail(err error) {
 	if f.first == nil {
 		f.first = err
 	}
-	f.lines = append(f.lines, fmt.Sprintf("error    %v (%s: %s)", err, contract.CodeOf(err), contract.HintOf(err)))
+	// What several looks find is said once.
+	if line := fmt.Sprintf("error    %v (%s: %s)", err, contract.CodeOf(err), contract.HintOf(err)); !slices.Contains(f.lines, line) {
+		f.lines = append(f.lines, line)
+	}
 }
 
 // checkConfig is --check-config: it looks at everything and changes nothing.

@@ -123,7 +123,7 @@ func (d *daemon) configure() error {
 		return contract.Errorf(contract.CodeConfig, "%s: tls.enabled is false, and this agent listens with mutual TLS only", d.opt.config).
 			WithHint("set tls.enabled to true or leave it out")
 	}
-	paths, warnings, err := d.enroller.Host().LocateAll(cfg.Paths())
+	paths, warnings, err := d.enroller.Host().LocateAll(d.opt.config, cfg.Paths())
 	if err != nil {
 		return err
 	}

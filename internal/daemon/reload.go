@@ -163,7 +163,7 @@ func (a *agent) readConfigAgain() {
 		return
 	}
 	a.setLevel(cfg)
-	if paths, _, err := a.enroller.Host().LocateAll(cfg.Paths()); err != nil || paths != a.paths || !slices.Equal(a.listenAddresses(cfg), a.daemon.listen) {
+	if paths, _, err := a.enroller.Host().LocateAll(a.opt.config, cfg.Paths()); err != nil || paths != a.paths || !slices.Equal(a.listenAddresses(cfg), a.daemon.listen) {
 		a.log.Warn("the configuration names other paths or another address: restart the agent to use them")
 	}
 }

@@ -42,12 +42,12 @@ func (s Source) address(ctx context.Context, o Options, interfaces []Interface, 
 	if o.ReportIP != "" {
 		ip, err := netip.ParseAddr(o.ReportIP)
 		if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() || ip.Unmap() == broadcast {
-			return netip.Addr{}, contract.Errorf(contract.CodeInvalidArgument, "report_ip is not the address of a host")
+			return netip.Addr{}, contract.Errorf(contract.CodeInvalidArgument, "%sreport_ip is not the address of a host, got: %q", o.ReportedIn, clean(o.ReportIP))
 		}
 		return ip.Unmap(), nil
 	}
 	if o.ReportInterface != "" {
-		return addressOf(o.ReportInterface, interfaces)
+		return addressOf(o, interfaces)
 	}
 	var routed netip.Addr
 	if o.Manager != "" {
@@ -70,11 +70,11 @@ func (s Source) address(ctx context.Context, o Options, interfaces []Interface, 
 	return netip.Addr{}, contract.Errorf(contract.CodeIdentity, "this host has no global address").WithHint(addressHint)
 }
 
-// addressOf returns the first global address of the interface name, IPv4 first.
-func addressOf(name string, interfaces []Interface) (netip.Addr, error) {
+// addressOf returns the first global address of the interface, IPv4 first.
+func addressOf(o Options, interfaces []Interface) (netip.Addr, error) {
 	var names []string
 	for _, i := range interfaces {
-		if i.Name != name {
+		if i.Name != o.ReportInterface {
 			names = append(names, i.Name)
 			continue
 		}
@@ -83,10 +83,10 @@ func addressOf(name string, interfaces []Interface) (netip.Addr, error) {
 				return a, nil
 			}
 		}
-		return netip.Addr{}, contract.Errorf(contract.CodeIdentity, "report_interface: %s has no global address", name).WithHint(addressHint)
+		return netip.Addr{}, contract.Errorf(contract.CodeIdentity, "%sreport_interface: %s has no global address", o.ReportedIn, i.Name).WithHint(addressHint)
 	}
-	return netip.Addr{}, contract.Errorf(contract.CodeIdentity, "report_interface: there is no interface %q, but there are: %s",
-		clean(name), strings.Join(names, ", ")).WithHint(addressHint)
+	return netip.Addr{}, contract.Errorf(contract.CodeIdentity, "%sreport_interface: there is no interface %q, but there are: %s",
+		o.ReportedIn, clean(o.ReportInterface), strings.Join(names, ", ")).WithHint(addressHint)
 }
 
 // globalAddresses returns the addresses that others may reach, IPv4 first. Only

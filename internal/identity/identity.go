@@ -32,6 +32,8 @@ type Options struct {
 	FQDN            string
 	ReportIP        string
 	ReportInterface string
+	// ReportedIn names where these two stand, if not in options of those names.
+	ReportedIn string
 	// Manager is the host:port that the host's address is to be seen from, ""
 	// for none.
 	Manager string

@@ -42,7 +42,7 @@ func (in *Installer) Record(event contract.Event, fields map[string]string) {
 		all[name] = value
 	}
 	if err := in.Perform(plan.Step{Do: func() error { return in.Audit(in.AuditLog).Record(event, all) }}); err != nil {
-		in.Result.Warn(fmt.Sprintf("the audit log was not written: %v", err))
+		in.Result.Warn(fmt.Sprintf("the audit log was not written: %v (logging.file_path of %s)", err, in.ConfigPath))
 	}
 }
 

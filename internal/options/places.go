@@ -58,15 +58,22 @@ func told(links []hostfs.Link) []string {
 	return warnings
 }
 
-// LocateAll finds the real places of the agent's files.
-func (h Host) LocateAll(p config.Paths) (config.Paths, []string, error) {
+// LocateAll finds the real places of the agent's files; file is the config.yaml
+// that names them.
+func (h Host) LocateAll(file string, p config.Paths) (config.Paths, []string, error) {
 	var warnings []string
-	for _, path := range []*string{&p.CACert, &p.ServerCert, &p.ServerKey, &p.CRL, &p.Whitelist} {
-		place, more, err := h.Locate(*path)
+	for _, f := range []struct {
+		key  string
+		path *string
+	}{
+		{"tls.ca_cert", &p.CACert}, {"tls.server_cert", &p.ServerCert}, {"tls.server_key", &p.ServerKey},
+		{"tls.crl_path", &p.CRL}, {"whitelist.path", &p.Whitelist},
+	} {
+		place, more, err := h.Locate(*f.path)
 		if err != nil {
-			return p, nil, err
+			return p, nil, fmt.Errorf("%s: %s: %w", file, f.key, err)
 		}
-		*path, warnings = place, append(warnings, more...)
+		*f.path, warnings = place, append(warnings, more...)
 	}
 	// The log is not needed for a run: whatever is wrong with it, a warning says
 	// when it is written.
@@ -96,7 +103,7 @@ func (h Host) settlePlaces(s *Settings) error {
 // tells the agent: the agent would not find the file there.
 func (h Host) settlePaths(s *Settings) error {
 	h.Files = h.Files.AtOnce()
-	paths, warnings, err := h.LocateAll(s.Config.Paths())
+	paths, warnings, err := h.LocateAll(string(s.ConfigPath), s.Config.Paths())
 	if err != nil {
 		return err
 	}
@@ -120,7 +127,7 @@ func (h Host) settlePaths(s *Settings) error {
 		place, more, err := h.Locate(string(p.given))
 		switch {
 		case err != nil:
-			return err
+			return fmt.Errorf("%s: %w", p.option, err)
 		case place == p.config:
 			continue
 		case s.ConfigFile.Exists:

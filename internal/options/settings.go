@@ -34,6 +34,8 @@ type Settings struct {
 	CertFileMode fs.FileMode
 	KeyFileMode  fs.FileMode
 	Warnings     []string
+	// ReportedIn names config.yaml where the address to report is from there.
+	ReportedIn string
 	// Distrust is why a report's config.yaml would be refused; nil where not.
 	Distrust error
 }

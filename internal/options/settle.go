@@ -71,9 +71,14 @@ func emptyWarning(file hostfs.File) []string {
 }
 
 func (s *Settings) settleManager() error {
-	if s.ManagerURL = cmp.Or(s.ManagerURL, s.Config.Enrollment.Manager()); s.ManagerURL != "" {
+	inConfig := string(s.ConfigPath) + ": enrollment."
+	option := s.ManagerURL
+	if s.ManagerURL = cmp.Or(option, s.Config.Enrollment.Manager()); s.ManagerURL != "" {
 		u, err := managerclient.ParseURL(s.ManagerURL)
-		if err != nil {
+		switch {
+		case err != nil && option == "":
+			return contract.Errorf(contract.CodeOf(err), "%s%w%s", inConfig, err, config.Got("enrollment.manager_url", s.ManagerURL))
+		case err != nil:
 			return err
 		}
 		s.URL = u
@@ -85,8 +90,9 @@ func (s *Settings) settleManager() error {
 		}
 		s.ManagerAddr = ip.Unmap()
 	}
-	s.ReportIP = cmp.Or(s.ReportIP, s.Config.Enrollment.ReportIP)
-	s.ReportInterface = cmp.Or(s.ReportInterface, s.Config.Enrollment.ReportInterface)
+	if s.ReportIP == "" && s.ReportInterface == "" {
+		s.ReportIP, s.ReportInterface, s.ReportedIn = s.Config.Enrollment.ReportIP, s.Config.Enrollment.ReportInterface, inConfig
+	}
 	if s.Insecure {
 		s.Warnings = append(s.Warnings,
 			"insecure is set: the manager's HTTPS certificate is not verified, and anyone who intercepts the connection can give this host keys of their own; set manager_ca_fingerprint instead")
@@ -157,11 +163,14 @@ func (h Host) settleOwner(s *Settings) error {
 
 func (s *Settings) settleWaiting() {
 	c := s.Config.Enrollment
-	given := cmp.Or(s.PollingIntervalSeconds, c.PollingIntervalSeconds)
+	given, where := s.PollingIntervalSeconds, ""
+	if given == nil {
+		given, where = c.PollingIntervalSeconds, " in "+string(s.ConfigPath)
+	}
 	s.Interval = PollingInterval(given)
 	if seconds := int(s.Interval / time.Second); given != nil && *given != seconds {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("polling_interval_seconds %d is outside of %d to %d: polling every %d s",
-			*given, MinInterval/time.Second, MaxInterval/time.Second, seconds))
+		s.Warnings = append(s.Warnings, fmt.Sprintf("polling_interval_seconds %d%s is outside of %d to %d: polling every %d s",
+			*given, where, MinInterval/time.Second, MaxInterval/time.Second, seconds))
 	}
 	if given := cmp.Or(s.MaxPollAttempts, c.MaxPollAttempts); given != nil {
 		if s.MaxAttempts = max(*given, 0); *given < 0 {

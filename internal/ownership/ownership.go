@@ -120,7 +120,7 @@ func (t *taking) take() error {
 	if err != nil {
 		return contract.Errorf(contract.CodeConfig, "%s: %w", path, err)
 	}
-	paths, err := t.located(cfg.Paths())
+	paths, _, err := t.options().LocateAll(path, cfg.Paths())
 	if err != nil {
 		return err
 	}
@@ -157,13 +157,6 @@ func (t *taking) refuseState() error {
 	}
 	return contract.Errorf(contract.CodeOf(err), "state_dir %s is not taken by take_ownership: %w", t.p.StateDir, err).
 		WithHint("move %s away; a request that is under way in it is then made anew", t.p.StateDir)
-}
-
-// located are the paths that a run would use: an option that differs is refused
-// by the run itself.
-func (t *taking) located(paths config.Paths) (config.Paths, error) {
-	paths, _, err := t.options().LocateAll(paths)
-	return paths, err
 }
 
 // inScope refuses a path of someone else's config.yaml that is neither where
