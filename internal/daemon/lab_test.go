@@ -196,7 +196,7 @@ func (r *running) listening() string {
 
 func (h *host) eventually(done func() bool, what func() string) {
 	h.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			h.t.Fatalf("never came true: %s, log:\n%s", what(), h.log)
 		}
@@ -218,7 +218,7 @@ func (h *host) clientTLS() *tls.Config {
 // ask makes one connection and one request, and returns the certificate that
 // was served.
 func ask(address string, config *tls.Config) (*x509.Certificate, error) {
-	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
+	conn, err := net.DialTimeout("tcp", address, time.Minute)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func ask(address string, config *tls.Config) (*x509.Certificate, error) {
 		_ = conn.(*net.TCPConn).SetLinger(0)
 		_ = conn.Close()
 	}()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return nil, err
 	}
 	if config.ServerName == "" {

@@ -20,7 +20,7 @@ func systemd(t *testing.T, name string) func(want string) {
 		t.Helper()
 		buffer := make([]byte, 4096)
 		for {
-			if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			n, err := conn.Read(buffer)
