@@ -126,8 +126,8 @@ func (a *agent) stop(t *testing.T) {
 	must(t, a.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-a.ended:
-	case <-time.After(10 * time.Second):
-		t.Errorf("got an agent that does not stop, want an end within 10 s: %s", a.log)
+	case <-time.After(time.Minute):
+		t.Errorf("got an agent that does not stop, want an end within a minute: %s", a.log)
 		return
 	}
 	if code := a.cmd.ProcessState.ExitCode(); code != 0 {
@@ -144,7 +144,7 @@ func (a *agent) serial() (string, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	d := &net.Dialer{Timeout: 10 * time.Second}
+	d := &net.Dialer{Timeout: time.Minute}
 	conn, err := tls.DialWithDialer(d, "tcp", a.address(), &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: "127.0.0.1"})
 	if err != nil {
 		return "", err
@@ -160,7 +160,7 @@ type client struct {
 }
 
 func (c client) from(ip string) client {
-	c.dialer = net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	c.dialer = net.Dialer{Timeout: time.Minute, LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
 	return c
 }
 
@@ -171,7 +171,7 @@ func (c client) connect(address string) (*tls.Conn, error) {
 		return nil, err
 	}
 	conn := tls.Client(plain, c.config)
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if err := conn.Handshake(); err != nil {
 		_ = plain.Close()
 		return nil, err

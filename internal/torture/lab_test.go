@@ -3,12 +3,14 @@ package torture_test
 import (
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,12 +89,16 @@ func (l *lab) connection(c net.Conn, state http.ConnState) {
 }
 
 // settle waits until the manager has dealt with all that a killed program had
-// sent: a killed program's connections are closed by the kernel.
+// sent: a killed program's connections are closed by the kernel. Those that are
+// not accepted yet stand before one of ours in the queue.
 func (l *lab) settle() {
-	time.Sleep(2 * time.Millisecond) // for one that is not accepted yet
+	last, err := net.Dial("tcp", l.http.Listener.Addr().String())
+	must(l.t, err)
+	defer last.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.conns) > 0 {
+	ours := func(c net.Conn) bool { return c.RemoteAddr().String() == last.LocalAddr().String() }
+	for !slices.ContainsFunc(slices.Collect(maps.Keys(l.conns)), ours) || len(l.conns) > 1 {
 		l.idle.Wait()
 	}
 }
