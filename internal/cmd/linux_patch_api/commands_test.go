@@ -248,16 +248,17 @@ func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 var signals = map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
 
-// endsCmd sends a signal, or none, and checks that the agent ends by it, within
-// 5 s, with an exit code. Its output becomes the file agent.log.
+// endsCmd sends a signal, or none, and checks that the agent ends by it, soon,
+// with an exit code. Its output becomes the file agent.log. On a busy machine
+// soon is seconds.
 //
 //	ends TERM 0
-//	ends - 17        it ends by itself, within 20 s
+//	ends - 17        it ends by itself, within a minute
 func endsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	a := agentOf(ts)
-	within := 20 * time.Second
+	within := time.Minute
 	if args[0] != "-" {
-		within = 5 * time.Second
+		within = 20 * time.Second
 		ts.Check(a.cmd.Process.Signal(signals[args[0]]))
 	}
 	begin := time.Now()
@@ -347,7 +348,7 @@ func noSecretCmd(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func eventually(done func() bool) bool {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if done() {
 			return true
 		}

@@ -106,7 +106,7 @@ func (m *machine) installAgent() {
 	bundle := pkitest.NewCA(m.t).Issue(m.t, pkitest.Valid(time.Now().Add(-time.Hour), time.Now().Add(90*24*time.Hour))).Bundle(m.t)
 	m.put("/etc/systemd/system/"+unit, "0644", string(shipped))
 	// The same unit, but no one waits half a minute for it here.
-	m.put("/etc/systemd/system/"+unit+".d/quick.conf", "0644", "[Service]\nRestartSec=1s\nWatchdogSec=2s\n")
+	m.put("/etc/systemd/system/"+unit+".d/quick.conf", "0644", "[Service]\nRestartSec=1s\nWatchdogSec=6s\n")
 	m.put("/etc/linux_patch_api/certs/ca.pem", "0644", bundle.CACrt)
 	m.put("/etc/linux_patch_api/certs/server.pem", "0644", bundle.ServerCrt)
 	m.put("/etc/linux_patch_api/certs/server.key.pem", "0600", bundle.ServerKey)
@@ -122,12 +122,12 @@ func TestField3_1_AgentIsStartedAgainAfterCrashAndWatchdog(t *testing.T) {
 
 	m.sh("kill -ABRT $(systemctl show -p MainPID --value " + unit + ")")
 	m.until("NRestarts=1 SubState=running", running)
-	m.sh("journalctl -u " + unit + " | grep -q 'status=2/INVALIDARGUMENT'")
+	m.until("told", "journalctl -u "+unit+" | grep -q 'status=2/INVALIDARGUMENT' && echo told")
 
 	// What hangs is aborted.
 	m.sh("kill -STOP $(systemctl show -p MainPID --value " + unit + ")")
 	m.until("NRestarts=2 SubState=running", running)
-	m.sh("journalctl -u " + unit + " | grep -q \"Failed with result 'watchdog'\"")
+	m.until("told", "journalctl -u "+unit+" | grep -q \"Failed with result 'watchdog'\" && echo told")
 
 	// Wrong options stay wrong.
 	m.put("/etc/default/linux-patch-api", "0644", "LINUX_PATCH_API_OPTIONS=--no-such-option\n")
