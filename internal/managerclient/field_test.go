@@ -81,7 +81,7 @@ func TestField1_3_AddressOfTheConnection(t *testing.T) {
 		{"the first of two As leads nowhere", four, is(netip.MustParseAddr("127.0.0.2"), v4), is(v6), false, v4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client := clientFor(t, "http://localhost:"+c.port, func(o *Options) { o.Timeout, o.IPv6 = 2*time.Second, c.ipv6 })
+			client := clientFor(t, "http://localhost:"+c.port, func(o *Options) { o.Timeout, o.IPv6 = 6*time.Second, c.ipv6 })
 			sender := client.http.Transport.(withholdLocation).next.(attempt)
 			sender.dial.lookup = func(ctx context.Context, network, host string) ([]netip.Addr, error) {
 				if network == "ip4" {
