@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -125,10 +126,8 @@ func sshd(ts *testscript.TestScript, neg bool, args []string) {
 	dir, err := os.MkdirTemp("/run", "linux_patch_ssh")
 	ts.Check(err)
 	ts.Defer(func() { os.RemoveAll(dir) })
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	ts.Check(listener.Close())
+	// Below the ports of which the kernel gives one to anyone who asks for any.
+	port := 10_000 + rand.IntN(20_000)
 	for _, name := range []string{"key", "identity"} {
 		ts.Check(exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, name)).Run())
 	}
@@ -153,7 +152,7 @@ func sshd(ts *testscript.TestScript, neg bool, args []string) {
 		_ = cmd.Wait()
 	})
 	ts.Setenv("SSH_HOST", fmt.Sprintf("-F none -q -p %d -i %s/identity -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no 127.0.0.1", port, dir))
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			ts.Check(conn.Close())

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -54,14 +55,19 @@ type behindProxy struct {
 	proxyCA        string
 }
 
+// freeAddress is below the ports of which the kernel gives one to anyone who asks
+// for any: it stays free until it is used, and while its server is away.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("got no free address, want one")
+	return ""
 }
 
 func (b *behindProxy) path(name string) string { return filepath.Join(b.dir, name) }
@@ -76,7 +82,7 @@ func (b *behindProxy) write(name, text string) {
 // reachable waits until something listens.
 func (b *behindProxy) reachable(address string) {
 	b.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			conn.Close()
@@ -98,7 +104,7 @@ func (b *behindProxy) startManager() {
 	}
 	b.reachable(b.manager)
 	// Its verbs find it by this file.
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(b.path("data/url")); err == nil {
 			return
 		}

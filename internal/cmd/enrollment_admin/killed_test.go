@@ -138,10 +138,12 @@ func TestKilledRunIsRunAgain(t *testing.T) {
 func (l *lab) killedAt(phase, session string, hosts []*host) *relay {
 	l.t.Helper()
 	var cmd *exec.Cmd
+	started := make(chan struct{})
 	way := l.newRelay(func(now string) bool {
 		if now != phase {
 			return false
 		}
+		<-started
 		_ = cmd.Process.Kill()
 		return true
 	})
@@ -152,10 +154,12 @@ func (l *lab) killedAt(phase, session string, hosts []*host) *relay {
 	raw, err := json.Marshal(merged(l.arguments, way.arguments(), map[string]any{"hosts": entries, "session_path": session, "_ansible_evidence_marked": true}))
 	must(l.t, err)
 	cmd = exec.Command(bin.Path("enrollment_admin"), "approve", "-")
-	cmd.Env, cmd.Stdin = []string{}, bytes.NewReader(raw)
-	out, err := cmd.Output()
-	if err == nil || cmd.ProcessState.ExitCode() != -1 || len(out) != 0 {
-		l.t.Fatalf("got %v and %s, want the run killed at %s", err, out, phase)
+	var out bytes.Buffer
+	cmd.Env, cmd.Stdin, cmd.Stdout = []string{}, bytes.NewReader(raw), &out
+	must(l.t, cmd.Start())
+	close(started)
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != -1 || out.Len() != 0 {
+		l.t.Fatalf("got %v and %s, want the run killed at %s", err, out.String(), phase)
 	}
 	return way
 }

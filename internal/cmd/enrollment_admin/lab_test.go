@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -77,9 +79,9 @@ func (l *lab) file(name, content string) string {
 // start runs the manager until the test ends. It keeps its address.
 func (l *lab) start(flags ...string) {
 	l.t.Helper()
-	listen := "127.0.0.1:0"
-	if l.url != "" {
-		listen = strings.TrimPrefix(l.url, "https://")
+	listen := strings.TrimPrefix(l.url, "https://")
+	if l.url == "" {
+		listen = freeAddress(l.t)
 	}
 	_ = os.Remove(l.path("url"))
 	cmd := exec.Command(bin.Path("linux_patch_manager"), append([]string{"serve", "--data", l.path("m"), "--listen", listen, "--url-file", l.path("url")}, flags...)...)
@@ -92,14 +94,14 @@ func (l *lab) start(flags ...string) {
 	l.t.Cleanup(l.stop)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for l.url = ""; l.url == ""; {
 		select {
 		case <-tick.C:
 			raw, _ := os.ReadFile(l.path("url"))
 			l.url = strings.TrimSpace(string(raw))
 		case <-late:
-			l.t.Fatal("the manager does not listen after 30 s")
+			l.t.Fatal("the manager does not listen after a minute")
 		}
 	}
 	ca, err := os.ReadFile(l.path("m/ca.pem"))
@@ -108,6 +110,21 @@ func (l *lab) start(flags ...string) {
 	roots.AppendCertsFromPEM(ca)
 	l.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: 30 * time.Second}
 	l.t.Cleanup(l.http.CloseIdleConnections)
+}
+
+// freeAddress is below the ports of which the kernel gives one to anyone who asks
+// for any: it stays free while its server is away.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(20_000))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			must(t, listener.Close())
+			return address
+		}
+	}
+	t.Fatal("got no free address, want one")
+	return ""
 }
 
 // manage runs a verb of the reference manager.
