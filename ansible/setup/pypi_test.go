@@ -52,8 +52,8 @@ func TestHeartbeat(t *testing.T) {
 	began := time.Now()
 	said := make([]byte, 100)
 	n, _ := stderr.Read(said)
-	if got := string(said[:n]); !strings.Contains(got, "still running, 15 s") || time.Since(began) > 20*time.Second {
-		t.Errorf("got %q after %s, want a line within 20 s", got, time.Since(began))
+	if got := string(said[:n]); !strings.Contains(got, "still running, 15 s") || time.Since(began) > time.Minute {
+		t.Errorf("got %q after %s, want a line within a minute", got, time.Since(began))
 	}
 	_ = stdin.Close()
 	_ = cmd.Wait()

@@ -46,7 +46,7 @@ func manager(ts *testscript.TestScript, neg bool, args []string) {
 		<-ended
 	})
 	ts.Defer(*stop)
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if content, err := os.ReadFile(url); err == nil && len(content) > 0 {
 			ts.Setenv("MANAGER_URL", strings.TrimSpace(string(content)))
 			break

@@ -290,7 +290,7 @@ func (s *site) launch(cmd *exec.Cmd) *agent {
 // untilDone waits until something is so, and does something meanwhile.
 func (a *agent) untilDone(done func() bool, meanwhile func()) {
 	a.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(20 * time.Millisecond) {
 		meanwhile()
 		if time.Now().After(end) {
 			a.stop()
@@ -322,7 +322,7 @@ func (a *agent) stop() {
 func (a *agent) until(state string) netip.AddrPort {
 	a.t.Helper()
 	var status struct{ State, Listen string }
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		raw, err := os.ReadFile(a.path("run/status.json"))
 		if err == nil && json.Unmarshal(raw, &status) == nil && status.State == state {
 			at, _ := netip.ParseAddrPort(status.Listen)
@@ -337,7 +337,7 @@ func (a *agent) until(state string) netip.AddrPort {
 // waitRequest waits for a request to be registered.
 func (s *site) waitRequest() {
 	s.t.Helper()
-	for end := time.Now().Add(30 * time.Second); len(s.manager.Requests()) == 0; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); len(s.manager.Requests()) == 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			s.t.Fatal("got no request, want one")
 		}
