@@ -75,7 +75,8 @@ func FuzzSetThenClear(f *testing.F) {
 			return
 		}
 		sameOthers(t, data, set)
-		if before.Enrollment.PollingToken == "" && !inserted(data, set) {
+		// The null of a section becomes a comment.
+		if before.Enrollment.PollingToken == "" && !inserted(data, set) && !inserted(data, bytes.Replace(set, []byte(wasMark[1:]), nil, 1)) {
 			t.Fatalf("%q became %q: not one insertion", data, set)
 		}
 

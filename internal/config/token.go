@@ -141,10 +141,40 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 		indent, ok = first, ok && alone
 	}
 	colon, found := f.sectionColon()
+	if start := f.emptied(t, colon, ""); ok && found && start > 0 {
+		edited := &yamltext.Text{Data: t.Replace(start, start, wasMark[1:])}
+		return edited.InsertAfter(edited.LineAt(start), indent+added), nil
+	}
 	if !ok || !found || f.braces() || !t.OnlyComment(colon) {
 		return nil, &obstacle{Line: f.sectionKey.Line, Why: `"enrollment:" is not alone on its line`}
 	}
 	return t.InsertAfter(t.LineAt(colon), indent+added), nil
+}
+
+// emptied returns where the section is said to be empty, beside its colon and
+// behind mark; 0 where it is not.
+func (f *file) emptied(t *yamltext.Text, colon int, mark string) int {
+	if colon > len(t.Data) {
+		return 0
+	}
+	rest := string(t.Data[colon:t.LineAt(colon).End])
+	value, ok := strings.CutPrefix(strings.TrimLeft(rest, " \t"), mark)
+	start := colon + len(rest) - len(value)
+	for _, nothing := range []string{"~", "null", "Null", "NULL", "{}"} {
+		if ok && strings.HasPrefix(value, nothing) && t.OnlyComment(start+len(nothing)) {
+			return start
+		}
+	}
+	return 0
+}
+
+// emptyAgain says that the section is empty as it was said before, once no key is left.
+func (f *file) emptyAgain(t *yamltext.Text) []byte {
+	colon, found := f.sectionColon()
+	if end := f.emptied(t, colon, wasMark[1:]); found && end > 0 && len(f.sectionValue.Content) == 2 {
+		return t.Replace(end-len(wasMark[1:]), end, "")
+	}
+	return t.Data
 }
 
 // place returns where the value is that is there.
@@ -192,7 +222,7 @@ func (f *file) restore(start, end int) ([]byte, bool) {
 		return nil, false
 	}
 	if strings.TrimLeft(string(t.Data[l.Start:l.End]), " ") == f.name+": "+quoted+addedMark {
-		return t.Cut(f.addedFrom(l), l), true
+		return f.emptyAgain(&yamltext.Text{Data: t.Cut(f.addedFrom(l), l)}), true
 	}
 	for _, old := range []string{leftOut, "''", "~", "null", "Null", "NULL"} {
 		cut := end + len(wasMark) + len(old)

@@ -32,19 +32,21 @@ func TestField1_6_ManagerURLComesAndGoes(t *testing.T) {
 
 // A token comes and goes beside it, and neither takes the other along.
 func TestTokenAndManagerURLSideBySide(t *testing.T) {
-	const before = "tls: {}\n"
-	data, err := SetPollingToken([]byte(before), "token0123456789")
-	for _, step := range []func([]byte) ([]byte, error){
-		func(b []byte) ([]byte, error) { return SetManagerURL(b, "https://192.0.2.1") },
-		ClearPollingToken,
-		func(b []byte) ([]byte, error) { return ClearManagerURL(b, "https://192.0.2.1") },
-	} {
-		if err == nil {
-			data, err = step(data)
+	clearURL := func(b []byte) ([]byte, error) { return ClearManagerURL(b, "https://192.0.2.1") }
+	for _, before := range []string{"tls: {}\n", "enrollment: null # c\ntls: {}\n", "enrollment:\t{}", "enrollment: ~\r\n"} {
+		for _, clear := range [][]func([]byte) ([]byte, error){{ClearPollingToken, clearURL}, {clearURL, ClearPollingToken}} {
+			data, err := SetPollingToken([]byte(before), "token0123456789")
+			for _, step := range append([]func([]byte) ([]byte, error){
+				func(b []byte) ([]byte, error) { return SetManagerURL(b, "https://192.0.2.1") },
+			}, clear...) {
+				if err == nil {
+					data, err = step(data)
+				}
+			}
+			if err != nil || string(data) != before {
+				t.Errorf("got %q, %v, want %q", data, err, before)
+			}
 		}
-	}
-	if err != nil || string(data) != before {
-		t.Errorf("got %q, %v, want %q", data, err, before)
 	}
 }
 
