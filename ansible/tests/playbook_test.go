@@ -41,7 +41,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(filepath.Dir(collections))
-	return m.Run()
+	return testbuild.Watch(testbuild.DefaultPaths()...)(m.Run())
 }
 
 // prepare builds what a bare `go test` has not; `make test` has, and says so.

@@ -41,7 +41,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return bin.Verdict(m.Run())
 }
 
 const machineID = "0123456789abcdef0123456789abcdef"

@@ -52,7 +52,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	net.DefaultResolver = resolver
-	code := m.Run()
+	code := bin.Verdict(m.Run())
 	// With -run the list would call pass what did not run.
 	if only := flag.Lookup("test.run"); only == nil || only.Value.String() == "" {
 		fmt.Println(strings.Join(verdicts, "\n"))

@@ -66,9 +66,8 @@ var ofTheHost = []trouble{
 		if err := os.Chmod(filepath.Dir(h.dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		h.options["config_path"] = h.path("/none.yaml")
-		for _, name := range []string{"ca_cert", "server_cert", "server_key", "crl", "whitelist"} {
-			h.options[name+"_path"] = h.path("/etc/" + name)
+		if err := os.Chmod(h.path("/etc/linux_patch_api/config.yaml"), 0o644); err != nil {
+			t.Fatal(err)
 		}
 		const nobody = 65534
 		return h.program(exec.Command(bin.Path("enrollment"), "-"),

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -18,6 +19,8 @@ import (
 type Programs struct {
 	dir string
 	tie func() error
+	// Verdict is what Watch returned before they were built.
+	Verdict func(code int) int
 }
 
 // Build builds packages into a directory, as the Makefile does but for ldflags.
@@ -29,7 +32,30 @@ func Build(dir, ldflags string, packages ...string) (*Programs, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Programs{dir: dir, tie: sync.OnceValue(func() error { return Tie(sources) })}, nil
+	return &Programs{dir, sync.OnceValue(func() error { return Tie(sources) }), Watch(DefaultPaths()...)}, nil
+}
+
+// DefaultPaths are those of an agent of this machine. No test may make one.
+func DefaultPaths() []string {
+	return []string{"/etc/linux_patch_api", "/var/lib/linux_patch_enroll", "/var/log/linux_patch_api", "/run/linux_patch_api"}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// Watch returns what the exit code of tests is after they ended with code: they
+// fail if they made one of paths that was missing.
+func Watch(paths ...string) func(code int) int {
+	absent := slices.DeleteFunc(paths, exists)
+	return func(code int) int {
+		if made := slices.IndexFunc(absent, exists); made >= 0 {
+			fmt.Fprintf(os.Stderr, "FAIL: %s was made while these tests ran: give programs paths of their own, logging.file_path too\n", absent[made])
+			return max(code, 1)
+		}
+		return code
+	}
 }
 
 // BuildFor builds packages for an architecture.

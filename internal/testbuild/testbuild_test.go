@@ -222,3 +222,16 @@ func TestSourcesAreThoseOfTheProgramsAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestPathsOfTheMachineThatTestsMakeFailThem(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, map[string]string{"before": ""})
+	verdict := testbuild.Watch(filepath.Join(dir, "before"), filepath.Join(dir, "log"))
+	if got := []int{verdict(0), verdict(2)}; !slices.Equal(got, []int{0, 2}) {
+		t.Errorf("nothing was made: got %v, want the codes as they are", got)
+	}
+	put(t, dir, map[string]string{"log": ""})
+	if got := []int{verdict(0), verdict(2)}; !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("a file was made: got %v, want no 0", got)
+	}
+}

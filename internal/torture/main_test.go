@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := m.Run()
+	code := bin.Verdict(m.Run())
 	if !full {
 		fmt.Println("a sample; make torture injects every point")
 	}

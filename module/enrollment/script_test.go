@@ -31,7 +31,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return bin.Verdict(m.Run())
 }
 
 func TestScripts(t *testing.T) { testscript.Run(t, scripts(bin.Dir())) }

@@ -42,7 +42,7 @@ func build(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return bin.Verdict(m.Run())
 }
 
 // lab is a running manager, and an administrator's arguments for it.
