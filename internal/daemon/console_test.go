@@ -86,12 +86,13 @@ func TestProgressOnATerminal(t *testing.T) {
 	if !c.terminal() || c.width() != 40 {
 		t.Fatalf("terminal %v", c.terminal())
 	}
-	p := newProgress(c, newLogger(c, false), notifier{}, time.Now)
-	p.report(enroll.Progress{Phase: enroll.PhaseWait, Attempts: 7, Next: time.Now().Add(42 * time.Second)})
+	now := time.Now()
+	p := newProgress(c, newLogger(c, false), notifier{}, func() time.Time { return now })
+	p.report(enroll.Progress{Phase: enroll.PhaseWait, Attempts: 7, Next: now.Add(42 * time.Second)})
 	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 100}); err != nil {
 		t.Fatal(err)
 	}
-	p.report(enroll.Progress{Phase: enroll.PhaseWait, Attempts: 8, Next: time.Now().Add(42 * time.Second)})
+	p.report(enroll.Progress{Phase: enroll.PhaseWait, Attempts: 8, Next: now.Add(42 * time.Second)})
 	c.Line("")
 	if err := slave.Close(); err != nil {
 		t.Fatal(err)

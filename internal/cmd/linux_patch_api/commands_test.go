@@ -311,7 +311,7 @@ func untilCmd(ts *testscript.TestScript, neg bool, args []string) {
 func enrollsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	host := ts.Getenv("HOST")
 	options := map[string]any{
-		"config_path": host + "/etc/config.yaml", "state_dir": host + "/state", "wait": false, "lock_timeout": "5",
+		"config_path": host + "/etc/config.yaml", "state_dir": host + "/state", "wait": false, "lock_timeout": "30",
 		"manager_url": ts.Getenv("MANAGER_URL"), "manager_ca_path": ts.Getenv("MANAGER_CA"),
 	}
 	for _, arg := range args[1:] {
