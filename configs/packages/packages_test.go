@@ -58,7 +58,7 @@ func build(t *testing.T) string {
 func tie(t *testing.T) {
 	t.Helper()
 	var files []string
-	for _, pattern := range []string{"build/*.tar.gz", "build/bin/*", "ansible/setup/*", "configs/*", "configs/man/*", "configs/packages/*", "README.md"} {
+	for _, pattern := range []string{"build/*.tar.gz", "build/bin/*", "ansible/setup/*", "configs/*", "configs/man/*", "configs/packages/*", "README.md", "docs/DEPLOYMENT_GUIDE.md"} {
 		found, err := filepath.Glob(filepath.Join(top, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -156,6 +156,7 @@ func TestPackages(t *testing.T) {
 	dir := build(t)
 	t.Run("of other distributions", func(t *testing.T) { otherDistributions(t, filepath.Join(dir, "now")) })
 	t.Run("the commands of the README", func(t *testing.T) { readmes(t, filepath.Join(dir, "now")) })
+	t.Run("in place of a deployed agent", func(t *testing.T) { replaces(t, filepath.Join(dir, "now")) })
 	for _, suite := range []string{"bookworm", "trixie"} {
 		t.Run(suite, func(t *testing.T) {
 			h := boot(t, suite)
@@ -198,19 +199,26 @@ func readmes(t *testing.T, dir string) {
 // readmesCommands are the commands before and after the approval.
 func readmesCommands(t *testing.T) [][]testconsole.Step {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(top, "README.md"))
+	blocks := hostBlocks(t, "README.md", 2)
+	if count := len(blocks[0]) + len(blocks[1]); count >= 10 {
+		t.Fatalf("got %d commands, want less than ten", count)
+	}
+	return blocks
+}
+
+// hostBlocks are the blocks of a document that are for a host of their own.
+func hostBlocks(t *testing.T, document string, want int) [][]testconsole.Step {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(top, document))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var blocks [][]testconsole.Step
-	count := 0
 	for _, m := range regexp.MustCompile("(?s)\n```console host\n(.*?)\n```\n").FindAllStringSubmatch(string(text), -1) {
-		steps := testconsole.Steps(m[1])
-		blocks = append(blocks, steps)
-		count += len(steps)
+		blocks = append(blocks, testconsole.Steps(m[1]))
 	}
-	if len(blocks) != 2 || count >= 10 {
-		t.Fatalf("got %d blocks and %d commands, want 2 blocks and less than ten commands", len(blocks), count)
+	if len(blocks) != want {
+		t.Fatalf("%s: got %d blocks, want %d", document, len(blocks), want)
 	}
 	return blocks
 }
