@@ -5,7 +5,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -99,6 +102,23 @@ func TestFloors(t *testing.T) {
 	}
 	if seen < 10 {
 		t.Errorf("only %d packages were seen: the test looks in the wrong place", seen)
+	}
+}
+
+// The table that a person reads first is this one.
+func TestFloorsAreThoseOfTheDocument(t *testing.T) {
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d) \| ([^|]*) \|`).FindAllStringSubmatch(string(text), -1) {
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[2], -1) {
+			got[name[1]] = int(row[1][0] - '0')
+		}
+	}
+	if !maps.Equal(got, floors) {
+		t.Errorf("CONTRIBUTING.md: got the floors %v, want %v", got, floors)
 	}
 }
 
