@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
@@ -20,6 +21,8 @@ import (
 type findings struct {
 	lines []string
 	first error
+	// enrolls says that a start would enroll first.
+	enrolls bool
 }
 
 func (f *findings) ok(format string, args ...any) {
@@ -41,7 +44,7 @@ func (f *findings) fail(err error) {
 }
 
 // checkConfig is --check-config: it looks at everything and changes nothing.
-func (d *daemon) checkConfig(context.Context) int {
+func (d *daemon) checkConfig(ctx context.Context) int {
 	var f findings
 	if err := d.configure(); err != nil {
 		f.fail(err)
@@ -50,18 +53,37 @@ func (d *daemon) checkConfig(context.Context) int {
 		d.paths = d.cfg.Paths()
 	} else {
 		f.ok("%s: listens on %s", d.opt.config, strings.Join(d.listen, ", "))
+		d.checkListen(ctx, &f)
 	}
 	d.checkFiles(&f)
 	d.checkCertificates(&f)
 	d.checkWhitelist(&f)
-	d.checkEnrollment(&f)
+	d.checkEnrollment(ctx, &f)
 	for _, line := range f.lines {
 		fmt.Fprintln(d.env.Stdout, line)
 	}
-	if f.first != nil {
-		return contract.CodeOf(f.first).Info().Exit
+	switch {
+	case f.first == nil:
+		return 0
+	case errors.Is(f.first, errListener):
+		return exitListener
 	}
-	return 0
+	return contract.CodeOf(f.first).Info().Exit
+}
+
+// checkListen listens for a moment. A running agent, which has a status file, has the port.
+func (d *daemon) checkListen(ctx context.Context, f *findings) {
+	all, err := listenOn(ctx, d.listen)
+	for _, ln := range all {
+		_ = ln.Close()
+	}
+	status, _ := d.enroller.Files.Stat(d.opt.statusFile)
+	switch inUse := errors.Is(err, syscall.EADDRINUSE); {
+	case inUse && !status.Exists:
+		f.warn("%v: unless that ends, a start fails", err)
+	case err != nil && !inUse:
+		f.first, f.lines = err, append(f.lines, fmt.Sprintf("error    %v", err))
+	}
 }
 
 // checkFiles holds each path to the rules that enrollment and daemon rely on:
@@ -116,6 +138,7 @@ func (d *daemon) checkCertificates(f *findings) {
 	}
 	if errors.Is(err, errTaken) && d.wouldEnroll() {
 		// The way of a new host: not ready yet, but nothing is wrong.
+		f.enrolls = true
 		f.warn("certificates: %v: enrollment comes first", err)
 		return
 	}
@@ -159,18 +182,18 @@ func (d *daemon) wouldEnroll() bool {
 	p := d.params()
 	p.Check = true
 	since, err := d.enroller.TakenOut(p)
-	return err == nil && since == nil && d.hasManager()
+	return err == nil && (since == nil && d.hasManager() || d.opt.url != "")
 }
 
 // checkEnrollment tells how the host stands, and what it would do at a start.
-func (d *daemon) checkEnrollment(f *findings) {
+func (d *daemon) checkEnrollment(ctx context.Context, f *findings) {
 	p := d.params()
 	p.Check = true
 	since, err := d.enroller.TakenOut(p)
 	switch {
 	case err != nil:
 		f.fail(err)
-	case since != nil:
+	case since != nil && d.opt.url == "":
 		f.warn("this host was taken out on %s: it does not enroll by itself", since.Format("2006-01-02"))
 	case d.hasManager():
 		// Parsed, so that no credentials are printed.
@@ -180,6 +203,15 @@ func (d *daemon) checkEnrollment(f *findings) {
 			return
 		}
 		f.ok("enrolls with %s where it must", url)
+		if err := d.enroller.CheckClient(p); err != nil {
+			f.fail(err)
+		}
+		// Check mode asks no manager, and changes nothing.
+		if p.Wait = false; f.enrolls {
+			if res := d.enroller.Run(ctx, p); res.Failed {
+				f.fail(res.Err)
+			}
+		}
 	default:
 		f.warn("no manager is set: neither enrollment nor renewal happens by itself")
 	}

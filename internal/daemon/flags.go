@@ -63,8 +63,8 @@ Usage: linux_patch_api [options]
   --token-storage WHERE         config (the default): while the request waits, the token is in the
                                 configuration too; state_dir: it is not
   --status-file FILE            what is served is written there (%s)
-  --check-config                check configuration, files, permissions, certificates and
-                                whitelist, print all that is found, and exit
+  --check-config                check configuration, files, permissions, certificates, whitelist,
+                                address and what enrollment needs, print all that is found, and exit
   --verbose                     log at level debug
   --version, --help
 

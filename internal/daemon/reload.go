@@ -39,6 +39,7 @@ func (a *agent) take() error {
 	before := a.listener.set.Load()
 	if err == nil && before != nil && digest == a.serving {
 		a.goneAt = time.Time{}
+		a.refuse([sha256.Size]byte{}, nil)
 		return nil
 	}
 	var set *served
@@ -54,10 +55,10 @@ func (a *agent) take() error {
 		if digest != a.refused && a.state != "" {
 			a.log.WithError(err).WithField("serving_on", before != nil).Error("the certificates on disk are refused")
 		}
-		a.refused = digest
+		a.refuse(digest, err)
 		return err
 	}
-	a.serving, a.refused, a.goneAt = digest, [sha256.Size]byte{}, time.Time{}
+	a.serving, a.refused, a.badSet, a.goneAt = digest, [sha256.Size]byte{}, nil, time.Time{}
 	for _, w := range set.warnings {
 		a.log.Warn(w)
 	}
@@ -77,6 +78,15 @@ func (a *agent) take() error {
 		a.tellSystemd(a.listeningStatus())
 	}
 	return nil
+}
+
+// refuse notes what on disk is refused, no error for nothing, and has the status say so.
+func (a *agent) refuse(digest [sha256.Size]byte, why error) {
+	changed := digest != a.refused
+	a.refused, a.badSet = digest, why
+	if changed && a.state != "" {
+		a.writeStatus()
+	}
 }
 
 // taken deals with a set that has gone: someone may be replacing it by hand, so
@@ -138,6 +148,13 @@ func (a *agent) readWhitelist() {
 		if a.list = digest; !file.Exists {
 			a.list = nil
 		}
+		err = fmt.Errorf("%s: %w", a.paths.Whitelist, err)
+	}
+	a.badList = err
+	if a.state != "" {
+		defer a.writeStatus()
+	}
+	if err != nil {
 		return
 	}
 	a.list = digest
@@ -149,9 +166,6 @@ func (a *agent) readWhitelist() {
 		a.log.WithField("entries", entries).Info("the whitelist is in force")
 	} else {
 		a.log.WithField("path", a.paths.Whitelist).Warn("the whitelist is missing or empty: no one may connect")
-	}
-	if a.state != "" {
-		a.writeStatus()
 	}
 }
 

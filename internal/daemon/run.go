@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,8 @@ type agent struct {
 	// that were found wanting last. The latter are judged at every look, since
 	// time may heal them, and are told of once.
 	serving, refused [sha256.Size]byte
+	// badSet and badList say why the set and the whitelist on disk are refused.
+	badSet, badList error
 	// goneAt is when the set was found missing; zero while it is there.
 	goneAt time.Time
 	// again asks for another look at files that are missing.
@@ -318,9 +321,7 @@ func (a *agent) listeningStatus() string {
 func (a *agent) writeStatus() {
 	s := status{PID: os.Getpid(), Version: a.env.Version, State: a.state, Asking: a.enrolling || a.asks.Load()}
 	s.Whitelist, s.WhitelistEntries = a.door.entries(maxStatusEntries)
-	if a.state == stateIdle {
-		s.Problem = a.why
-	}
+	s.Problem = a.problem()
 	if a.out.Outlet != nil {
 		s.LogLinesLost = a.out.Lost()
 	}
@@ -328,13 +329,29 @@ func (a *agent) writeStatus() {
 		since, notAfter := a.since.UTC(), set.facts.NotAfter
 		s.Listen, s.Fingerprint, s.Since, s.NotAfter = a.listener.address(), set.facts.Fingerprint, &since, &notAfter
 		s.CRL = statusOfCRL(set)
-		if set.crlProblem != nil {
-			s.Problem = fmt.Sprintf("the last CRL stays in force: %v", set.crlProblem)
-		}
 	}
 	if err := a.status.write(s); err != nil {
 		a.log.WithError(err).Warn("the status file was not written")
 	}
+}
+
+// problem says all that someone has to look at.
+func (a *agent) problem() string {
+	var all []string
+	say := func(what string, err error) {
+		if err != nil {
+			all = append(all, fmt.Sprintf("%s: %v", what, err))
+		}
+	}
+	if a.state == stateIdle {
+		all = append(all, a.why)
+	}
+	if set := a.listener.set.Load(); set != nil && a.listener.listening() {
+		say("the certificates on disk are refused, those before them stay in service", a.badSet)
+		say("the last CRL stays in force", set.crlProblem)
+	}
+	say("the whitelist is refused, what was in force stays so", a.badList)
+	return strings.Join(all, "; ")
 }
 
 func (a *agent) tellSystemd(lines ...string) {

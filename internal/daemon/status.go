@@ -25,8 +25,8 @@ type status struct {
 	Fingerprint string     `json:"fingerprint,omitempty"`
 	Since       *time.Time `json:"since,omitempty"`
 	NotAfter    *time.Time `json:"not_after,omitempty"`
-	// Problem is what keeps the agent from serving, or from going by the CRL on
-	// disk.
+	// Problem is what keeps the agent from serving, or from going by what is on
+	// disk: certificates, CRL, whitelist.
 	Problem string `json:"problem,omitempty"`
 	// LogLinesLost is how many log lines no one took.
 	LogLinesLost int64 `json:"log_lines_lost,omitempty"`

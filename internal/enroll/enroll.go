@@ -98,6 +98,19 @@ func (e *Enroller) run(s *options.Settings, res *report.Result) *run {
 	}}
 }
 
+// CheckClient finds what is wrong with what the manager is asked with: trust, pin, proxy.
+func (e *Enroller) CheckClient(p options.Params) error {
+	s, err := e.Host().Settle(p)
+	if err != nil {
+		return err
+	}
+	r := e.run(s, report.New())
+	if err = r.Observe(); err == nil {
+		_, err = r.Client()
+	}
+	return err
+}
+
 // TakenOut is when this host's enrollment was removed, where no one
 // has begun another one since; nil where not. The agent does not enroll such
 // a host by itself.

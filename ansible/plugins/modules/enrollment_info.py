@@ -495,7 +495,7 @@ service:
       type: int
       sample: 12
     problem:
-      description: What keeps it from serving, or from serving by what is on disk. Absent where nothing does.
+      description: What keeps it from serving, or which of certificates, CRL and whitelist on disk it refuses. Absent where nothing does.
       type: str
       sample: "the last CRL stays in force: the CRL cannot be loaded: /etc/linux_patch_api/certs/crl.pem: malformed: empty"
     crl:

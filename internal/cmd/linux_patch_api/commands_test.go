@@ -166,6 +166,7 @@ func agentCmd(ts *testscript.TestScript, neg bool, args []string) {
 type status struct {
 	PID                        int
 	State, Listen, Fingerprint string
+	Problem                    string
 	Whitelist                  []string
 }
 
@@ -201,6 +202,8 @@ func waitForCmd(ts *testscript.TestScript, neg bool, args []string) {
 		switch args[0] {
 		case "state":
 			return s.State == args[1]
+		case "problem":
+			return regexp.MustCompile(args[1]).MatchString(s.Problem)
 		case "whitelist":
 			return slices.Equal(s.Whitelist, args[1:])
 		case "served":
