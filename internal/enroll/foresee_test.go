@@ -26,7 +26,7 @@ func TestCheckModeTellsTheEditsOfTheConfig(t *testing.T) {
 		{"registration", nil, func(p *options.Params) { p.State = "registered" }, true, false},
 		{"token in state_dir", nil, func(p *options.Params) { p.TokenStorage = options.TokenInStateDir }, false, false},
 		{"a config that everybody reads", func(r *rig) { r.write(path, configText, 0o644) }, nil, false, false},
-		{"a config that cannot be edited", func(r *rig) { r.write(path, "enrollment: {} # here\n", 0o640) }, nil, false, false},
+		{"a config that cannot be edited", func(r *rig) { r.write(path, "enrollment: { } # here\n", 0o640) }, nil, false, false},
 		{"a token to take over", func(r *rig) {
 			r.manager.token = canary
 			r.write(path, configText+"enrollment:\n  polling_token: "+canary+"\n", 0o640)
