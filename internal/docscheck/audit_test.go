@@ -80,6 +80,7 @@ func TestAudit(t *testing.T) {
 		check func(*testing.T)
 	}{
 		{"links and anchors lead somewhere", checkLinks},
+		{"lists of contents have each chapter", checkContents},
 		{"paths in the text exist", checkPaths},
 		{"fenced blocks are of a known kind", checkFences},
 		{"error codes are the same in code and documents", checkCodes},

@@ -43,6 +43,26 @@ func checkLinks(t *testing.T) {
 	}
 }
 
+// checkContents holds a list of contents to the chapters, which it has all of.
+func checkContents(t *testing.T) {
+	lists := 0
+	for name, d := range documents(t) {
+		head, rest, _ := strings.Cut(d.text, "\n## ")
+		if !strings.Contains(head, "\n- [") {
+			continue
+		}
+		lists++
+		for _, m := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllStringSubmatch("## "+rest, -1) {
+			if !strings.Contains(head, "](#"+slug(m[1])+")") {
+				t.Errorf("%s: the list of contents lacks %q", name, m[1])
+			}
+		}
+	}
+	if lists < 4 {
+		t.Errorf("got %d lists of contents, want 4 at least", lists)
+	}
+}
+
 func checkPaths(t *testing.T) {
 	seen := 0
 	for name, d := range documents(t) {
