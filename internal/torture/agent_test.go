@@ -171,7 +171,7 @@ func (c client) connect(address string) (*tls.Conn, error) {
 		return nil, err
 	}
 	conn := tls.Client(plain, c.config)
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetDeadline(time.Now().Add(c.dialer.Timeout))
 	if err := conn.Handshake(); err != nil {
 		_ = plain.Close()
 		return nil, err

@@ -170,11 +170,13 @@ func TestDaemonUnderFire(t *testing.T) {
 			defer stop()
 			var all sync.WaitGroup
 			var made atomic.Int64
+			evil := good.from("127.0.0.2")
+			evil.dialer.Timeout = 10 * time.Second // the test waits for its connections to end
 			for _, attack := range f.what {
 				for range f.each {
 					all.Go(func() {
 						for ctx.Err() == nil {
-							attack(ctx, good.from("127.0.0.2"), address)
+							attack(ctx, evil, address)
 							made.Add(1)
 							pause(ctx, 20*time.Millisecond)
 						}
