@@ -3,7 +3,7 @@ package ansible
 import (
 	"fmt"
 
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
@@ -12,19 +12,19 @@ const longestText = 200
 
 // progress returns what shows a person how a waiting run goes on. It names once,
 // before the approval, what an administrator compares.
-func (p Program) progress() func(enroll.Progress) {
+func (p Program) progress() func(converse.Progress) {
 	told := false
-	return func(m enroll.Progress) {
+	return func(m converse.Progress) {
 		if !told && m.FQDN != "" {
 			p.say("waiting for approval: fqdn %s, machine_id %s", plaintext.Line(m.FQDN, longestText), m.MachineID)
 			told = true
 		}
 		switch m.Phase {
-		case enroll.PhaseWait:
+		case converse.PhaseWait:
 			p.say("%s: polls so far: %d, next poll at %s", m.Phase, m.Attempts, m.Next.Local().Format("15:04:05"))
-		case enroll.PhaseRegister, enroll.PhaseProvision:
+		case converse.PhaseRegister, converse.PhaseProvision:
 			p.say("%s", m.Phase)
-		case enroll.PhasePoll:
+		case converse.PhasePoll:
 			// The line of the wait before it named the time of this one.
 		}
 	}

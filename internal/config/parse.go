@@ -6,10 +6,11 @@ import (
 	"reflect"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/plaintext"
 	"github.com/linux-patch/enroll/internal/yamltext"
-	"go.yaml.in/yaml/v3"
 )
 
 // Parse reads a config. Nothing at all is a valid one. A value of the wrong type
@@ -96,17 +97,17 @@ func (c *Config) readSection(section string, n *yaml.Node, into reflect.Value) e
 		}
 		name = section + "." + name
 		if err := decode(yamltext.Resolve(value), to); err != nil {
-			return fmt.Errorf("line %d: %s is %w%s", value.Line, name, err, Got(name, value.Value))
+			return fmt.Errorf("line %d: %s is %w%s", value.Line, name, err, c.Got(name, value.Value))
 		}
 		c.lines[name] = value.Line
 	}
 	return nil
 }
 
-// Got shows a value that is refused, behind what it should be: never a token, nor
-// a URL that may have a password in it.
-func Got(key, value string) string {
-	if value == "" || key == "enrollment."+tokenKey || key == "enrollment."+urlKey && strings.Contains(value, "@") {
+// Got shows a value that is refused, behind what it should be: never a token, which
+// may be an alias elsewhere, nor a URL that may have a password in it.
+func (c *Config) Got(key, value string) string {
+	if value == c.Enrollment.PollingToken || key == "enrollment."+tokenKey || key == "enrollment."+urlKey && strings.Contains(value, "@") {
 		return ""
 	}
 	return fmt.Sprintf(", got: %q", plaintext.Line(value, 80))

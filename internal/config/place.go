@@ -9,10 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// obstacle is why an edit is not sure, and where.
-type obstacle = yamltext.Obstacle
-
-func refuse(o *obstacle, byHand string) error {
+func refuse(o *yamltext.Obstacle, byHand string) error {
 	return contract.Errorf(contract.CodeConfig, "%w", o.Err(ErrUneditable, byHand))
 }
 

@@ -101,7 +101,7 @@ func ClearPollingToken(data []byte) ([]byte, error) {
 
 // verify makes sure that in the edited text the value is what it was to be, and
 // that nothing else differs.
-func (f *file) verify(edited []byte, value string) *obstacle {
+func (f *file) verify(edited []byte, value string) *yamltext.Obstacle {
 	after, err := loadFor(edited, f.name)
 	if err == nil && after.current() == value && yamltext.Same(f.others(), after.others()) {
 		return nil
@@ -110,10 +110,10 @@ func (f *file) verify(edited []byte, value string) *obstacle {
 	if f.sectionKey != nil {
 		line = f.sectionKey.Line
 	}
-	return &obstacle{Line: line, Why: "an edit here would change more than " + f.name}
+	return &yamltext.Obstacle{Line: line, Why: "an edit here would change more than " + f.name}
 }
 
-func (f *file) set(quoted string) ([]byte, *obstacle) {
+func (f *file) set(quoted string) ([]byte, *yamltext.Obstacle) {
 	if o := f.text.Obstacle(f.sectionValue, "section"); o != nil {
 		return nil, o
 	}
@@ -128,7 +128,7 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 			indent, ok = t.Indent(t.Root)
 		}
 		if !ok || f.braces() {
-			return nil, &obstacle{Line: t.Root.Line, Why: "the first key is not on a line of its own"}
+			return nil, &yamltext.Obstacle{Line: t.Root.Line, Why: "the first key is not on a line of its own"}
 		}
 		return t.Append(indent+sectionLine, indent+"  "+added), nil
 	}
@@ -146,7 +146,7 @@ func (f *file) set(quoted string) ([]byte, *obstacle) {
 		return edited.InsertAfter(edited.LineAt(start), indent+added), nil
 	}
 	if !ok || !found || f.braces() || !t.OnlyComment(colon) {
-		return nil, &obstacle{Line: f.sectionKey.Line, Why: `"enrollment:" is not alone on its line`}
+		return nil, &yamltext.Obstacle{Line: f.sectionKey.Line, Why: `"enrollment:" is not alone on its line`}
 	}
 	return t.InsertAfter(t.LineAt(colon), indent+added), nil
 }
@@ -178,19 +178,19 @@ func (f *file) emptyAgain(t *yamltext.Text) []byte {
 }
 
 // place returns where the value is that is there.
-func (f *file) place() (start, end int, o *obstacle) {
+func (f *file) place() (start, end int, o *yamltext.Obstacle) {
 	if o := f.text.Obstacle(f.sectionValue, "section"); o != nil {
 		return 0, 0, o
 	}
 	start, end, ok := f.text.Scalar(f.tokenValue, false)
 	if !ok {
-		return 0, 0, &obstacle{Line: f.tokenValue.Line, Why: "the value of " + f.name + " is not a plain one on one line"}
+		return 0, 0, &yamltext.Obstacle{Line: f.tokenValue.Line, Why: "the value of " + f.name + " is not a plain one on one line"}
 	}
 	return start, end, nil
 }
 
 // replace puts quoted in the place of the value that is there.
-func (f *file) replace(quoted string) ([]byte, *obstacle) {
+func (f *file) replace(quoted string) ([]byte, *yamltext.Obstacle) {
 	t := f.text
 	start, end, o := f.place()
 	if o != nil {
@@ -203,7 +203,7 @@ func (f *file) replace(quoted string) ([]byte, *obstacle) {
 	case strings.HasPrefix(old, `"`):
 		return t.Replace(start, end, quoted), nil
 	case f.braces() || !t.OnlyComment(end):
-		return nil, &obstacle{Line: f.tokenValue.Line, Why: "the value of " + f.name + " is neither in double quotes nor on a line of its own"}
+		return nil, &yamltext.Obstacle{Line: f.tokenValue.Line, Why: "the value of " + f.name + " is neither in double quotes nor on a line of its own"}
 	case f.current() != "":
 		return t.Replace(start, end, quoted), nil
 	case old == "":

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-playground/validator/v10"
+
 	"github.com/linux-patch/enroll/internal/contract"
 )
 
@@ -25,11 +26,13 @@ func (c *Config) Validate() error {
 
 	var wrong []string
 	// A zero is a port left out for the tags, which can't see that it is written.
-	if c.Server.Port == 0 && c.lines["server.port"] != 0 {
-		wrong = append(wrong, c.place("server.port")+` must be at least 1, got: "0"`)
-	}
-	if c.TLS.Port == 0 && c.lines["tls.port"] != 0 {
-		wrong = append(wrong, c.place("tls.port")+` must be at least 1, got: "0"`)
+	for _, p := range []struct {
+		key  string
+		port int
+	}{{"server.port", c.Server.Port}, {"tls.port", c.TLS.Port}} {
+		if p.port == 0 && c.lines[p.key] != 0 {
+			wrong = append(wrong, c.place(p.key)+` must be at least 1, got: "0"`)
+		}
 	}
 	err := v.Struct(c)
 	if fields, ok := errors.AsType[validator.ValidationErrors](err); ok {
@@ -37,7 +40,7 @@ func (c *Config) Validate() error {
 			_, key, _ := strings.Cut(f.Namespace(), ".")
 			// Of a list, the whole.
 			key, _, _ = strings.Cut(key, "[")
-			wrong = append(wrong, c.place(key)+" "+rule(f)+c.got(key, f.Value()))
+			wrong = append(wrong, c.place(key)+" "+rule(f)+c.Got(key, fmt.Sprint(reflect.Indirect(reflect.ValueOf(f.Value())))))
 		}
 	} else if err != nil {
 		return contract.Errorf(contract.CodeInternal, "config rules: %w", err)
@@ -46,15 +49,6 @@ func (c *Config) Validate() error {
 		return nil
 	}
 	return contract.Errorf(contract.CodeConfig, "config is not valid: %s", strings.Join(wrong, "; "))
-}
-
-// got is Got for a decoded value, which may be an alias of the token.
-func (c *Config) got(key string, value any) string {
-	text := fmt.Sprint(reflect.Indirect(reflect.ValueOf(value)))
-	if text == c.Enrollment.PollingToken {
-		return ""
-	}
-	return Got(key, text)
 }
 
 func (c *Config) place(key string) string {

@@ -1,17 +1,6 @@
 package converse
 
-import (
-	"time"
-
-	"github.com/linux-patch/enroll/internal/approval"
-	"github.com/linux-patch/enroll/internal/identity"
-	"github.com/linux-patch/enroll/internal/statedir"
-)
-
-// sending is what the manager is about to be told.
-func (c *Conversation) sending(host identity.Host, proof string, at time.Time) *statedir.Request {
-	return &statedir.Request{Proof: proof, IPAddress: host.IP.String(), OSDetails: host.OS, SentAt: at, VerifiedBy: c.verifiedBy()}
-}
+import "github.com/linux-patch/enroll/internal/approval"
 
 // verifiedBy names what this run verifies the manager's HTTPS certificate with, as
 // results name it.

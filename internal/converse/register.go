@@ -43,7 +43,7 @@ func (c *Conversation) Register(ctx context.Context, client ManagerClient, host 
 	defer func() { _ = slot.Close() }()
 	asking, cancel := linger(ctx)
 	defer cancel()
-	c.Sent = c.sending(host, proof, *c.Disk.RequestAt())
+	c.Sent = &statedir.Request{Proof: proof, IPAddress: host.IP.String(), OSDetails: host.OS, SentAt: *c.Disk.RequestAt(), VerifiedBy: c.verifiedBy()}
 	got, err := client.Register(asking, func(local netip.Addr) contract.EnrollmentRequest {
 		seen := host.SeenFrom(local)
 		c.Sent.IPAddress = seen.IP.String()

@@ -13,7 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/converse"
 )
 
 func TestProgressLineStaysBelowTheLog(t *testing.T) {
@@ -88,11 +88,11 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 	now := time.Now()
 	p := newProgress(c, newLogger(c, false), notifier{}, func() time.Time { return now })
-	p.report(enroll.Progress{Phase: enroll.PhaseWait, Attempts: 7, Next: now.Add(42 * time.Second)})
+	p.report(converse.Progress{Phase: converse.PhaseWait, Attempts: 7, Next: now.Add(42 * time.Second)})
 	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 100}); err != nil {
 		t.Fatal(err)
 	}
-	p.report(enroll.Progress{Phase: enroll.PhaseWait, Attempts: 8, Next: now.Add(42 * time.Second)})
+	p.report(converse.Progress{Phase: converse.PhaseWait, Attempts: 8, Next: now.Add(42 * time.Second)})
 	c.Line("")
 	if err := slave.Close(); err != nil {
 		t.Fatal(err)

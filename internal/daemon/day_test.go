@@ -15,7 +15,9 @@ import (
 
 	"github.com/spf13/afero"
 
+	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
 	"github.com/linux-patch/enroll/internal/identity"
@@ -65,14 +67,14 @@ type noAudit struct{}
 func (noAudit) Record(contract.Event, map[string]string) error { return nil }
 
 // enrollerFor enrolls the host with a manager of the test.
-func (h *host) enrollerFor(manager enroll.ManagerClient, now func() time.Time) *enroll.Enroller {
+func (h *host) enrollerFor(manager converse.ManagerClient, now func() time.Time) *enroll.Enroller {
 	return &enroll.Enroller{
 		Files: h.over(&faultfs.Fs{Inner: afero.NewOsFs(), NoSync: true, Match: func(faultfs.Op) bool { return false }}), Given: afero.NewOsFs(),
 		Identity: someone{}, Accounts: options.HostAccounts{},
-		Dial:  func(managerclient.Options) (enroll.ManagerClient, error) { return manager, nil },
-		Audit: func(string) enroll.Auditor { return noAudit{} },
+		Dial:  func(managerclient.Options) (converse.ManagerClient, error) { return manager, nil },
+		Audit: func(string) audit.Recorder { return noAudit{} },
 		Now:   now,
-		Rand:  func() float64 { return 0.999 }, Secret: func(string) {}, Progress: func(enroll.Progress) {},
+		Rand:  func() float64 { return 0.999 }, Secret: func(string) {}, Progress: func(converse.Progress) {},
 	}
 }
 
@@ -133,8 +135,8 @@ func TestFirstEnrollmentMeetsTroubles(t *testing.T) {
 			begun := time.Now()
 			d := h.daemon("--enroll", "https://192.0.2.1")
 			d.enroller = h.enrollerFor(manager, func() time.Time { return start.Add(time.Since(begun)) })
-			var last enroll.Progress
-			res := d.newAgent().enrollFirst(t.Context(), func(m enroll.Progress) { last = m })
+			var last converse.Progress
+			res := d.newAgent().enrollFirst(t.Context(), func(m converse.Progress) { last = m })
 			if len(manager.polls) != test.polls || res.Failed != (test.code != "") || res.Failed && res.Error.Code != test.code {
 				t.Errorf("%s: %d polls: %s", name, len(manager.polls), res.Msg)
 			}

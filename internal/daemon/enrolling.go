@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
@@ -72,7 +73,7 @@ func (d *daemon) hasManager() bool { return d.opt.url != "" || d.cfg.Enrollment.
 func (d *daemon) unasked() *enroll.Enroller {
 	e := *d.enroller
 	dial := e.Dial
-	e.Dial = func(o managerclient.Options) (enroll.ManagerClient, error) {
+	e.Dial = func(o managerclient.Options) (converse.ManagerClient, error) {
 		since, err := d.enroller.TakenOut(d.params())
 		if err != nil {
 			return nil, err
@@ -98,7 +99,7 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 		}
 	}()
 	d.announce(ctx)
-	res := d.watched(ctx, func(show func(enroll.Progress)) *report.Result {
+	res := d.watched(ctx, func(show func(converse.Progress)) *report.Result {
 		e := *d.enroller
 		e.Progress = show
 		return e.Run(ctx, d.params())
@@ -112,7 +113,7 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 }
 
 // watched shows the progress of what do reports, to anyone who watches.
-func (d *daemon) watched(ctx context.Context, do func(show func(enroll.Progress)) *report.Result) *report.Result {
+func (d *daemon) watched(ctx context.Context, do func(show func(converse.Progress)) *report.Result) *report.Result {
 	p := newProgress(d.con, d.log, d.notify, time.Now)
 	done := make(chan struct{})
 	go func() {
@@ -128,7 +129,7 @@ func (d *daemon) watched(ctx context.Context, do func(show func(enroll.Progress)
 // enrollFirst enrolls a host that has nothing to serve with, in runs that do
 // not wait, as the renewer does: between them the run lock is free, so that the
 // host can be taken out, or enrolled with another manager, meanwhile.
-func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *report.Result {
+func (a *agent) enrollFirst(ctx context.Context, show func(converse.Progress)) *report.Result {
 	e, p := a.enroller, a.params()
 	if a.opt.url == "" {
 		e = a.unasked()
@@ -139,7 +140,7 @@ func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *re
 	asker := pace.Asker{Caller: pace.First, Rand: a.enroller.Rand}
 	for {
 		run := *e
-		run.Progress = func(m enroll.Progress) {
+		run.Progress = func(m converse.Progress) {
 			m.Attempts += attempts
 			a.reportEnrolling(show, m)
 		}
@@ -168,7 +169,7 @@ func (a *agent) enrollFirst(ctx context.Context, show func(enroll.Progress)) *re
 			// A removal from now on is newer than the request.
 			registered, e = true, a.unasked()
 		}
-		a.reportEnrolling(show, enroll.Progress{Phase: enroll.PhaseWait, Attempts: attempts, Next: a.now().Add(wait)})
+		a.reportEnrolling(show, converse.Progress{Phase: converse.PhaseWait, Attempts: attempts, Next: a.now().Add(wait)})
 		if managerclient.Sleep(ctx, wait) != nil {
 			kept := "no request was made yet"
 			if registered {
@@ -189,7 +190,7 @@ func underEdit(res *report.Result) bool {
 
 // reportEnrolling says how enrollment goes, until a set is in service that
 // someone has put in place meanwhile: the service's status is of that then.
-func (a *agent) reportEnrolling(show func(enroll.Progress), m enroll.Progress) {
+func (a *agent) reportEnrolling(show func(converse.Progress), m converse.Progress) {
 	if a.listener.set.Load() == nil {
 		show(m)
 	}
@@ -298,7 +299,7 @@ func (d *daemon) course(why error) (course, error) {
 }
 
 // progressText is one moment of a run in words.
-func progressText(p enroll.Progress, elapsed time.Duration, now time.Time) string {
+func progressText(p converse.Progress, elapsed time.Duration, now time.Time) string {
 	text := fmt.Sprintf("%s, %s", p.Phase, elapsed.Round(time.Second))
 	if !p.Next.IsZero() {
 		text += fmt.Sprintf(", next poll in %s", max(p.Next.Sub(now), 0).Round(time.Second))

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/converse"
 )
 
 // remindEvery is how often a log is told that the wait goes on.
@@ -24,25 +24,25 @@ type progress struct {
 	ended   chan struct{}
 
 	mu       sync.Mutex
-	last     enroll.Progress
-	said     map[enroll.Phase]bool
+	last     converse.Progress
+	said     map[converse.Phase]bool
 	reminded time.Time
 }
 
 func newProgress(con *console, log *logrus.Logger, notify notifier, now func() time.Time) *progress {
-	return &progress{con: con, log: log, notify: notify, now: now, started: now(), ended: make(chan struct{}), said: map[enroll.Phase]bool{}}
+	return &progress{con: con, log: log, notify: notify, now: now, started: now(), ended: make(chan struct{}), said: map[converse.Phase]bool{}}
 }
 
 // report takes a moment of the run.
-func (p *progress) report(moment enroll.Progress) {
+func (p *progress) report(moment converse.Progress) {
 	p.mu.Lock()
 	p.last = moment
 	now := p.now()
 	// Waiting and asking take turns for as long as no one approves, and so does
 	// registering while the manager's rate limit is reached.
-	say := !p.said[moment.Phase] && moment.Phase != enroll.PhaseWait && moment.Phase != enroll.PhasePoll
+	say := !p.said[moment.Phase] && moment.Phase != converse.PhaseWait && moment.Phase != converse.PhasePoll
 	p.said[moment.Phase] = true
-	if moment.Phase == enroll.PhaseWait && now.Sub(p.reminded) >= remindEvery {
+	if moment.Phase == converse.PhaseWait && now.Sub(p.reminded) >= remindEvery {
 		say, p.reminded = true, now
 	}
 	p.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/report"
 )
@@ -158,7 +158,7 @@ func (a *agent) enroll(ctx context.Context) {
 	}
 	a.enrolling = true
 	a.background.Go(func() {
-		a.enrolled <- a.watched(ctx, func(report func(enroll.Progress)) *report.Result { return a.enrollFirst(ctx, report) })
+		a.enrolled <- a.watched(ctx, func(report func(converse.Progress)) *report.Result { return a.enrollFirst(ctx, report) })
 	})
 }
 

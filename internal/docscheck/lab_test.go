@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/afero"
 
 	"github.com/linux-patch/enroll/internal/ansible"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/manager"
 	"github.com/linux-patch/enroll/internal/managerclient"
@@ -111,7 +112,7 @@ func (h *host) run(ctx context.Context, more map[string]any) outcome {
 				h.change(e)
 			}
 			dial := e.Dial
-			e.Dial = func(o managerclient.Options) (enroll.ManagerClient, error) {
+			e.Dial = func(o managerclient.Options) (converse.ManagerClient, error) {
 				o.Retry.Wait = time.Millisecond // for the test to end soon
 				if h.dial != nil {
 					h.dial(&o)

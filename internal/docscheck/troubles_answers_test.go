@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/manager"
 	"github.com/linux-patch/enroll/internal/pki/pkitest"
@@ -85,8 +86,8 @@ var withTheManager = []trouble{
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		h.change = func(e *enroll.Enroller) {
-			e.Progress = func(p enroll.Progress) {
-				if p.Phase == enroll.PhaseWait {
+			e.Progress = func(p converse.Progress) {
+				if p.Phase == converse.PhaseWait {
 					cancel()
 				}
 			}

@@ -10,10 +10,10 @@ import (
 
 // agentStatus is the agent's status file, and what is read of it here.
 type agentStatus struct {
-	path string
 	// content is nil where there is no status file.
 	content json.RawMessage
-	err     error
+	// err says why the file says nothing.
+	err error
 
 	PID         int    `json:"pid"`
 	State       string `json:"state"`
@@ -22,18 +22,18 @@ type agentStatus struct {
 	Problem     string `json:"problem"`
 }
 
-var errNoStatus = errors.New("it is no JSON")
-
 // agentStatus reads what the agent says that it does and serves.
 func (r *run) agentStatus(path string) *agentStatus {
-	s := &agentStatus{path: path}
+	s := &agentStatus{}
 	file, err := r.Files.Read(path)
-	if err != nil || !file.Exists {
-		s.err = err
-		return s
-	}
-	if s.content = file.Content; json.Unmarshal(file.Content, s) != nil {
-		s.content, s.err = nil, errNoStatus
+	switch {
+	case err != nil:
+		s.err = fmt.Errorf("the agent's status cannot be read: %w", err)
+	case !file.Exists:
+	case json.Unmarshal(file.Content, s) != nil:
+		s.err = fmt.Errorf("%s is not the agent's status: it is no JSON", path)
+	default:
+		s.content = file.Content
 	}
 	return s
 }
@@ -55,11 +55,8 @@ func alive(pid int) bool {
 // problems lists what is wrong with the agent, where the certificate with this
 // fingerprint is installed, "" for none.
 func (s *agentStatus) problems(installed string) (list []string) {
-	switch {
-	case errors.Is(s.err, errNoStatus):
-		list = append(list, fmt.Sprintf("%s is not the agent's status: %v", s.path, s.err))
-	case s.err != nil:
-		list = append(list, fmt.Sprintf("the agent's status cannot be read: %v", s.err))
+	if s.err != nil {
+		list = append(list, s.err.Error())
 	}
 	if installed != "" && s.Fingerprint != "" && s.Fingerprint != installed {
 		list = append(list, fmt.Sprintf("the agent serves another certificate (SHA-256 %s) than the installed one; reload it", s.Fingerprint))

@@ -15,7 +15,7 @@ import (
 
 // approved puts an answer in place that this run received.
 func (r *run) approved(ctx context.Context, a *converse.Answer) error {
-	r.Progress(Progress{Phase: converse.PhaseProvision, Attempts: r.Result.Attempts})
+	r.Progress(converse.Progress{Phase: converse.PhaseProvision, Attempts: r.Result.Attempts})
 	r.Result.Attempts++
 	r.Record(contract.EventApproved, nil)
 	err := r.Provision(ctx, a.Bundle, install.SourceOf(a.Answer))

@@ -60,7 +60,7 @@ func (r *run) foreseePoll(ctx context.Context, token *statedir.Token) error {
 
 // hear waits for what the manager decides, and goes on by it. Where the manager
 // has turned the request down there may be a way all the same.
-func (r *run) hear(ctx context.Context, client ManagerClient, t *statedir.Token) error {
+func (r *run) hear(ctx context.Context, client converse.ManagerClient, t *statedir.Token) error {
 	a, why := r.Await(ctx, client, t)
 	switch {
 	case why == nil && a != nil && a.Bundle != nil:
@@ -104,7 +104,7 @@ func (r *run) register(ctx context.Context) error {
 
 // request asks with the old token, if there is a doubtful one, and makes a new
 // request where that is dead.
-func (r *run) request(ctx context.Context, client ManagerClient, host identity.Host, old *statedir.Token) error {
+func (r *run) request(ctx context.Context, client converse.ManagerClient, host identity.Host, old *statedir.Token) error {
 	if old != nil {
 		// A firewall may have answered for the manager, and a new request would
 		// replace one that is approved.
@@ -114,7 +114,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 		}
 		r.Doubted, r.Result.State = false, contract.StateAbsent
 	}
-	r.Progress(Progress{Phase: converse.PhaseRegister})
+	r.Progress(converse.Progress{Phase: converse.PhaseRegister})
 	token, err := r.Register(ctx, client, host)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (r *run) request(ctx context.Context, client ManagerClient, host identity.H
 }
 
 // prepare does all that can fail before the manager is asked.
-func (r *run) prepare(ctx context.Context) (ManagerClient, error) {
+func (r *run) prepare(ctx context.Context) (converse.ManagerClient, error) {
 	client, err := r.Client()
 	if err != nil {
 		return nil, err

@@ -39,7 +39,10 @@ func (r *run) provisionBundle(ctx context.Context) error {
 		return r.Converge(ctx)
 	}
 	r.Identify(ctx)
-	if err := r.preflightHand(ctx); err != nil {
+	if err = r.PreflightFiles(); err == nil {
+		err = r.PreflightWhitelist(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	err = r.Provision(ctx, bundle, install.Source{IP: r.AskedManagerIP()})
@@ -106,11 +109,4 @@ func (r *run) olderThanInstalled(b *contract.PkiBundle) bool {
 	}
 	set, err := pki.ParseBundle(*b)
 	return err == nil && set.Server.NotBefore.Before(r.Disk.Set.Server.NotBefore)
-}
-
-func (r *run) preflightHand(ctx context.Context) error {
-	if err := r.PreflightFiles(); err != nil {
-		return err
-	}
-	return r.PreflightWhitelist(ctx)
 }

@@ -32,38 +32,16 @@ import (
 	"github.com/linux-patch/enroll/internal/report"
 )
 
-// What a run asks for and tells, where it talks with the manager.
-type (
-	// ManagerClient asks one manager.
-	ManagerClient = converse.ManagerClient
-	// Identity finds out who this host is.
-	Identity = converse.Identity
-	// Progress is one moment of a run, for anyone who watches it.
-	Progress = converse.Progress
-	// Phase is a part of a run.
-	Phase = converse.Phase
-	// Auditor writes the audit log.
-	Auditor = audit.Recorder
-)
-
-// The phases of a run.
-const (
-	PhaseRegister  = converse.PhaseRegister
-	PhaseWait      = converse.PhaseWait
-	PhasePoll      = converse.PhasePoll
-	PhaseProvision = converse.PhaseProvision
-)
-
 // Enroller runs enrollments on one host. All its fields are needed.
 type Enroller struct {
 	Files *hostfs.Host
 	// Given is where files are read from that an option names and that this
 	// program only reads; links are followed there.
 	Given    afero.Fs
-	Identity Identity
+	Identity converse.Identity
 	Accounts options.Accounts
-	Dial     func(managerclient.Options) (ManagerClient, error)
-	Audit    func(path string) Auditor
+	Dial     func(managerclient.Options) (converse.ManagerClient, error)
+	Audit    func(path string) audit.Recorder
 	// LookupIP is that of net.Resolver; nil finds nothing.
 	LookupIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	Now      func() time.Time
@@ -72,7 +50,7 @@ type Enroller struct {
 	// Secret is told each secret as soon as it is known.
 	Secret func(string)
 	// Progress is told each phase of a run; nothing waits for it.
-	Progress func(Progress)
+	Progress func(converse.Progress)
 	// InForce, where it is set, is the installed CRL under the CA of this file, for
 	// a report: an agent has it in memory, and a large one is not read again.
 	InForce func(ca []byte) *pki.CRL

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/enroll"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/options"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -50,7 +50,7 @@ func (r *rig) runSeen(m *seenAs, change func(*options.Params)) (*report.Result, 
 	m.fakeManager = r.manager
 	e := r.enroller(nil)
 	var dialed managerclient.Options
-	e.Dial = func(o managerclient.Options) (enroll.ManagerClient, error) { dialed = o; return m, nil }
+	e.Dial = func(o managerclient.Options) (converse.ManagerClient, error) { dialed = o; return m, nil }
 	return e.Run(context.Background(), p), dialed
 }
 
@@ -220,7 +220,10 @@ func TestField2_16_LargeBundle(t *testing.T) {
 	crl := r.manager.ca.SignCRL(t, template) + strings.Repeat(" ", 1<<20)
 	e := r.enroller(nil)
 	asked := 0
-	e.Dial = func(managerclient.Options) (enroll.ManagerClient, error) { asked++; return large{r.manager, crl}, nil }
+	e.Dial = func(managerclient.Options) (converse.ManagerClient, error) {
+		asked++
+		return large{r.manager, crl}, nil
+	}
 	p := options.DefaultParams()
 	p.ManagerURL, p.Wait, p.BundleCAFingerprint = "https://manager.example.com", false, strings.Repeat("0", 64)
 	if res := e.Run(context.Background(), p); res.Error == nil || res.Error.Code != contract.CodeBundleInvalid || asked != 1 {
@@ -228,7 +231,7 @@ func TestField2_16_LargeBundle(t *testing.T) {
 	}
 	// The whole of it was stored, the list too: no one is asked again.
 	p.BundleCAFingerprint = ""
-	e.Dial = func(managerclient.Options) (enroll.ManagerClient, error) {
+	e.Dial = func(managerclient.Options) (converse.ManagerClient, error) {
 		t.Error("the manager is asked again")
 		return large{r.manager, crl}, nil
 	}

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/hostfs/faultfs"
@@ -114,12 +116,12 @@ func (r *rig) enroller(faults *faultfs.Fs) *enroll.Enroller {
 	return &enroll.Enroller{
 		Files: hostfs.New(faults, hostfs.Options{UID: os.Geteuid(), GID: os.Getegid(), Now: r.now, Random: rand.Reader}),
 		Given: r.root, Identity: fixedIdentity{}, Accounts: options.HostAccounts{},
-		Dial:     func(managerclient.Options) (enroll.ManagerClient, error) { return r.manager, nil },
-		Audit:    func(string) enroll.Auditor { return recorder{r} },
+		Dial:     func(managerclient.Options) (converse.ManagerClient, error) { return r.manager, nil },
+		Audit:    func(string) audit.Recorder { return recorder{r} },
 		Now:      r.now,
 		Rand:     func() float64 { return 0.5 },
 		Secret:   func(string) {},
-		Progress: func(enroll.Progress) {},
+		Progress: func(converse.Progress) {},
 		Program:  "test",
 	}
 }

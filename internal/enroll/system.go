@@ -11,6 +11,7 @@ import (
 
 	"github.com/linux-patch/enroll/internal/audit"
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/converse"
 	"github.com/linux-patch/enroll/internal/hostfs"
 	"github.com/linux-patch/enroll/internal/identity"
 	"github.com/linux-patch/enroll/internal/managerclient"
@@ -33,10 +34,10 @@ func OnThisHost(program string, secret func(string)) (*Enroller, error) {
 		Given:    plain,
 		Identity: identity.System(plain),
 		Accounts: options.HostAccounts{},
-		Dial: func(o managerclient.Options) (ManagerClient, error) {
+		Dial: func(o managerclient.Options) (converse.ManagerClient, error) {
 			return managerclient.New(o)
 		},
-		Audit: func(path string) Auditor {
+		Audit: func(path string) audit.Recorder {
 			return audit.New(files.OpenLog, path, audit.Actor{
 				Program: program, UID: os.Geteuid(), User: os.Getenv("SUDO_USER"), PID: os.Getpid(),
 			}, time.Now)
@@ -45,7 +46,7 @@ func OnThisHost(program string, secret func(string)) (*Enroller, error) {
 		Now:      time.Now,
 		Rand:     mathrand.Float64,
 		Secret:   secret,
-		Progress: func(Progress) {},
+		Progress: func(converse.Progress) {},
 		Program:  program,
 	}, nil
 }

@@ -62,34 +62,6 @@ func Judge(httpStatus int, body []byte) (Verdict, *contract.PkiBundle, error) {
 	case httpStatus == http.StatusAccepted && !looksLikeObject(body):
 		return Pending, nil, nil // its body may be empty (contract, dialect 1)
 	}
-	switch verdict, bundle, why := read(httpStatus, body); verdict {
-	case Denied:
-		return Denied, nil, contract.Errorf(contract.CodeDenied, "the manager answered that the request was denied")
-	case Unknown:
-		return Unknown, nil, contract.Errorf(contract.CodeTokenUnknown, "the manager does not know the polling token")
-	case Bad:
-		return bad(httpStatus, why)
-	default:
-		return verdict, bundle, nil
-	}
-}
-
-// Carried reads a bundle that was carried by hand; its error names no manager,
-// since none was asked.
-func Carried(body []byte) (*contract.PkiBundle, error) {
-	verdict, bundle, why := read(http.StatusOK, body)
-	switch verdict {
-	case Approved:
-		return bundle, nil
-	case Bad:
-		return nil, fmt.Errorf("it is an answer %w", why)
-	default:
-		return nil, fmt.Errorf("it says %s", verdict)
-	}
-}
-
-// read says what the body of an answer means; why is for Bad.
-func read(httpStatus int, body []byte) (verdict Verdict, bundle *contract.PkiBundle, why error) {
 	var status string
 	var b contract.PkiBundle
 	err := readMembers(body, map[string]*string{
@@ -98,18 +70,18 @@ func read(httpStatus int, body []byte) (verdict Verdict, bundle *contract.PkiBun
 		"ca_chain": &b.CAChain, "crl_pem": &b.CRLPEM,
 	})
 	if err != nil {
-		return Bad, nil, err
+		return bad(httpStatus, err)
 	}
 	switch status {
 	case contract.StatusPending:
 		return Pending, nil, nil
 	case contract.StatusDenied:
-		return Denied, nil, nil
+		return Denied, nil, contract.Errorf(contract.CodeDenied, "the manager answered that the request was denied")
 	case contract.StatusNotFound, contract.StatusNotFoundAlt:
-		return Unknown, nil, nil
+		return Unknown, nil, contract.Errorf(contract.CodeTokenUnknown, "the manager does not know the polling token")
 	case "", contract.StatusApproved:
 	default:
-		return Bad, nil, errors.New("whose status is none of pending, approved, denied and notfound")
+		return bad(httpStatus, errors.New("whose status is none of pending, approved, denied and notfound"))
 	}
 	var missing []string
 	for _, m := range []struct{ name, value string }{
@@ -126,9 +98,23 @@ func read(httpStatus int, body []byte) (verdict Verdict, bundle *contract.PkiBun
 	case status == "" && len(missing) == 3 && httpStatus == http.StatusAccepted:
 		return Pending, nil, nil
 	case status == "" && len(missing) == 3:
-		return Bad, nil, errors.New("with neither a status nor a bundle")
+		return bad(httpStatus, errors.New("with neither a status nor a bundle"))
 	}
-	return Bad, nil, fmt.Errorf("with a bundle that lacks %s", strings.Join(missing, " and "))
+	return bad(httpStatus, fmt.Errorf("with a bundle that lacks %s", strings.Join(missing, " and ")))
+}
+
+// Carried reads a bundle that was carried by hand. No manager was asked, so its
+// error is what is wrong, without the words of bad.
+func Carried(body []byte) (*contract.PkiBundle, error) {
+	verdict, bundle, err := Judge(http.StatusOK, body)
+	switch verdict {
+	case Approved:
+		return bundle, nil
+	case Bad:
+		return nil, fmt.Errorf("it is an answer %w", errors.Unwrap(errors.Unwrap(err)))
+	default:
+		return nil, fmt.Errorf("it says %s", verdict)
+	}
 }
 
 // repoOf is the package repository of an answer, nil where repo_config is no

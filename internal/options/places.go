@@ -62,18 +62,13 @@ func told(links []hostfs.Link) []string {
 // that names them.
 func (h Host) LocateAll(file string, p config.Paths) (config.Paths, []string, error) {
 	var warnings []string
-	for _, f := range []struct {
-		key  string
-		path *string
-	}{
-		{"tls.ca_cert", &p.CACert}, {"tls.server_cert", &p.ServerCert}, {"tls.server_key", &p.ServerKey},
-		{"tls.crl_path", &p.CRL}, {"whitelist.path", &p.Whitelist},
-	} {
-		place, more, err := h.Locate(*f.path)
+	keys := []string{"tls.ca_cert", "tls.server_cert", "tls.server_key", "tls.crl_path", "whitelist.path"}
+	for i, path := range []*string{&p.CACert, &p.ServerCert, &p.ServerKey, &p.CRL, &p.Whitelist} {
+		place, more, err := h.Locate(*path)
 		if err != nil {
-			return p, nil, fmt.Errorf("%s: %s: %w", file, f.key, err)
+			return p, nil, fmt.Errorf("%s: %s: %w", file, keys[i], err)
 		}
-		*f.path, warnings = place, append(warnings, more...)
+		*path, warnings = place, append(warnings, more...)
 	}
 	// The log is not needed for a run: whatever is wrong with it, a warning says
 	// when it is written.

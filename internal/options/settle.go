@@ -77,7 +77,7 @@ func (s *Settings) settleManager() error {
 		u, err := managerclient.ParseURL(s.ManagerURL)
 		switch {
 		case err != nil && option == "":
-			return contract.Errorf(contract.CodeOf(err), "%s%w%s", inConfig, err, config.Got("enrollment.manager_url", s.ManagerURL))
+			return contract.Errorf(contract.CodeOf(err), "%s%w%s", inConfig, err, s.Config.Got("enrollment.manager_url", s.ManagerURL))
 		case err != nil:
 			return err
 		}

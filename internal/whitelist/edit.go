@@ -14,10 +14,7 @@ import (
 // an edit is not sure to change one entry and nothing else.
 var ErrUneditable = errors.New("the whitelist is written in a form that cannot be edited safely")
 
-// obstacle is why an edit is not sure, and where.
-type obstacle = yamltext.Obstacle
-
-func refuse(o *obstacle, byHand string) error {
+func refuse(o *yamltext.Obstacle, byHand string) error {
 	return contract.Errorf(contract.CodeWhitelist, "%w", o.Err(ErrUneditable, byHand))
 }
 
@@ -72,7 +69,7 @@ func Remove(data []byte, entry string) ([]byte, error) {
 			continue
 		}
 		if at >= 0 {
-			o := &obstacle{Line: e.Line, Why: fmt.Sprintf("the same entry as in line %d", before.list.Entries[at].Line)}
+			o := &yamltext.Obstacle{Line: e.Line, Why: fmt.Sprintf("the same entry as in line %d", before.list.Entries[at].Line)}
 			return nil, refuse(o, byHand)
 		}
 		at = i
@@ -92,12 +89,12 @@ func Remove(data []byte, entry string) ([]byte, error) {
 }
 
 // unsure is the obstacle where an edit came out as something else than meant.
-func (f *file) unsure() *obstacle {
+func (f *file) unsure() *yamltext.Obstacle {
 	line := 1
 	if f.key != nil {
 		line = f.key.Line
 	}
-	return &obstacle{Line: line, Why: "an edit here would change more than one entry"}
+	return &yamltext.Obstacle{Line: line, Why: "an edit here would change more than one entry"}
 }
 
 // differByOne tells whether with is without plus an entry at index at, all else

@@ -14,7 +14,7 @@ const addedMark = " # added by enrollment"
 
 func addedLine(ip string) string { return `entries: ["` + ip + `"]` + addedMark }
 
-func (f *file) add(ip netip.Addr) ([]byte, *obstacle) {
+func (f *file) add(ip netip.Addr) ([]byte, *yamltext.Obstacle) {
 	if o := f.obstacle(); o != nil {
 		return nil, o
 	}
@@ -26,14 +26,14 @@ func (f *file) add(ip netip.Addr) ([]byte, *obstacle) {
 			indent, ok = t.Indent(t.Root)
 		}
 		if !ok {
-			return nil, &obstacle{Line: t.Root.Line, Why: "the first key is not on a line of its own"}
+			return nil, &yamltext.Obstacle{Line: t.Root.Line, Why: "the first key is not on a line of its own"}
 		}
 		return t.Append(indent + addedLine(ip.String())), nil
 	case f.seq == nil:
 		start, end, ok := t.Scalar(f.value, false)
 		indent, alone := t.Indent(f.key)
 		if !ok || start != end || !alone || !t.OnlyComment(end) {
-			return nil, &obstacle{Line: f.key.Line, Why: `"entries" has a value in place of a list`}
+			return nil, &yamltext.Obstacle{Line: f.key.Line, Why: `"entries" has a value in place of a list`}
 		}
 		return t.InsertAfter(t.LineAt(end), indent+"  - "+quote(ip, yaml.DoubleQuotedStyle)), nil
 	case f.seq.Style&yaml.FlowStyle != 0:
@@ -55,7 +55,7 @@ func (f *file) add(ip netip.Addr) ([]byte, *obstacle) {
 	}
 }
 
-func (f *file) remove(at int) ([]byte, *obstacle) {
+func (f *file) remove(at int) ([]byte, *yamltext.Obstacle) {
 	if o := f.obstacle(); o != nil {
 		return nil, o
 	}
@@ -85,16 +85,16 @@ func (f *file) remove(at int) ([]byte, *obstacle) {
 }
 
 // obstacle names what makes any edit of this text unsure.
-func (f *file) obstacle() *obstacle {
+func (f *file) obstacle() *yamltext.Obstacle {
 	if root := f.text.Root; root != nil && root.Style&yaml.FlowStyle != 0 && f.text.OddBreak() == 0 {
-		return &obstacle{Line: root.Line, Why: "the file is not written as one key a line"}
+		return &yamltext.Obstacle{Line: root.Line, Why: "the file is not written as one key a line"}
 	}
 	return f.text.Obstacle(f.value, "list")
 }
 
 // entryLine returns the line of an entry of a block list and what stands before
 // the entry: spaces, the dash, blanks.
-func (f *file) entryLine(n *yaml.Node, tied bool) (l yamltext.Line, prefix string, o *obstacle) {
+func (f *file) entryLine(n *yaml.Node, tied bool) (l yamltext.Line, prefix string, o *yamltext.Obstacle) {
 	start, end, ok := f.text.Scalar(n, tied)
 	if ok {
 		l = f.text.LineAt(start)
@@ -106,7 +106,7 @@ func (f *file) entryLine(n *yaml.Node, tied bool) (l yamltext.Line, prefix strin
 		}
 	}
 	if !ok {
-		return l, "", &obstacle{Line: n.Line, Why: "the entry is not a plain one on a line of its own"}
+		return l, "", &yamltext.Obstacle{Line: n.Line, Why: "the entry is not a plain one on a line of its own"}
 	}
 	return l, prefix, nil
 }
@@ -115,8 +115,8 @@ type span struct{ start, end int }
 
 // brackets returns the places of the opening bracket and of the items of a list
 // in brackets that stands, with plain items only, on one line.
-func (f *file) brackets() (open int, items []span, o *obstacle) {
-	o = &obstacle{Line: f.seq.Line, Why: "the list is not plain items between brackets on one line"}
+func (f *file) brackets() (open int, items []span, o *yamltext.Obstacle) {
+	o = &yamltext.Obstacle{Line: f.seq.Line, Why: "the list is not plain items between brackets on one line"}
 	t := f.text
 	open, ok := t.Offset(f.seq)
 	if !ok || !strings.HasPrefix(string(t.Data[open:]), "[") {
