@@ -61,21 +61,22 @@ func (a *approving) approve(ctx context.Context) error {
 		if a.p.Hosts[i].onlyKnown() {
 			continue
 		}
-		h := &a.hosts[i]
-		res := resultOf(h, &verdicts[i])
+		h, v := &a.hosts[i], &verdicts[i]
+		res := resultOf(h, v)
 		a.report.Results[h.Name] = res
-		var err error
-		if a.p.State == StateDenied {
-			err = a.deny(ctx, h, &verdicts[i], res)
-		} else {
-			err = a.act(ctx, h, &verdicts[i], res)
+		switch {
+		case err != nil: // one host has met what ends the run: no other one tries
+		case a.p.State == StateDenied:
+			err = a.deny(ctx, h, v, res)
+		default:
+			err = a.act(ctx, h, v, res)
 		}
-		if err != nil {
-			if res.Decision == string(approval.Approve) {
-				_ = refused(res, decisionFailed, "the run ended before it was approved: "+err.Error())
-			}
-			return err
+		if err != nil && (v.Decision == approval.Approve || v.Deny) {
+			_ = refused(res, decisionFailed, "the run ended before it was decided: "+err.Error())
 		}
+	}
+	if err != nil {
+		return err
 	}
 	// The manager has said yes: the hosts have 600 s to fetch, and must not miss them.
 	if err := a.verify(ctx); ctx.Err() != nil {
@@ -89,17 +90,15 @@ func (a *approving) approve(ctx context.Context) error {
 // settled answers for a fleet that waits for nothing: no login, no request.
 func (a *approving) settled() bool {
 	a.known = map[string]bool{}
+	waits := false
 	for _, h := range a.p.Hosts {
+		e := h.evidence()
+		waits = waits || !h.onlyKnown() && (!e.Enrolled || e.InventoryHostname != "" && e.InventoryHostname != h.Name)
 		a.hosts = append(a.hosts, hostOf(h))
 		a.known[h.Name] = errorCodeOf(h.Evidence) == contract.CodeConflict
 	}
-	for i, h := range a.hosts {
-		if a.p.Hosts[i].onlyKnown() {
-			continue
-		}
-		if !h.Evidence.Enrolled || h.Evidence.InventoryHostname != "" && h.Evidence.InventoryHostname != h.Name {
-			return false
-		}
+	if waits {
+		return false
 	}
 	for i, v := range approval.Decide(nil, a.hosts, approval.Options{}) {
 		if a.p.Hosts[i].onlyKnown() {
@@ -151,7 +150,7 @@ func (a *approving) compareCertificates() {
 	ours := a.presented()
 	differ := 0
 	for _, h := range a.p.Hosts {
-		if theirs := hostCertificate(h.Evidence); theirs != "" && ours != "" && theirs != ours {
+		if theirs := text(object(object(h.Evidence)["manager"])["certificate_sha256"]); theirs != "" && ours != "" && theirs != ours {
 			differ++
 		}
 	}
@@ -206,7 +205,8 @@ func (a *approving) approveOne(ctx context.Context, h *approval.Host, row *appro
 			return nil
 		}
 		failed, ok := errors.AsType[*managerclient.AdminError](err)
-		if !ok || ctx.Err() != nil || failed.Err.Code == contract.CodeLogin {
+		// A manager that is down would take as many tries for each other host.
+		if !ok || ctx.Err() != nil || failed.Err.Code == contract.CodeLogin || failed.Err.Code == contract.CodeUnreachable && !failed.MaybeDelivered {
 			return err
 		}
 		if failed.MaybeDelivered || arrived && isOfEarlierTry(failed, row) {

@@ -16,7 +16,7 @@ func evidenceOf(raw json.RawMessage) approval.Evidence {
 	e := approval.Evidence{
 		InventoryHostname: text(request["inventory_hostname"]),
 		Connection:        text(request["connection"]),
-		Enrolled:          text(result["state"]) == string(contract.StateEnrolled) && !isTrue(result["failed"]),
+		Enrolled:          text(result["state"]) == string(contract.StateEnrolled) && string(result["failed"]) != "true",
 		MachineID:         text(result["machine_id"]),
 		TokenSHA256:       strings.ToLower(text(request["token_sha256"])),
 		VerifiedBy:        text(manager["verified_by"]),
@@ -38,11 +38,6 @@ func (h HostEntry) evidence() approval.Evidence {
 		e.Connection = ""
 	}
 	return e
-}
-
-// hostCertificate is the SHA-256 of the manager's certificate as the host saw it.
-func hostCertificate(raw json.RawMessage) string {
-	return text(object(object(raw)["manager"])["certificate_sha256"])
 }
 
 // serialOf is the serial number of the certificate that a host installed.
@@ -70,8 +65,6 @@ func text(raw json.RawMessage) string {
 	}
 	return s
 }
-
-func isTrue(raw json.RawMessage) bool { return string(raw) == "true" }
 
 // hostOf makes the decision's input of an entry, whose addresses are checked.
 func hostOf(h HostEntry) approval.Host {

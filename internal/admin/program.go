@@ -207,12 +207,8 @@ func (p Program) command(ctx context.Context, c call, raw []byte, report *Report
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(connection.Timeout)*time.Second)
 	defer cancel()
 	r := &run{env: p.Environment, c: connection, check: check || c.check, secrets: hide, report: report}
-	r.shared = connection.KeepSession || slices.ContainsFunc(approve.Hosts, func(h HostEntry) bool { return h.marked })
-	defer func() {
-		// A run that cannot go on for all its hosts may have no later command.
-		connection.KeepSession = connection.KeepSession && (err == nil || c.command == commandReissue && ctx.Err() == nil)
-		r.close(ctx)
-	}()
+	marked := func(h HostEntry) bool { return h.marked }
+	defer func() { r.leave(ctx, err, c.command == commandReissue, slices.ContainsFunc(approve.Hosts, marked)) }()
 	a := &approving{run: r, p: &approve}
 	if c.command == commandReissue || approve.State == StateWithdrawn || approve.State == StateClosed {
 		approve.Hosts = slices.DeleteFunc(approve.Hosts, HostEntry.onlyKnown)

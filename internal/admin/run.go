@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/linux-patch/enroll/internal/approval"
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/pki"
@@ -42,9 +43,9 @@ type run struct {
 	// certificate is the SHA-256 of what the manager presented to this
 	// controller, a string; a dial that was given up may still tell it.
 	certificate atomic.Value
-	// shared says that other commands of the run use the session file, refused that
-	// it tells them of a login that the manager refused.
-	shared, refused bool
+	// refused says that the session file tells the run's other commands why none of
+	// them is to try.
+	refused bool
 }
 
 // open connects, and logs in unless a session or a token is there already.
@@ -105,11 +106,11 @@ func (r *run) managerCA() ([]byte, error) {
 		return nil, nil
 	}
 	pem, err := os.ReadFile(r.c.ManagerCAPath)
-	switch {
-	case err != nil:
+	if err == nil && len(pem) == 0 {
+		err = fmt.Errorf("%s is empty", r.c.ManagerCAPath)
+	}
+	if err != nil {
 		return nil, contract.Errorf(contract.CodeInvalidArgument, "manager_ca_path: %w", err)
-	case len(pem) == 0:
-		return nil, contract.Errorf(contract.CodeInvalidArgument, "manager_ca_path: %s is empty", r.c.ManagerCAPath)
 	}
 	return pem, nil
 }
@@ -128,21 +129,16 @@ func (r *run) resume(ctx context.Context) (bool, error) {
 		return false, contract.Errorf(contract.CodeFilesystem, "%s: %w", r.c.SessionPath, err)
 	}
 	var s savedSession
-	if json.Unmarshal(raw, &s) == nil && s.Refused != "" && s.By == r.credentials() && r.env.Now().Before(s.Expires) {
-		r.refused = true
-		return false, contract.Errorf(contract.CodeLogin, "%s; the login is not tried again in this run", s.Refused).
-			WithHint("correct the account, and run again; five wrong passwords lock it")
-	}
-	if json.Unmarshal(raw, &s) != nil || s.AccessToken == "" {
+	if json.Unmarshal(raw, &s) != nil {
 		return false, nil //nolint:nilerr // a file that a killed run cut off holds no session
 	}
-	if s.ManagerURL != r.url.String() || r.c.Username != "" && s.Username != r.c.Username {
+	if s.AccessToken != "" && (s.ManagerURL != r.url.String() || r.c.Username != "" && s.Username != r.c.Username) {
 		return false, contract.Errorf(contract.CodeInvalidArgument, "%s is the session of another account or manager", r.c.SessionPath).
 			WithHint("give each account a session_path of its own")
 	}
 	r.secrets.add(s.AccessToken, s.RefreshToken)
 	r.api.Session = managerclient.Session{AccessToken: s.AccessToken, RefreshToken: s.RefreshToken, Expires: s.Expires, Account: s.Username}
-	return true, nil
+	return s.AccessToken != "", r.ended(s)
 }
 
 // login logs in, once.
@@ -156,10 +152,6 @@ func (r *run) login(ctx context.Context) error {
 		return err
 	}
 	err = r.api.Login(ctx, managerclient.Credentials{Username: r.c.Username, Password: r.c.Password, TOTPCode: code})
-	if contract.CodeOf(err) == contract.CodeLogin && r.session != nil && r.shared {
-		s := savedSession{ManagerURL: r.url.String(), Username: r.c.Username, Refused: err.Error(), By: r.credentials(), Expires: r.env.Now().Add(time.Hour)}
-		r.refused = r.session.write(s.encode()) == nil
-	}
 	if err != nil {
 		return err
 	}
@@ -184,53 +176,51 @@ func (r *run) keep(s managerclient.Session) error {
 	if r.session == nil {
 		return nil
 	}
-	saved := savedSession{ManagerURL: r.url.String(), Username: r.account(s), AccessToken: s.AccessToken, RefreshToken: s.RefreshToken, Expires: s.Expires}
-	err := r.session.write(saved.encode())
-	if err != nil {
+	if err := r.session.write(r.saved(s).encode()); err != nil {
 		return contract.Errorf(contract.CodeFilesystem, "%s: %w", r.c.SessionPath, err)
 	}
 	return nil
 }
 
-// endSession finds the login that earlier commands of this run left, where this
-// one needed none.
-func (r *run) endSession(ctx context.Context) {
-	if _, err := os.Lstat(r.c.SessionPath); err != nil {
-		return
-	}
-	if err := r.dial(); err == nil {
-		_, _ = r.resume(ctx) // what cannot be resumed is removed
-		r.refused = false
-	}
+// account is for display alone: a token does not say whose it is.
+func (r *run) account(s managerclient.Session) string {
+	return approval.Plain(cmp.Or(r.c.Username, s.Account, "access token"))
 }
 
-func (r *run) account(s managerclient.Session) string {
-	return cmp.Or(r.c.Username, s.Account)
+// leave notes what later commands of the run are to know of a failure, and closes.
+// one says that it concerns one host alone, marked that they are of a playbook.
+func (r *run) leave(ctx context.Context, err error, one, marked bool) {
+	kept, down, login := r.c.KeepSession, contract.CodeOf(err) == contract.CodeUnreachable, contract.CodeOf(err) == contract.CodeLogin
+	if r.session != nil && !r.refused && ctx.Err() == nil && (kept && (down || login) || marked && login && r.api.Session.AccessToken == "") {
+		r.giveUp(err)
+	}
+	// A run that cannot go on for all its hosts may have no later command.
+	r.c.KeepSession = kept && (err == nil || ctx.Err() == nil && (down || one && !login))
+	r.close(ctx)
 }
 
 // close logs out, unless the login is kept for the next command of this run or
 // is someone else's.
 func (r *run) close(ctx context.Context) {
-	if r.api == nil && !r.c.KeepSession && r.c.SessionPath != "" {
-		r.endSession(ctx)
+	if _, err := os.Lstat(r.c.SessionPath); err == nil && r.api == nil && !r.c.KeepSession {
+		_ = r.logout(ctx) // an earlier command has left it; what cannot be resumed is removed
 	}
-	if r.api != nil {
-		r.report.Requests["total"] = r.api.Requests
-	}
-	switch {
-	case r.session != nil && (r.refused || r.c.KeepSession && r.api != nil && r.api.Session.AccessToken != ""):
-		r.session.close()
-		return
-	case r.api != nil && r.c.AccessToken == "":
+	if r.api != nil && r.c.AccessToken == "" && (r.session == nil || !r.c.KeepSession) {
 		// A run that was interrupted logs out too.
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		if err := r.api.Logout(ending); err != nil {
 			r.report.warn(fmt.Sprintf("logging out failed, the login ends by itself within an hour: %v", err))
 		}
+	}
+	if r.api != nil {
 		r.report.Requests["total"] = r.api.Requests
 	}
-	if r.session != nil {
+	switch {
+	case r.session == nil:
+	case r.refused || r.c.KeepSession && r.api.Session.AccessToken != "":
+		r.session.close()
+	default:
 		r.session.remove()
 	}
 }

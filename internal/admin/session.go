@@ -111,17 +111,51 @@ func (l *lockedFile) remove() {
 	l.close()
 }
 
-// savedSession is the content of a session file.
+// savedSession is the content of a session file: the tokens, and of the
+// connection what it takes to log out.
 type savedSession struct {
-	ManagerURL   string    `json:"manager_url"`
-	Username     string    `json:"username"`
-	AccessToken  string    `json:"access_token"`
+	Connection
 	RefreshToken string    `json:"refresh_token"`
 	Expires      time.Time `json:"expires"`
-	// Refused is what the manager said to the login with the credentials of By,
-	// which is not to be tried again until Expires.
-	Refused string `json:"refused,omitempty"`
-	By      string `json:"by,omitempty"`
+	// Refused is why nothing is to be tried until Until: the manager does not
+	// answer, or has refused the credentials of By or ended their login.
+	Refused string        `json:"refused,omitempty"`
+	Code    contract.Code `json:"code,omitempty"`
+	By      string        `json:"by,omitempty"`
+	Until   time.Time     `json:"until,omitzero"`
+}
+
+func (r *run) saved(s managerclient.Session) savedSession {
+	c := r.c
+	return savedSession{RefreshToken: s.RefreshToken, Expires: s.Expires, Connection: Connection{
+		ManagerURL: r.url.String(), ManagerCAPath: c.ManagerCAPath, ManagerCAPEM: c.ManagerCAPEM, ManagerCAFingerprint: c.ManagerCAFingerprint,
+		ProxyURL: c.ProxyURL, Username: r.account(s), AccessToken: s.AccessToken,
+	}}
+}
+
+// giveUp tells the later commands of this run why each of them would fail too. A
+// login is for a whole run: one that an administrator has ended, or whose refresh
+// token someone else has used, is not made again before a person has looked.
+func (r *run) giveUp(err error) {
+	s := r.saved(r.api.Session)
+	s.Refused, s.Code, s.Until = err.Error(), contract.CodeOf(err), r.env.Now().Add(time.Minute)
+	if s.Code == contract.CodeLogin {
+		s.AccessToken, s.RefreshToken, s.By, s.Until = "", "", r.credentials(), r.env.Now().Add(time.Hour)
+	}
+	r.refused = r.session.write(s.encode()) == nil
+}
+
+// ended is why this command is not to try, as an earlier one of this run has noted.
+func (r *run) ended(s savedSession) error {
+	r.refused = r.env.Now().Before(s.Until) && (s.Code != contract.CodeLogin || s.By == r.credentials())
+	switch {
+	case !r.refused:
+		return nil
+	case s.Code == contract.CodeLogin:
+		return contract.Errorf(s.Code, "%s; the login is not tried again in this run", s.Refused).
+			WithHint("look at the account, and run again; five wrong passwords lock it")
+	}
+	return contract.Errorf(s.Code, "%s; it is not tried again for a minute", s.Refused)
 }
 
 func (s savedSession) encode() []byte {

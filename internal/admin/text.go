@@ -12,8 +12,6 @@ import (
 	"github.com/linux-patch/enroll/internal/contract"
 )
 
-func orDash(s string) string { return cmp.Or(s, "-") }
-
 // table is a report for people. What came from hosts is plain already.
 func (r *Report) table() []byte {
 	var out bytes.Buffer
@@ -23,7 +21,7 @@ func (r *Report) table() []byte {
 	}
 	for _, name := range sortedKeys(r.Results) {
 		h := r.Results[name]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", approval.Plain(name), h.Decision, orDash(approval.Plain(h.RequestID)), orDash(string(h.MatchedBy)), h.Reason)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", approval.Plain(name), h.Decision, cmp.Or(approval.Plain(h.RequestID), "-"), cmp.Or(string(h.MatchedBy), "-"), h.Reason)
 		for _, s := range h.Suspects {
 			fmt.Fprintf(w, "\tsuspect\t%s\t-\tsame %s, from %s\n", s.ID, strings.Join(s.Same, " and "), s.IPAddress)
 		}
@@ -31,7 +29,7 @@ func (r *Report) table() []byte {
 	if r.Listed != nil && len(r.Listed.Rows) > 0 {
 		fmt.Fprintln(w, "REQUEST\tSINCE\tFQDN\tADDRESS\tMACHINE-ID")
 		for _, row := range r.Listed.Rows {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", row.ID, orDash(row.CreatedAt), orDash(row.FQDN), orDash(row.IPAddress), orDash(row.MachineID))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", row.ID, cmp.Or(row.CreatedAt, "-"), cmp.Or(row.FQDN, "-"), cmp.Or(row.IPAddress, "-"), cmp.Or(row.MachineID, "-"))
 		}
 	}
 	_ = w.Flush() // a buffer takes all

@@ -126,7 +126,7 @@ func (d *decider) withoutToken(h *Host) Verdict {
 		if len(own) != 1 || own[0].MachineID != e.MachineID {
 			continue
 		}
-		if own[0].owner(h) == "" {
+		if own[0].owners.other(h.Name) == "" {
 			return d.repair(h, Verdict{Decision: Orphaned, Row: &own[0].Row, Deny: true,
 				Reason: "the host sent this request and the manager's answer was lost; it is denied so that the host can register again"})
 		}
@@ -140,7 +140,7 @@ func (d *decider) withoutToken(h *Host) Verdict {
 		return Verdict{Decision: NoRequest, Reason: "the host has no request at the manager; run enrollment there first"}
 	}
 	row := &rows[0].Row
-	if twin := rows[0].owner(h); twin != "" {
+	if twin := rows[0].owners.other(h.Name); twin != "" {
 		return Verdict{Decision: DuplicateMachineID, Row: row, Twin: twin,
 			Reason: fmt.Sprintf("%s has the same machine-id and owns the request; give one of the two a machine-id of its own", Plain(twin))}
 	}
@@ -197,13 +197,7 @@ func entitled(h *Host, v Verdict) Verdict {
 	case !within(h.Addresses, ip):
 		return refuse(WrongAddress, "the request names the address %s, which the inventory does not expect for this host", ip)
 	}
-	v.Reason = fmt.Sprintf("the request holds the %s of this host, and its name and address are those of the inventory", v.MatchedBy.words())
+	v.Reason = fmt.Sprintf("the request holds the %s of this host, and its name and address are those of the inventory",
+		map[MatchedBy]string{ByToken: "hash of the polling token", ByProof: "enrollment proof"}[v.MatchedBy])
 	return v
-}
-
-func (m MatchedBy) words() string {
-	if m == ByToken {
-		return "hash of the polling token"
-	}
-	return "enrollment proof"
 }

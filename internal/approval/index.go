@@ -120,9 +120,6 @@ func fleetOf(hosts []Host) *fleet {
 	return f
 }
 
-// owner is another host of the inventory that owns the request.
-func (r *listed) owner(of *Host) string { return r.owners.other(of.Name) }
-
 // resembling are the requests that share a name, a machine-id, a proof or a
 // single expected address with a host.
 func (l *Listing) resembling(h *Host, each func(*listed)) {
@@ -150,7 +147,7 @@ func (l *Listing) suspect(number int, v *Verdict) {
 		return
 	}
 	l.resembling(h, func(r *listed) {
-		if r.seen == number || &r.Row == v.Row || r.owner(h) != "" {
+		if r.seen == number || &r.Row == v.Row || r.owners.other(h.Name) != "" {
 			return
 		}
 		r.seen = number
