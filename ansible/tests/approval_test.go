@@ -176,7 +176,14 @@ func tokens(ts *testscript.TestScript, neg bool, args []string) {
 
 // killed runs a command and kills it, and all that it started, when the manager
 // was called for a text that many times: killed COUNT TEXT COMMAND...
-func killed(ts *testscript.TestScript, neg bool, args []string) {
+func killed(ts *testscript.TestScript, neg bool, args []string) { stopped(ts, args, syscall.SIGKILL) }
+
+// interrupted is killed by a person who types ctrl-C.
+func interrupted(ts *testscript.TestScript, neg bool, args []string) {
+	stopped(ts, args, syscall.SIGINT)
+}
+
+func stopped(ts *testscript.TestScript, args []string, signal syscall.Signal) {
 	count, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	program := args[2]
@@ -208,6 +215,11 @@ func killed(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("it ended before it was killed: %v\n%s", err, ts.ReadFile("killed.log"))
 		case <-time.After(5 * time.Millisecond):
 		}
+	}
+	if signal == syscall.SIGINT {
+		ts.Check(syscall.Kill(-cmd.Process.Pid, signal))
+		<-ended
+		return
 	}
 	// Each worker is in a process group of its own from Ansible 2.19 on.
 	for _, pid := range descendants(cmd.Process.Pid) {

@@ -130,6 +130,7 @@ func TestPlaybooks(t *testing.T) {
 			"called":        called,
 			"tokens":        tokens,
 			"killed":        killed,
+			"interrupted":   interrupted,
 			"requests":      requests,
 			"remember":      remember,
 			"leaks":         leaks,

@@ -15,22 +15,24 @@ there, in the same way as the modules for hosts: from the cache, with the argume
 on its standard input, never in a file.
 
 One login serves a run. It is in a file of the run's own temporary directory,
-which goes with the run. What a killed run left there, the next one logs out.
+which goes with the run. However the run ends, what it left there is logged out at
+its end; what a killed run left, the next one logs out.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
 import platform
-import resource
 import subprocess
 
 from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.linux_patch.api.plugins.plugin_utils import administrator, approval, artifacts, cached, documented, hidden, session
 from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import MACHINES
 from ansible_collections.linux_patch.api.plugins.plugin_utils.errors import ProgramError
@@ -131,21 +133,7 @@ class ControllerAction(ActionBase):
         text = json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)
         if not session.runs_here():
             return self._call_there(command, text)
-        try:
-            done = subprocess.run(
-                [_program(), command, "-"],
-                input=text.encode(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in PROXY_VARIABLES if name in os.environ},
-                cwd="/",
-                timeout=int(arguments.get("timeout") or 1800) + GRACE,
-                check=False,
-                preexec_fn=_no_core,
-            )
-        except (OSError, subprocess.TimeoutExpired) as e:
-            raise ProgramError("ENROLL_INTERNAL", "%s could not be run: %s" % (PROGRAM, type(e).__name__), "report it") from None
-        return _answer_in(done.stdout, done.returncode)
+        return _run(command, text, int(arguments.get("timeout") or 1800) + GRACE)
 
     def _call_there(self, command, text):
         """Runs the program on the Linux host that the task is delegated to."""
@@ -166,7 +154,8 @@ class ControllerAction(ActionBase):
         name = hashlib.sha256(("%s\n%s" % (options.get("manager_url"), options.get("username"))).encode()).hexdigest()[:16]
         if not session.runs_here():
             return self._with_session_there(options, name)
-        self._end_killed_runs(options)
+        for path in session.of_killed_runs():
+            _end(path)
         if "access_token" in options:
             return dict(options, lock_dir=os.path.dirname(local))
         return dict(options, session_path=os.path.join(local, session.NAME + name), lock_dir=os.path.dirname(local))
@@ -182,17 +171,48 @@ class ControllerAction(ActionBase):
         """Whether this run has no login at its manager that is to be ended; on a delegate host that is unknown."""
         return session.runs_here() and bool(arguments.get("manager_url")) and not os.path.exists(arguments.get("session_path", ""))
 
-    def _end_killed_runs(self, options):
-        """Logs out what killed runs left, and removes it."""
-        if not options.get("manager_url"):
-            return
-        for path in session.of_killed_runs():
-            connection = {name: options[name] for name in options if name.startswith(("manager_", "proxy_"))}
-            try:
-                self._call("logout", dict(connection, session_path=path, timeout=30))
-            finally:
-                if os.path.exists(path):
-                    os.unlink(path)
+
+def _run(command, text, timeout):
+    """Runs the program here and returns its one JSON object."""
+    try:
+        done = subprocess.run(
+            # Not by preexec_fn, which Python refuses at the end of a run.
+            ["/bin/sh", "-c", 'ulimit -c 0; exec "$0" "$@"', _program(), command, "-"],
+            input=text.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in PROXY_VARIABLES if name in os.environ},
+            cwd="/",
+            timeout=timeout,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise ProgramError("ENROLL_INTERNAL", "%s could not be run: %s" % (PROGRAM, type(e).__name__), "report it") from None
+    return _answer_in(done.stdout, done.returncode)
+
+
+def _end(path):
+    """Logs out what a session's file holds, over the way to the manager that it names, and removes it."""
+    try:
+        known = session.connection(path)
+        answer = _run("logout", json.dumps(dict(known, session_path=path, timeout=30)), 30 + GRACE) if known else {}
+    except ProgramError as e:
+        answer = e.result
+    for said in answer.get("warnings") or ([answer.get("msg")] if answer.get("failed") else []):
+        Display().warning(plain(said))
+    if os.path.exists(path):
+        os.unlink(path)
+
+
+def _end_run(process):
+    """Logs out what this run has left: its hosts may all have failed, or it was interrupted."""
+    if os.getpid() == process:
+        for path in session.of_this_run():
+            _end(path)
+
+
+# Ansible imports this once, in the process that all tasks are forked from.
+atexit.register(_end_run, os.getpid())
 
 
 def specification(module):
@@ -212,10 +232,6 @@ def _specified(options):
 
 # What the modules for hosts take.
 HOST_OPTIONS = frozenset().union(*documented.OPTIONS.values())
-
-
-def _no_core():
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _program():

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import platform
 
@@ -15,10 +16,31 @@ from ansible_collections.linux_patch.api.plugins.plugin_utils.artifacts import M
 
 NAME = "linux_patch_session-"
 
+# What of a session's file it takes to end the session.
+CONNECTION = ("manager_url", "manager_ca_path", "manager_ca_pem", "manager_ca_fingerprint", "proxy_url")
+
 
 def runs_here():
     """Whether this controller runs the program itself; a delegate does otherwise, and has the login."""
     return platform.system() == "Linux" and platform.machine() in MACHINES
+
+
+def connection(path):
+    """How to reach the manager of a login; nothing where the file holds none, or is not of who runs this."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, encoding="utf-8") as f:
+            saved = json.load(f) if os.fstat(descriptor).st_uid == os.geteuid() else {}
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(saved, dict) or not saved.get("access_token"):
+        return {}
+    return {name: saved[name] for name in CONNECTION if saved.get(name)}
+
+
+def of_this_run():
+    """The files of this run."""
+    return glob.glob(os.path.join(C.DEFAULT_LOCAL_TMP, NAME + "*"))
 
 
 def of_killed_runs():
@@ -30,7 +52,7 @@ def of_killed_runs():
 
 def left():
     """Whether there is a login to be ended, of this run or of a killed one."""
-    return bool(glob.glob(os.path.join(C.DEFAULT_LOCAL_TMP, NAME + "*")) or of_killed_runs())
+    return bool(of_this_run() or of_killed_runs())
 
 
 def _runs(directory):
