@@ -86,12 +86,12 @@ class ActionModule(ControllerAction):
                 "a private key is handed over a verified connection only: %s" % standing,
                 "use ssh with host key checking; nothing overrides this",
             )
-        obstacle = cached._obstacle(self)
+        obstacle = cached._obstacle(self) or "ssh makes a terminal there (RequestTTY force)" * evidence.terminal(self)
         if obstacle:
             raise ProgramError(
                 "ENROLL_UNSUPPORTED",
                 "the key cannot reach the host on standard input, and is never put into a file: %s" % obstacle,
-                "log in as the user who enrolls, or use sudo without requiretty",
+                "log in as the user who enrolls, use sudo without requiretty, or leave -tt and RequestTTY out",
             )
         return dict(options["hosts"][0])
 

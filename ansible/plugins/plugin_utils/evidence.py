@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import subprocess
 import time
 
@@ -99,16 +100,49 @@ def _ssh(connection):
     """What ssh itself says that it would do with these arguments."""
     try:
         settings = _settings(_command(connection))
+        shared = "controlpath" in settings and not _private(settings["controlpath"])
     except (OSError, ValueError, KeyError, subprocess.SubprocessError):
         return "ssh does not say how it verifies host keys"
-    checking = settings.get("stricthostkeychecking", [])
-    if checking not in (["yes"], ["true"], ["ask"]):
-        return "ssh does not check host keys (StrictHostKeyChecking %s)" % " ".join(checking)
-    if "/dev/null" in settings.get("userknownhostsfile", []):
+    checking = settings.get("stricthostkeychecking", "").lower()
+    if checking not in ("yes", "true", "ask"):
+        return "ssh does not check host keys (StrictHostKeyChecking %s)" % checking
+    if "/dev/null" in settings.get("userknownhostsfile", "").split():
         return "ssh remembers no host keys (UserKnownHostsFile /dev/null)"
-    if settings.get("nohostauthenticationforlocalhost") == ["yes"]:
+    if settings.get("nohostauthenticationforlocalhost", "").lower() == "yes":
         return "ssh does not check localhost (NoHostAuthenticationForLocalhost)"
+    if shared:
+        return "ssh shares its connection at a place that others may write to (ControlPath %s)" % settings["controlpath"]
     return VERIFIED
+
+
+def _private(path):
+    """Whether no one else can put a socket at a path: ssh speaks with whatever listens there, and checks no host key then."""
+    mine = (0, os.geteuid())
+    place = os.path.dirname(os.path.realpath(path))
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    info, inner = os.stat(place), True
+    while info.st_uid in mine or not inner:
+        # A group of one's own, as some systems give each user, has no one else in it.
+        others = info.st_mode & stat.S_IWOTH or info.st_mode & stat.S_IWGRP and info.st_gid not in mine
+        # Of a directory such as /tmp each one may only remove what is theirs.
+        if others and (inner or not info.st_mode & stat.S_ISVTX or below not in mine):
+            return False
+        if place == os.path.dirname(place):
+            return True
+        place, below, inner = os.path.dirname(place), info.st_uid, False
+        info = os.stat(place)
+    return False
+
+
+def terminal(action):
+    """Whether ssh makes a terminal whatever is asked of it: that would show what goes to a program's standard input."""
+    if str(getattr(action._connection, "transport", "")).rsplit(".", 1)[-1] != "ssh":
+        return False
+    try:
+        return _settings(_command(action._connection)).get("requesttty") == "force"
+    except (OSError, ValueError, KeyError, subprocess.SubprocessError):
+        return True
 
 
 def _command(connection):
@@ -124,10 +158,16 @@ def _command(connection):
         command += ["-o", "User=%s" % option("remote_user")]
     for name in ("ssh_common_args", "ssh_extra_args"):
         command += shlex.split(option(name) or "")
+    words = " ".join(command).lower()
+    if "controlpersist" in words and "controlpath" not in words:
+        # The connection gives it one of its own then, in a directory that it makes.
+        directory = unfrackpath(option("control_path_dir"))
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        command += ["-o", 'ControlPath="%s"' % ((option("control_path") or "%(directory)s/own") % {"directory": directory})]
     return command + ["--", option("host") or connection.host]
 
 
 def _settings(command):
+    """What ssh prints of its settings; of one that has several lines, the last."""
     answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True, text=True)
-    pairs = (line.split(" ", 1) for line in answer.stdout.lower().splitlines() if " " in line)
-    return {name: value.split() for name, value in pairs}
+    return dict(line.split(" ", 1) for line in answer.stdout.splitlines() if " " in line)
