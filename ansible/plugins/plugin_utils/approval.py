@@ -55,11 +55,10 @@ def expected_addresses(variables):
 
 def _networks(given):
     """What the inventory expects, where the program takes it too: it would refuse the whole run for one host's mistake."""
-    listed = given.split(",") if isinstance(given, str) else given
-    if not isinstance(listed, (list, tuple)):
-        listed = [listed]
-    for one in listed:
-        if not isinstance(one, str) or one.strip() not in ("", "any") and not _is_network(one.strip()):
+    # A value of its own in a vault is no text before it is asked for one.
+    given = [str(one) for one in given] if isinstance(given, (list, tuple)) else str(given)
+    for one in given.split(",") if isinstance(given, str) else given:
+        if one.strip() not in ("", "any") and not _is_network(one.strip()):
             raise ProgramError(
                 "ENROLL_INVALID_ARGUMENT",
                 "enroll_expected_addresses: %s is neither an address nor a network, nor any" % plain(one, 60),
