@@ -10,6 +10,7 @@ package faultfs
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,7 +57,7 @@ var (
 func (f *Fs) Ops() []Op {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]Op(nil), f.ops...)
+	return slices.Clone(f.ops)
 }
 
 // Failed tells whether the operation that was to fail has been reached.
@@ -119,6 +120,15 @@ func (f *Fs) do(name, path string, run func() error) error {
 	return nil
 }
 
+// ask is do for an operation that returns a value.
+func ask[T any](f *Fs, name, path string, run func() (T, error)) (value T, err error) {
+	err = f.do(name, path, func() (err error) {
+		value, err = run()
+		return err
+	})
+	return value, err
+}
+
 // Name returns the name of this kind of file system.
 func (f *Fs) Name() string { return "faultfs" }
 
@@ -132,18 +142,14 @@ func (f *Fs) Open(name string) (afero.File, error) { return f.OpenFile(name, os.
 
 // OpenFile opens a file whose operations are counted too.
 func (f *Fs) OpenFile(name string, flag int, perm os.FileMode) (afero.File, error) {
-	var file afero.File
-	err := f.do("open", name, func() (err error) {
-		file, err = f.Inner.OpenFile(name, flag, perm)
-		return err
-	})
+	opened, err := ask(f, "open", name, func() (afero.File, error) { return f.Inner.OpenFile(name, flag, perm) })
 	if err != nil {
-		if file != nil {
-			file.Close()
+		if opened != nil {
+			opened.Close()
 		}
 		return nil, err
 	}
-	return &File{fs: f, inner: file, path: name}, nil
+	return &countedFile{fs: f, inner: opened, path: name}, nil
 }
 
 // Mkdir creates a directory.
@@ -172,12 +178,8 @@ func (f *Fs) Rename(oldname, newname string) error {
 }
 
 // Stat describes a file.
-func (f *Fs) Stat(name string) (info os.FileInfo, err error) {
-	err = f.do("stat", name, func() (err error) {
-		info, err = f.Inner.Stat(name)
-		return err
-	})
-	return info, err
+func (f *Fs) Stat(name string) (os.FileInfo, error) {
+	return ask(f, "stat", name, func() (os.FileInfo, error) { return f.Inner.Stat(name) })
 }
 
 // LstatIfPossible describes a file, not following a link where Inner can do that.
@@ -194,16 +196,13 @@ func (f *Fs) LstatIfPossible(name string) (info os.FileInfo, lstat bool, err err
 }
 
 // ReadlinkIfPossible reads a link where Inner can do that.
-func (f *Fs) ReadlinkIfPossible(name string) (target string, err error) {
-	err = f.do("readlink", name, func() (err error) {
-		l, ok := f.Inner.(afero.LinkReader)
-		if !ok {
-			return afero.ErrNoReadlink
+func (f *Fs) ReadlinkIfPossible(name string) (string, error) {
+	return ask(f, "readlink", name, func() (string, error) {
+		if l, ok := f.Inner.(afero.LinkReader); ok {
+			return l.ReadlinkIfPossible(name)
 		}
-		target, err = l.ReadlinkIfPossible(name)
-		return err
+		return "", afero.ErrNoReadlink
 	})
-	return target, err
 }
 
 // Chmod changes a mode.

@@ -70,8 +70,8 @@ func TestCountsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, do := range []func() error{
-		file.(*File).Sync,
-		func() error { return file.(*File).Flock(syscall.LOCK_EX) },
+		file.(*countedFile).Sync,
+		func() error { return file.(*countedFile).Flock(syscall.LOCK_EX) },
 		func() error { _, err := file.WriteAt([]byte("x"), 0); return err },
 		func() error { _, err := file.Seek(0, io.SeekStart); return err },
 		func() error { _, err := io.ReadAll(file); return err },

@@ -7,38 +7,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is a file whose operations are counted.
-type File struct {
+// countedFile is a file whose operations are counted.
+type countedFile struct {
 	fs    *Fs
 	inner afero.File
 	path  string
 }
 
-var _ afero.File = (*File)(nil)
-
-// Name returns the file's name.
-func (f *File) Name() string { return f.inner.Name() }
+func (f *countedFile) Name() string { return f.inner.Name() }
 
 // Fd returns the descriptor of the inner file, or ^0 where it has none.
-func (f *File) Fd() uintptr {
+func (f *countedFile) Fd() uintptr {
 	if d, ok := f.inner.(interface{ Fd() uintptr }); ok {
 		return d.Fd()
 	}
 	return ^uintptr(0)
 }
 
-// Flock locks the file.
-func (f *File) Flock(how int) error {
+func (f *countedFile) Flock(how int) error {
 	return f.fs.do("flock", f.path, func() error { return unix.Flock(int(f.Fd()), how) })
 }
 
 // Allocate reserves space for the file.
-func (f *File) Allocate(size int64) error {
+func (f *countedFile) Allocate(size int64) error {
 	return f.fs.do("allocate", f.path, func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
 }
 
 // Close closes the file, whatever it reports.
-func (f *File) Close() error {
+func (f *countedFile) Close() error {
 	err := f.inner.Close()
 	if failure := f.fs.do("close", f.path, func() error { return nil }); failure != nil {
 		return failure
@@ -46,8 +42,7 @@ func (f *File) Close() error {
 	return err
 }
 
-// Sync makes the file durable.
-func (f *File) Sync() error {
+func (f *countedFile) Sync() error {
 	return f.fs.do("sync", f.path, func() error {
 		if f.fs.NoSync {
 			return nil
@@ -56,72 +51,46 @@ func (f *File) Sync() error {
 	})
 }
 
-// Truncate changes the file's size.
-func (f *File) Truncate(size int64) error {
+func (f *countedFile) Truncate(size int64) error {
 	return f.fs.do("truncate", f.path, func() error { return f.inner.Truncate(size) })
 }
 
-// Stat describes the file.
-func (f *File) Stat() (info os.FileInfo, err error) {
-	err = f.fs.do("fstat", f.path, func() (err error) {
-		info, err = f.inner.Stat()
-		return err
-	})
-	return info, err
+func (f *countedFile) Stat() (os.FileInfo, error) {
+	return ask(f.fs, "fstat", f.path, f.inner.Stat)
 }
 
-// Readdir lists a directory.
-func (f *File) Readdir(count int) (infos []os.FileInfo, err error) {
-	err = f.fs.do("readdir", f.path, func() (err error) {
-		infos, err = f.inner.Readdir(count)
-		return err
-	})
-	return infos, err
+func (f *countedFile) Readdir(count int) ([]os.FileInfo, error) {
+	return ask(f.fs, "readdir", f.path, func() ([]os.FileInfo, error) { return f.inner.Readdir(count) })
 }
 
-// Readdirnames lists the names in a directory.
-func (f *File) Readdirnames(n int) (names []string, err error) {
-	err = f.fs.do("readdir", f.path, func() (err error) {
-		names, err = f.inner.Readdirnames(n)
-		return err
-	})
-	return names, err
+func (f *countedFile) Readdirnames(n int) ([]string, error) {
+	return ask(f.fs, "readdir", f.path, func() ([]string, error) { return f.inner.Readdirnames(n) })
 }
 
-// Seek moves the file's position.
-func (f *File) Seek(offset int64, whence int) (at int64, err error) {
-	err = f.fs.do("seek", f.path, func() (err error) {
-		at, err = f.inner.Seek(offset, whence)
-		return err
-	})
-	return at, err
+func (f *countedFile) Seek(offset int64, whence int) (int64, error) {
+	return ask(f.fs, "seek", f.path, func() (int64, error) { return f.inner.Seek(offset, whence) })
 }
 
-// Read reads from the file.
-func (f *File) Read(p []byte) (int, error) {
+func (f *countedFile) Read(p []byte) (int, error) {
 	return f.transfer("read", p, f.inner.Read)
 }
 
-// ReadAt reads from a place in the file.
-func (f *File) ReadAt(p []byte, off int64) (int, error) {
+func (f *countedFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.transfer("read", p, func(p []byte) (int, error) { return f.inner.ReadAt(p, off) })
 }
 
-// Write writes to the file.
-func (f *File) Write(p []byte) (int, error) {
+func (f *countedFile) Write(p []byte) (int, error) {
 	return f.transfer("write", p, f.inner.Write)
 }
 
-// WriteAt writes to a place in the file.
-func (f *File) WriteAt(p []byte, off int64) (int, error) {
+func (f *countedFile) WriteAt(p []byte, off int64) (int, error) {
 	return f.transfer("write", p, func(p []byte) (int, error) { return f.inner.WriteAt(p, off) })
 }
 
-// WriteString writes to the file.
-func (f *File) WriteString(s string) (int, error) { return f.Write([]byte(s)) }
+func (f *countedFile) WriteString(s string) (int, error) { return f.Write([]byte(s)) }
 
 // transfer moves bytes. io.EOF comes back as it is.
-func (f *File) transfer(name string, p []byte, move func([]byte) (int, error)) (n int, err error) {
+func (f *countedFile) transfer(name string, p []byte, move func([]byte) (int, error)) (n int, err error) {
 	v := f.fs.next(Op{name, f.path})
 	switch {
 	case v == pass:
