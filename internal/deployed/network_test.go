@@ -81,5 +81,6 @@ func TestField1_3_AgentReportsTheAddressOfTheConnection(t *testing.T) {
 	}
 	s.approve()
 	a.until("listening")
+	a.untilDone(s.ended, func() {})
 	s.deployedAgentStarts(n.Manager4)
 }

@@ -353,6 +353,7 @@ func TestAgentEnrollsAtDeployedManagers(t *testing.T) {
 			s.waitRequest()
 			s.approve()
 			a.until("listening")
+			a.untilDone(s.ended, func() {}) // it listens as soon as the set stands
 			s.deployedAgentStarts(loopback)
 		})
 	}

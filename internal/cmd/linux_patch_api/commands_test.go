@@ -187,6 +187,9 @@ func (a *agent) status(ts *testscript.TestScript) (status, error) {
 //	waitfor served CERTIFICATE     its fingerprint is the one that is served
 //	waitfor log PATTERN            a line of the log matches
 //
+// An agent that enrolls may listen as soon as the set stands, which is before the
+// manager is in the whitelist and the enrollment has ended.
+//
 // It sets AGENT to the address that is listened on.
 func waitForCmd(ts *testscript.TestScript, neg bool, args []string) {
 	a := agentOf(ts)
