@@ -135,8 +135,7 @@ func (a *agent) enrollFirst(ctx context.Context, show func(converse.Progress)) *
 		e = a.unasked()
 	}
 	p.Wait = false
-	told := map[string]bool{}
-	attempts, registered := 0, false
+	told, attempts, registered := map[string]bool{}, 0, false
 	asker := pace.Asker{Caller: pace.First, Rand: a.enroller.Rand}
 	for {
 		run := *e
@@ -191,6 +190,7 @@ func underEdit(res *report.Result) bool {
 // reportEnrolling says how enrollment goes, until a set is in service that
 // someone has put in place meanwhile: the service's status is of that then.
 func (a *agent) reportEnrolling(show func(converse.Progress), m converse.Progress) {
+	a.placing.Store(m.Phase == converse.PhaseProvision)
 	if a.listener.set.Load() == nil {
 		show(m)
 	}

@@ -24,7 +24,7 @@ func (a *agent) reload(ctx context.Context) error {
 	a.readWhitelist()
 	err := a.take()
 	switch {
-	case err == nil && !a.listener.listening():
+	case err == nil && !a.listener.listening() && !(a.enrolling && a.placing.Load()):
 		return a.listen(ctx)
 	case errors.Is(err, errTaken) && a.listener.listening():
 		return a.taken(ctx)

@@ -55,6 +55,8 @@ type agent struct {
 	// serves that someone has put in place meanwhile; enrolled brings its end.
 	enrolling bool
 	enrolled  chan *report.Result
+	// placing says that it puts its set in place, and the whitelist after that.
+	placing atomic.Bool
 	// renewing begins renewal, which is for a host that listens.
 	renewing sync.Once
 	// asks says that renewal asks the manager; asksChanged that it says so anew.
@@ -273,9 +275,7 @@ func (a *agent) listen(ctx context.Context) error {
 	}
 	set := a.listener.set.Load()
 	a.state = stateListening
-	fields := set.fields()
-	fields["listen"] = a.listener.address()
-	a.log.WithFields(fields).Info("listening with mutual TLS")
+	a.log.WithFields(set.fields()).WithField("listen", a.listener.address()).Info("listening with mutual TLS")
 	err := a.enroller.Audit(a.paths.AuditLog).Record(contract.EventMTLS, map[string]string{
 		"listen": a.listener.address(), "fingerprint": set.facts.Fingerprint,
 	})
