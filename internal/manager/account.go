@@ -176,11 +176,6 @@ func (s *Server) RemoveAccount(name string) error {
 	})
 }
 
-// Accounts lists the accounts by name.
-func (s *Server) Accounts() ([]Account, error) {
-	return all[Account](s.store, bAccounts)
-}
-
 func (s *Server) account(name string) (a storedAccount, ok bool, err error) {
 	err = s.store.db.View(func(tx *bbolt.Tx) error {
 		ok, err = get(tx, bAccounts, name, &a)

@@ -122,16 +122,20 @@ func answerPEM(w http.ResponseWriter, raw []byte) {
 	send(w, http.StatusOK, "application/x-pem-file", raw)
 }
 
-func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
-	body, ok := readBody(w, r)
-	if !ok {
-		return false
+// withBody reads the body of a request for next.
+func withBody[T any](next func(http.ResponseWriter, *http.Request, T)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, ok := readBody(w, r)
+		if !ok {
+			return
+		}
+		var in T
+		if err := json.Unmarshal(body, &in); err != nil {
+			answerCode(w, http.StatusBadRequest, "bad_request", "the body is not the JSON object that is asked for here")
+			return
+		}
+		next(w, r, in)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		answerCode(w, http.StatusBadRequest, "bad_request", "the body is not the JSON object that is asked for here")
-		return false
-	}
-	return true
 }
 
 // hostExistsError refuses an approval, and names the host that stands in its

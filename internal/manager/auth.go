@@ -56,17 +56,13 @@ type session struct {
 
 func (s *Server) authRoutes(mux *http.ServeMux) {
 	for path, h := range map[string]http.HandlerFunc{
-		pathLogin: s.postLogin, pathRefresh: s.postRefresh, pathLogout: s.postLogout,
+		pathLogin: withBody(s.postLogin), pathRefresh: withBody(s.postRefresh), pathLogout: withBody(s.postLogout),
 	} {
 		mux.HandleFunc("POST "+path, s.limited(authLimit, s.fromAllowed(h)))
 	}
 }
 
-func (s *Server) postLogin(w http.ResponseWriter, r *http.Request) {
-	var in loginRequest
-	if !readJSON(w, r, &in) {
-		return
-	}
+func (s *Server) postLogin(w http.ResponseWriter, r *http.Request, in loginRequest) {
 	a, err := s.authenticate(in, s.opt.Now())
 	for _, refusal := range []struct {
 		is     error
@@ -121,11 +117,7 @@ func (s *Server) answerSession(w http.ResponseWriter, a storedAccount, login str
 }
 
 // postRefresh takes a refresh token, which serves once.
-func (s *Server) postRefresh(w http.ResponseWriter, r *http.Request) {
-	var in refreshRequest
-	if !readJSON(w, r, &in) {
-		return
-	}
+func (s *Server) postRefresh(w http.ResponseWriter, _ *http.Request, in refreshRequest) {
 	hash := hashOf(in.RefreshToken)
 	s.mu.Lock()
 	old, ok := s.refresh[hash]
@@ -144,11 +136,7 @@ func (s *Server) postRefresh(w http.ResponseWriter, r *http.Request) {
 
 // postLogout ends a login with all its tokens. An unknown token is no error:
 // what was asked for is so.
-func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {
-	var in refreshRequest
-	if !readJSON(w, r, &in) {
-		return
-	}
+func (s *Server) postLogout(w http.ResponseWriter, _ *http.Request, in refreshRequest) {
 	s.mu.Lock()
 	if old, ok := s.refresh[hashOf(in.RefreshToken)]; ok {
 		for _, tokens := range []map[string]session{s.access, s.refresh} {

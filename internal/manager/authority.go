@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -249,7 +247,4 @@ func pemOf(kind string, der []byte) []byte {
 func serialText(n *big.Int) string { return strings.ToLower(n.Text(16)) }
 
 // fingerprint is the SHA-256 of a certificate's DER, in hex.
-func fingerprint(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.Raw)
-	return hex.EncodeToString(sum[:])
-}
+func fingerprint(c *x509.Certificate) string { return hashOf(string(c.Raw)) }

@@ -78,8 +78,7 @@ func Run(ctx context.Context, version string, args []string, stdin io.Reader, st
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "linux_patch_manager: %v\n", err)
-	var e *exitError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
 	return exitFailed

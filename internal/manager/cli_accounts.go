@@ -144,8 +144,7 @@ func (v *accountFlags) seed(c *cli, files afero.Afero) (*string, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := key.Secret()
-	return &text, nil
+	return new(key.Secret()), nil
 }
 
 // secret reads a file, or standard input for "-", without the line's end.

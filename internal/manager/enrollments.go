@@ -189,13 +189,12 @@ func (s *Server) poll(token string) (string, *bundle, error) {
 	}
 	state := contract.StatusNotFound
 	err := s.store.db.View(func(tx *bbolt.Tx) error {
-		_, ok, err := pendingBy(tx, bPendingToken, hash, now)
-		if err != nil {
-			return err
-		}
-		if ok {
+		pending, err := pendingNow(tx, hash, now)
+		if pending {
 			state = contract.StatusPending
-			return nil
+		}
+		if pending || err != nil {
+			return err
 		}
 		denied, err := deniedNow(tx, hash, now)
 		if denied {

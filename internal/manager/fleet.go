@@ -27,7 +27,7 @@ const (
 func (s *Server) fleetRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+pathHosts, s.loggedIn(s.getHosts))
 	mux.HandleFunc("DELETE "+pathHosts+"/{id}", s.loggedIn(s.deleteHost, RoleOperator, RoleAdmin))
-	mux.HandleFunc("POST "+pathHosts+"/{id}/groups", s.loggedIn(s.postGroup, RoleOperator, RoleAdmin))
+	mux.HandleFunc("POST "+pathHosts+"/{id}/groups", s.loggedIn(withBody(s.postGroup), RoleOperator, RoleAdmin))
 	mux.HandleFunc("POST "+pathHosts+"/{id}/certificates/reissue", s.loggedIn(s.postReissue, RoleAdmin))
 	mux.HandleFunc("GET "+pathCertificates, s.loggedIn(s.getCertificates))
 	mux.HandleFunc("GET "+pathRoot, s.loggedIn(s.getRoot))
@@ -103,13 +103,11 @@ func (s *Server) deleteHost(w http.ResponseWriter, r *http.Request) {
 	s.answerHost(w, err, map[string]string{"message": "Host removed"})
 }
 
-func (s *Server) postGroup(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		GroupID string `json:"group_id"`
-	}
-	if !readJSON(w, r, &in) {
-		return
-	}
+type groupRequest struct {
+	GroupID string `json:"group_id"`
+}
+
+func (s *Server) postGroup(w http.ResponseWriter, r *http.Request, in groupRequest) {
 	if !uuid.MatchString(in.GroupID) {
 		answerCode(w, http.StatusBadRequest, "bad_request", "group_id is not a UUID")
 		return

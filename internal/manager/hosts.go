@@ -91,15 +91,11 @@ func (s *Server) revokeOf(tx *bbolt.Tx, h Host) error {
 // dropCertificates deletes the records of a host's certificates. What was
 // revoked stays on the CRL.
 func dropCertificates(tx *bbolt.Tx, h Host) error {
-	var serials []string
-	err := each(tx, bIssued, func(c Certificate) error {
+	issued, err := rows[Certificate](tx, bIssued)
+	for _, c := range issued {
 		if c.HostID == h.ID || c.Serial == h.Serial {
-			serials = append(serials, c.Serial)
+			err = errors.Join(err, tx.Bucket(bIssued).Delete([]byte(c.Serial)))
 		}
-		return nil
-	})
-	for _, serial := range serials {
-		err = errors.Join(err, tx.Bucket(bIssued).Delete([]byte(serial)))
 	}
 	return err
 }
@@ -191,27 +187,28 @@ func (s *Server) addToGroup(id, group string) error {
 // certificates lists what was issued and is not of a removed host, newest
 // first.
 func (s *Server) certificates() ([]certificateRow, error) {
-	rows := []certificateRow{}
+	list := []certificateRow{}
 	now := s.opt.Now()
 	err := s.store.db.View(func(tx *bbolt.Tx) error {
-		owner := map[string]string{}
-		err := each(tx, bHosts, func(h Host) error {
-			owner[h.Serial] = h.ID
-			return nil
-		})
+		hosts, err := rows[Host](tx, bHosts)
 		if err != nil {
 			return err
 		}
-		return each(tx, bIssued, func(c Certificate) error {
-			row, err := rowOfCertificate(tx, c, owner[c.Serial], now)
-			rows = append(rows, row)
-			return err
-		})
+		owner := map[string]string{}
+		for _, h := range hosts {
+			owner[h.Serial] = h.ID
+		}
+		issued, err := rows[Certificate](tx, bIssued)
+		for _, c := range issued {
+			row, failed := rowOfCertificate(tx, c, owner[c.Serial], now)
+			list, err = append(list, row), errors.Join(err, failed)
+		}
+		return err
 	})
-	slices.SortFunc(rows, func(a, b certificateRow) int {
+	slices.SortFunc(list, func(a, b certificateRow) int {
 		return cmp.Or(b.IssuedAt.Compare(a.IssuedAt), strings.Compare(a.Serial, b.Serial))
 	})
-	return rows, err
+	return list, err
 }
 
 func rowOfCertificate(tx *bbolt.Tx, c Certificate, owner string, now time.Time) (certificateRow, error) {
@@ -275,10 +272,8 @@ func (s *Server) publishCRL() error {
 		if number, err = nextCRLNumber(tx); err != nil {
 			return err
 		}
-		return each(tx, bRevoked, func(r Revocation) error {
-			revoked = append(revoked, r)
-			return nil
-		})
+		revoked, err = rows[Revocation](tx, bRevoked)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("make CRL: %w", err)

@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// AdminToken is the secret that the command line proves itself with.
+func (s *Server) AdminToken() string { return s.token }
+
 func TestRandomTextIsFair(t *testing.T) {
 	const n = 62 * 2000
 	text, err := randomText(rand.Reader, n)

@@ -124,8 +124,10 @@ type Server struct {
 	lines   *accessLog
 	log     *logrus.Logger
 	handler http.Handler
-	token   string
-	repos   []repoEntry
+	// token is what the command line proves itself with, and the password of the
+	// account "admin" until that is given another one.
+	token string
+	repos []repoEntry
 
 	// mu makes each change of an enrollment's state, and each look at it, one
 	// step: between an approval's commit and its bundle in memory no poll may
@@ -280,10 +282,6 @@ func (s *Server) Handler() http.Handler { return s.handler }
 
 // CAPEM is the CA certificate, the trust anchor of hosts.
 func (s *Server) CAPEM() []byte { return s.ca.pem }
-
-// AdminToken is what the command line proves itself with, and the password of
-// the account "admin" until that is given another one. It is a secret.
-func (s *Server) AdminToken() string { return s.token }
 
 // Close forgets the approved bundles and closes the database.
 func (s *Server) Close() error {

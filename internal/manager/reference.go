@@ -45,11 +45,11 @@ func (s *Server) referenceRoutes(mux *http.ServeMux) {
 		"DELETE " + pathRequests + "/{id}":       s.deleteRequest,
 		"GET " + pathKnownHosts:                  s.getKnownHosts,
 		"DELETE " + pathKnownHosts + "/{id}":     s.deleteKnownHost,
-		"POST " + pathClients:                    s.postClient,
-		"POST " + pathRevocations:                s.postRevoke,
+		"POST " + pathClients:                    withBody(s.postClient),
+		"POST " + pathRevocations:                withBody(s.postRevoke),
 		"GET " + pathAccounts:                    s.getAccounts,
-		"POST " + pathAccounts + "/{name}":       s.postAccount,
-		"PATCH " + pathAccounts + "/{name}":      s.patchAccount,
+		"POST " + pathAccounts + "/{name}":       withBody(s.putAccount),
+		"PATCH " + pathAccounts + "/{name}":      withBody(s.putAccount),
 		"DELETE " + pathAccounts + "/{name}":     s.deleteAccount,
 	} {
 		mux.HandleFunc(route, s.withAdminToken(h))
@@ -99,28 +99,17 @@ func (s *Server) deleteKnownHost(w http.ResponseWriter, r *http.Request) {
 	s.answerOr(w, http.StatusOK, struct{}{}, s.RemoveHost(r.PathValue("id")))
 }
 
-func (s *Server) postRevoke(w http.ResponseWriter, r *http.Request) {
-	var in revokeRequest
-	if !readJSON(w, r, &in) {
-		return
-	}
+func (s *Server) postRevoke(w http.ResponseWriter, _ *http.Request, in revokeRequest) {
 	s.answerOr(w, http.StatusOK, in, s.Revoke(in.Serial))
 }
 
 func (s *Server) getAccounts(w http.ResponseWriter, _ *http.Request) {
-	list, err := s.Accounts()
+	list, err := all[Account](s.store, bAccounts)
 	s.answerOr(w, http.StatusOK, list, err)
 }
 
-func (s *Server) postAccount(w http.ResponseWriter, r *http.Request)  { s.putAccount(w, r, true) }
-func (s *Server) patchAccount(w http.ResponseWriter, r *http.Request) { s.putAccount(w, r, false) }
-
-func (s *Server) putAccount(w http.ResponseWriter, r *http.Request, create bool) {
-	var in AccountChange
-	if !readJSON(w, r, &in) {
-		return
-	}
-	a, err := s.PutAccount(r.PathValue("name"), in, create)
+func (s *Server) putAccount(w http.ResponseWriter, r *http.Request, in AccountChange) {
+	a, err := s.PutAccount(r.PathValue("name"), in, r.Method == http.MethodPost)
 	s.answerOr(w, http.StatusOK, a, err)
 }
 
@@ -130,11 +119,7 @@ func (s *Server) deleteAccount(w http.ResponseWriter, r *http.Request) {
 
 // postClient takes a request signed with the caller's key, so that the key
 // never leaves the caller.
-func (s *Server) postClient(w http.ResponseWriter, r *http.Request) {
-	var in clientRequest
-	if !readJSON(w, r, &in) {
-		return
-	}
+func (s *Server) postClient(w http.ResponseWriter, _ *http.Request, in clientRequest) {
 	cn, pub, err := parseCSR(in.CSR)
 	if err != nil {
 		answerError(w, http.StatusBadRequest, err.Error())

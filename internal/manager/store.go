@@ -150,26 +150,26 @@ func require(tx *bbolt.Tx, bucket []byte, key string, v any) error {
 }
 
 // all lists every row of a bucket.
-func all[T any](st *store, bucket []byte) ([]T, error) {
-	list := []T{}
-	err := st.db.View(func(tx *bbolt.Tx) error {
-		return each(tx, bucket, func(v T) error {
-			list = append(list, v)
-			return nil
-		})
+func all[T any](st *store, bucket []byte) (list []T, err error) {
+	err = st.db.View(func(tx *bbolt.Tx) error {
+		list, err = rows[T](tx, bucket)
+		return err
 	})
 	return list, err
 }
 
-// each calls f with every row of a bucket.
-func each[T any](tx *bbolt.Tx, bucket []byte, f func(T) error) error {
-	return tx.Bucket(bucket).ForEach(func(k, raw []byte) error {
+// rows is all in a transaction.
+func rows[T any](tx *bbolt.Tx, bucket []byte) ([]T, error) {
+	list := []T{}
+	err := tx.Bucket(bucket).ForEach(func(k, raw []byte) error {
 		var v T
 		if err := json.Unmarshal(raw, &v); err != nil {
 			return fmt.Errorf("row %s of %s: %w", k, bucket, err)
 		}
-		return f(v)
+		list = append(list, v)
+		return nil
 	})
+	return list, err
 }
 
 type indexEntry struct {
@@ -218,18 +218,16 @@ func dropPending(tx *bbolt.Tx, p storedPending) error {
 	return drop(tx, bPending, p.ID, pendingIndexes(p))
 }
 
-// pendingBy finds a live request by an index; an expired one is not there.
-func pendingBy(tx *bbolt.Tx, index []byte, key string, now time.Time) (p storedPending, ok bool, err error) {
-	id := tx.Bucket(index).Get([]byte(key))
+// pendingNow reports whether a live request has this token; an expired one is
+// not there.
+func pendingNow(tx *bbolt.Tx, tokenHash string, now time.Time) (bool, error) {
+	id := tx.Bucket(bPendingToken).Get([]byte(tokenHash))
 	if id == nil {
-		return p, false, nil
+		return false, nil
 	}
-	return pendingByID(tx, string(id), now)
-}
-
-func pendingByID(tx *bbolt.Tx, id string, now time.Time) (p storedPending, ok bool, err error) {
-	ok, err = get(tx, bPending, id, &p)
-	return p, ok && now.Before(p.ExpiresAt), err
+	var p storedPending
+	ok, err := get(tx, bPending, string(id), &p)
+	return ok && now.Before(p.ExpiresAt), err
 }
 
 func addHost(tx *bbolt.Tx, h Host) error { return add(tx, bHosts, h.ID, h, hostIndexes(h)) }
@@ -300,7 +298,8 @@ func (st *store) purge(now time.Time) (left int, err error) {
 	}
 	return left - len(expired), st.db.Update(func(tx *bbolt.Tx) error {
 		for _, id := range expired {
-			p, _, err := pendingByID(tx, id, now)
+			var p storedPending
+			_, err := get(tx, bPending, id, &p)
 			if err == nil {
 				err = dropPending(tx, p)
 			}
