@@ -200,8 +200,10 @@ def _end(path):
         answer = e.result
     for said in answer.get("warnings") or ([answer.get("msg")] if answer.get("failed") else []):
         Display().warning(plain(said))
-    if os.path.exists(path):
+    try:
         os.unlink(path)
+    except OSError:
+        pass  # the program has removed it, or it is of someone else
 
 
 def _end_run(process):

@@ -121,16 +121,16 @@ def _private(path):
     place = os.path.dirname(os.path.realpath(path))
     while not os.path.isdir(place):
         place = os.path.dirname(place)
-    info, inner = os.stat(place), True
-    while info.st_uid in mine or not inner:
+    info, below = os.stat(place), None
+    while info.st_uid in mine or below is not None:
         # A group of one's own, as some systems give each user, has no one else in it.
         others = info.st_mode & stat.S_IWOTH or info.st_mode & stat.S_IWGRP and info.st_gid not in mine
         # Of a directory such as /tmp each one may only remove what is theirs.
-        if others and (inner or not info.st_mode & stat.S_ISVTX or below not in mine):
+        if others and (not info.st_mode & stat.S_ISVTX or below not in mine):
             return False
         if place == os.path.dirname(place):
             return True
-        place, below, inner = os.path.dirname(place), info.st_uid, False
+        place, below = os.path.dirname(place), info.st_uid
         info = os.stat(place)
     return False
 
