@@ -368,3 +368,25 @@ func TestField2_9_Bind(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSecretOfAnotherKeyIsShown: what is refused may be a secret that stands
+// behind a wrong key.
+func TestNoSecretOfAnotherKeyIsShown(t *testing.T) {
+	const token = "3PQ0c1mXyW7dN5kS9fJ2aB8vG4hL6eRtUiOpZxCqAwEsDrFtGyHuJiKoLpMnBvCx"
+	for _, text := range []string{
+		"enrollment:\n  polling_interval_seconds: " + token + "\n",
+		"enrollment:\n  report_ip: " + token + "\n",
+		"tls:\n  server_key: " + token + "\n",
+		"tls:\n  server_key: |\n    -----BEGIN PRIVATE KEY-----\n    " + token + "\n    -----END PRIVATE KEY-----\n",
+		"tls:\n  port: https://admin:" + token[:8] + "@manager.example\n",
+		"logging:\n  level: " + token + "\n",
+	} {
+		c, err := Parse([]byte(text))
+		if err == nil {
+			err = c.Validate()
+		}
+		if err == nil || strings.Contains(err.Error(), token[:8]) || strings.Contains(err.Error(), "PRIVATE") {
+			t.Errorf("%s: got %v, want an error without the value", text, err)
+		}
+	}
+}

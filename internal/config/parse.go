@@ -104,13 +104,13 @@ func (c *Config) readSection(section string, n *yaml.Node, into reflect.Value) e
 	return nil
 }
 
-// Got shows a value that is refused, behind what it should be: never a token, which
-// may be an alias elsewhere, nor a URL that may have a password in it.
+// Got is plaintext.Got for the value of a key: never of a token, which may be an
+// alias elsewhere.
 func (c *Config) Got(key, value string) string {
-	if value == c.Enrollment.PollingToken || key == "enrollment."+tokenKey || key == "enrollment."+urlKey && strings.Contains(value, "@") {
+	if value == c.Enrollment.PollingToken || key == "enrollment."+tokenKey {
 		return ""
 	}
-	return fmt.Sprintf(", got: %q", plaintext.Line(value, 80))
+	return plaintext.Got(value)
 }
 
 // decode sets a field of a section. The library's own errors may hold a token, so

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/plaintext"
 )
 
 const addressHint = "set report_ip to the address by which the manager reaches this host, or report_interface"
@@ -42,7 +43,7 @@ func (s Source) address(ctx context.Context, o Options, interfaces []Interface, 
 	if o.ReportIP != "" {
 		ip, err := netip.ParseAddr(o.ReportIP)
 		if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() || ip.Unmap() == broadcast {
-			return netip.Addr{}, contract.Errorf(contract.CodeInvalidArgument, "%sreport_ip is not the address of a host, got: %q", o.ReportedIn, clean(o.ReportIP))
+			return netip.Addr{}, contract.Errorf(contract.CodeInvalidArgument, "%sreport_ip is not the address of a host%s", o.ReportedIn, plaintext.Got(o.ReportIP))
 		}
 		return ip.Unmap(), nil
 	}

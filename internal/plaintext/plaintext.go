@@ -5,6 +5,7 @@
 package plaintext
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 )
@@ -24,6 +25,18 @@ func Line(s string, most int) string {
 		out.WriteRune(plain(r))
 	}
 	return out.String()
+}
+
+// maxGot is shorter than tokens are: those of deployed managers have 64 letters.
+const maxGot = 32
+
+// Got shows a value that is refused, behind what it should be. A long one is left
+// out: a token, a key or a URL with a password may stand where it does not belong.
+func Got(value string) string {
+	if value == "" || len(value) > maxGot || strings.ContainsAny(value, "@\n") {
+		return ""
+	}
+	return fmt.Sprintf(", got: %q", Line(value, maxGot))
 }
 
 // invisible are letters and marks that show nothing, although Unicode does not
