@@ -275,31 +275,16 @@ func parseCommandLine(args []string) (call, error) {
 
 // valued is where the value of an option goes; nil where it takes none.
 func (c *call) valued(option string) *string {
-	switch option {
-	case "--output":
-		return &c.format
-	case "--output-file":
-		return &c.outputFile
-	}
-	return nil
+	return map[string]*string{"--output": &c.format, "--output-file": &c.outputFile}[option]
 }
 
 // switched is what an option without a value switches on; nil where there is no
 // such option.
 func (c *call) switched(option string) *bool {
-	switch option {
-	case "--help", "-h":
-		return &c.help
-	case "--version":
-		return &c.version
-	case "--check":
-		return &c.check
-	case "--diff":
-		return &c.diff
-	case "--exit-code":
-		return &c.exitCode
-	}
-	return nil
+	return map[string]*bool{
+		"--help": &c.help, "-h": &c.help, "--version": &c.version,
+		"--check": &c.check, "--diff": &c.diff, "--exit-code": &c.exitCode,
+	}[option]
 }
 
 func (c call) complete(files []string) (call, error) {

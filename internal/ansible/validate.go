@@ -1,6 +1,7 @@
 package ansible
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -43,25 +44,16 @@ func sentence(f validator.FieldError, secrets []string) string {
 	if slices.Contains(secrets, f.Field()) {
 		got = notShown
 	}
-	got = clip(got)
-	switch f.Tag() {
-	case "oneof":
-		return fmt.Sprintf("value of %s must be one of: %s, got: %s", f.Field(), strings.ReplaceAll(f.Param(), " ", ", "), got)
-	case "abspath":
-		return fmt.Sprintf("value of %s must be an absolute path without '..', got: %s", f.Field(), got)
-	case "fingerprint":
-		return fmt.Sprintf("value of %s must be a SHA-256 fingerprint (64 hexadecimal digits, colons allowed), got: %s", f.Field(), got)
-	case "openpgp":
-		return fmt.Sprintf("value of %s must be the fingerprint of an OpenPGP key of version 4 (40 hexadecimal digits, blanks allowed), got: %s", f.Field(), got)
-	case "ip":
-		return fmt.Sprintf("value of %s must be an IP address, got: %s", f.Field(), got)
-	case "host":
-		return fmt.Sprintf("value of %s must be a host name (RFC 1123), got: %s", f.Field(), got)
-	case "gte":
-		return fmt.Sprintf("value of %s must be %s or more, got: %s", f.Field(), f.Param(), got)
-	default:
-		return fmt.Sprintf("value of %s is not valid (%s), got: %s", f.Field(), f.Tag(), got)
-	}
+	rule := cmp.Or(map[string]string{
+		"oneof":       "must be one of: " + strings.ReplaceAll(f.Param(), " ", ", "),
+		"abspath":     "must be an absolute path without '..'",
+		"fingerprint": "must be a SHA-256 fingerprint (64 hexadecimal digits, colons allowed)",
+		"openpgp":     "must be the fingerprint of an OpenPGP key of version 4 (40 hexadecimal digits, blanks allowed)",
+		"ip":          "must be an IP address",
+		"host":        "must be a host name (RFC 1123)",
+		"gte":         "must be " + f.Param() + " or more",
+	}[f.Tag()], "is not valid ("+f.Tag()+")")
+	return fmt.Sprintf("value of %s %s, got: %s", f.Field(), rule, clip(got))
 }
 
 func absPath(f validator.FieldLevel) bool {

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/linux-patch/enroll/internal/contract"
@@ -57,14 +58,12 @@ func (s Source) nameInHosts(short string) string {
 	if err != nil {
 		return ""
 	}
-	for _, e := range parseHosts(data) {
-		for _, n := range e.names {
-			if !strings.EqualFold(n, short) {
-				continue
-			}
-			if n, ok := hostName(e.names[0]); ok && strings.Contains(n, ".") {
-				return n
-			}
+	for _, names := range parseHosts(data) {
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, short) }) {
+			continue
+		}
+		if n, ok := hostName(names[0]); ok && strings.Contains(n, ".") {
+			return n
 		}
 	}
 	return ""

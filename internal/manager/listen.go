@@ -64,10 +64,8 @@ func (s *Server) usableHTTPSCert(path string, key *ecdsa.PrivateKey, names []str
 	if now.Before(c.NotBefore) || now.Add(30*24*time.Hour).After(c.NotAfter) {
 		return nil
 	}
-	for _, n := range names {
-		if c.VerifyHostname(n) != nil {
-			return nil
-		}
+	if slices.ContainsFunc(names, func(n string) bool { return c.VerifyHostname(n) != nil }) {
+		return nil
 	}
 	return c
 }

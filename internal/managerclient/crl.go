@@ -2,6 +2,7 @@ package managerclient
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -76,10 +77,5 @@ func decodeText(encoding string, body io.Reader) (io.Reader, error) {
 }
 
 func isText(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' && !strings.ContainsRune("\t\r\n", rune(c)) || c >= 0x7f {
-			return false
-		}
-	}
-	return true
+	return !bytes.ContainsFunc(b, func(c rune) bool { return c < ' ' && !strings.ContainsRune("\t\r\n", c) || c >= 0x7f })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -30,23 +31,18 @@ func (d *dialer) DialContext(ctx context.Context, _, address string) (net.Conn, 
 		return d.Dialer.DialContext(ctx, "tcp", address)
 	}
 	var failed error
-	for left, network := range d.families() {
-		conn, err := d.dialFamily(ctx, network, host, port, time.Duration(left))
+	families := []string{"ip4", "ip6"}
+	if d.ipv6 {
+		slices.Reverse(families)
+	}
+	for i, network := range families {
+		conn, err := d.dialFamily(ctx, network, host, port, time.Duration(len(families)-i))
 		if err == nil {
 			return conn, nil
 		}
 		failed = tellingMore(failed, err)
 	}
 	return nil, failed
-}
-
-// families yields the networks to try, with how many are left to share the time.
-func (d *dialer) families() func(yield func(int, string) bool) {
-	first, second := "ip4", "ip6"
-	if d.ipv6 {
-		first, second = second, first
-	}
-	return func(yield func(int, string) bool) { _ = yield(2, first) && yield(1, second) }
 }
 
 // dialFamily looks up one family only: a question for the other one may lead
