@@ -340,7 +340,7 @@ func (a *agent) problem() string {
 	var all []string
 	say := func(what string, err error) {
 		if err != nil {
-			all = append(all, fmt.Sprintf("%s: %v", what, err))
+			all = append(all, what+": "+err.Error())
 		}
 	}
 	if a.state == stateIdle {

@@ -40,7 +40,7 @@ func (e *Enroller) RefreshCRL(ctx context.Context, p options.Params, inForce *pk
 }
 
 func (r *run) installCRL(ctx context.Context, list *pki.CRLHead, inForce *pki.CRL) (changed bool, err error) {
-	lock, err := r.lock(ctx, lockCreate)
+	lock, err := r.lock(ctx, true)
 	if err != nil {
 		return false, err
 	}

@@ -11,43 +11,29 @@ import (
 	"github.com/linux-patch/enroll/internal/plan"
 )
 
-// lockMode says whether the lock file may be made.
-type lockMode bool
-
-const (
-	lockExisting lockMode = false
-	lockCreate   lockMode = true
-)
-
-// lock takes the run lock: nil where there is no lock file and mode does not
-// allow to make one. A host that is converged without this program's help so
+// lock takes the run lock: nil where there is no lock file and none is to be
+// created. A host that is converged without this program's help so
 // stays as it is. Check mode takes it shared, and never makes it.
-func (r *run) lock(ctx context.Context, mode lockMode) (lock *hostfs.Lock, err error) {
+func (r *run) lock(ctx context.Context, create bool) (lock *hostfs.Lock, err error) {
 	err = r.Perform(plan.Step{
-		Do: func() (err error) {
-			lock, err = r.takeLock(ctx, mode)
-			return err
-		},
-		Say: func() (err error) {
-			lock, err = r.shareLock(ctx)
-			return err
-		},
+		Do:  func() (err error) { lock, err = r.takeLock(ctx, create); return err },
+		Say: func() (err error) { lock, err = r.shareLock(ctx); return err },
 	})
 	return lock, err
 }
 
-func (r *run) takeLock(ctx context.Context, mode lockMode) (*hostfs.Lock, error) {
-	if mode == lockCreate {
+func (r *run) takeLock(ctx context.Context, create bool) (*hostfs.Lock, error) {
+	if create {
 		if err := r.Files.EnsureDir(r.StatePaths().Dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	// Nearly always no one holds it, and nothing has to be made ready for a wait.
-	lock, err := r.Files.Lock(atOnce(), r.StatePaths().Lock, false, bool(mode))
+	lock, err := r.Files.Lock(atOnce(), r.StatePaths().Lock, false, create)
 	if errors.Is(err, hostfs.ErrBusy) {
 		wait, cancel := r.lockContext(ctx)
 		defer cancel()
-		lock, err = r.Files.Lock(wait, r.StatePaths().Lock, false, bool(mode))
+		lock, err = r.Files.Lock(wait, r.StatePaths().Lock, false, create)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

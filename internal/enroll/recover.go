@@ -56,7 +56,7 @@ func (e *Enroller) Recover(ctx context.Context, p options.Params) (actions []str
 	}
 	s.Wait = false
 	r := e.run(s, report.New())
-	lock, err := r.lock(ctx, lockExisting)
+	lock, err := r.lock(ctx, false)
 	if errors.Is(err, hostfs.ErrBusy) || err == nil && lock == nil {
 		return nil, nil
 	}

@@ -65,7 +65,7 @@ func (r *run) goOn(ctx context.Context) error {
 			return err
 		}
 	}
-	lock, err := r.lock(ctx, lockExisting)
+	lock, err := r.lock(ctx, false)
 	if err != nil {
 		return r.busy(err)
 	}
@@ -101,7 +101,7 @@ func (r *run) begin(ctx context.Context) (lock *hostfs.Lock, done bool, err erro
 	if done, err := r.converged(ctx); err != nil || done {
 		return nil, done, err
 	}
-	if lock, err = r.lock(ctx, lockCreate); err != nil {
+	if lock, err = r.lock(ctx, true); err != nil {
 		// Another run came first: this one ends here, with or without an error.
 		return nil, true, r.busy(err)
 	}

@@ -108,6 +108,3 @@ func (d *Disk) Usable(now time.Time, renewBefore time.Duration) bool {
 	}
 	return d.Set != nil && d.Unusable == nil && !d.Set.ExpiresWithin(now, renewBefore)
 }
-
-// enrolled reports whether a certificate set is installed, good or not.
-func (d *Disk) enrolled() bool { return d.Set != nil }

@@ -153,7 +153,7 @@ func (v *View) shownToken() (string, *statedir.Request) {
 	case t != nil:
 		unknown.SentAt = t.Since
 		return t.Token, unknown
-	case !managerclient.ValidToken(o.ConfigToken), o.enrolled(), o.Token() != nil && o.Token().Token == o.ConfigToken, v.Distrust != nil:
+	case !managerclient.ValidToken(o.ConfigToken), o.Set != nil, o.Token() != nil && o.Token().Token == o.ConfigToken, v.Distrust != nil:
 		return "", nil
 	}
 	return v.Disk.ConfigToken, unknown

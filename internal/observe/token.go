@@ -16,7 +16,7 @@ func (v *View) Adoptable() bool {
 		// The token is a secret of that manager.
 		return false
 	}
-	return IsToken(o.ConfigToken) && !o.enrolled() && (o.Token() == nil || o.Token().Token != o.ConfigToken)
+	return IsToken(o.ConfigToken) && o.Set == nil && (o.Token() == nil || o.Token().Token != o.ConfigToken)
 }
 
 // IsToken reports whether s, which stands in a token's place, can be one.
