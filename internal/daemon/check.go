@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/linux-patch/enroll/internal/config"
 	"github.com/linux-patch/enroll/internal/contract"
-	"github.com/linux-patch/enroll/internal/managerclient"
 	"github.com/linux-patch/enroll/internal/whitelist"
 )
 
@@ -196,16 +194,12 @@ func (d *daemon) checkEnrollment(ctx context.Context, f *findings) {
 	case since != nil && d.opt.url == "":
 		f.warn("this host was taken out on %s: it does not enroll by itself", since.Format("2006-01-02"))
 	case d.hasManager():
-		// Parsed, so that no credentials are printed.
-		url, err := managerclient.ParseURL(cmp.Or(d.opt.url, d.cfg.Enrollment.ManagerURL))
+		url, err := d.enroller.CheckClient(p)
 		if err != nil {
 			f.fail(err)
 			return
 		}
 		f.ok("enrolls with %s where it must", url)
-		if err := d.enroller.CheckClient(p); err != nil {
-			f.fail(err)
-		}
 		// Check mode asks no manager, and changes nothing.
 		if p.Wait = false; f.enrolls {
 			if res := d.enroller.Run(ctx, p); res.Failed {

@@ -17,6 +17,7 @@ package enroll
 import (
 	"context"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/spf13/afero"
@@ -76,17 +77,18 @@ func (e *Enroller) run(s *options.Settings, res *report.Result) *run {
 	}}
 }
 
-// CheckClient finds what is wrong with what the manager is asked with: trust, pin, proxy.
-func (e *Enroller) CheckClient(p options.Params) error {
+// CheckClient finds what is wrong with what the manager is asked with: trust, pin,
+// proxy. It returns the manager's URL.
+func (e *Enroller) CheckClient(p options.Params) (*url.URL, error) {
 	s, err := e.Host().Settle(p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r := e.run(s, report.New())
 	if err = r.Observe(); err == nil {
 		_, err = r.Client()
 	}
-	return err
+	return s.URL, err
 }
 
 // TakenOut is when this host's enrollment was removed, where no one

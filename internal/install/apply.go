@@ -40,11 +40,8 @@ func (in *Installer) Provision(ctx context.Context, bundle *contract.PkiBundle, 
 // the manager is let in.
 func (in *Installer) apply(ctx context.Context, set *pki.Set, admit *plan.Change, from Source) error {
 	err := in.Perform(plan.Step{
-		Do: func() error { return in.place(ctx, set, from) },
-		Say: func() error {
-			in.showFiles(in.changes(set))
-			return nil
-		},
+		Do:  func() error { return in.place(ctx, set, from) },
+		Say: func() error { in.showFiles(in.changes(set)); return nil },
 	})
 	if err != nil {
 		return err

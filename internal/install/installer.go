@@ -54,8 +54,5 @@ func (in *Installer) change(c *plan.Change, do func() error) plan.Step {
 		}
 		in.Result.Show(c)
 		return nil
-	}, Say: func() error {
-		in.Result.Show(c)
-		return nil
-	}}
+	}, Say: func() error { in.Result.Show(c); return nil }}
 }

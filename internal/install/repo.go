@@ -106,11 +106,8 @@ func (in *Installer) installRepo() error {
 		return err
 	}
 	return in.Perform(plan.Step{
-		Do: func() error { return in.placeRepo(changes) },
-		Say: func() error {
-			in.showFiles(changes)
-			return nil
-		},
+		Do:  func() error { return in.placeRepo(changes) },
+		Say: func() error { in.showFiles(changes); return nil },
 	})
 }
 

@@ -75,10 +75,10 @@ func (s *Settings) settleManager() error {
 	option := s.ManagerURL
 	if s.ManagerURL = cmp.Or(option, s.Config.Enrollment.Manager()); s.ManagerURL != "" {
 		u, err := managerclient.ParseURL(s.ManagerURL)
-		switch {
-		case err != nil && option == "":
+		if err != nil && option == "" {
 			return contract.Errorf(contract.CodeOf(err), "%s%w%s", inConfig, err, s.Config.Got("enrollment.manager_url", s.ManagerURL))
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		s.URL = u
