@@ -49,9 +49,9 @@ func text(info *enroll.Info, coloured bool) string {
 	s.line("host", info.FQDN)
 	s.line("machine-id", info.MachineID)
 	s.line("manager", manager(info))
-	s.line("pending", since(info))
+	s.line("pending", after("since ", info.PendingSince))
 	s.line("certificate", validity(info))
-	s.line("CRL", until(info.CRLNextUpdate))
+	s.line("CRL", after("next update due by ", info.CRLNextUpdate))
 	s.line("whitelist", entry(info))
 	for _, problem := range info.Problems {
 		s.line(s.paint(red, fmt.Sprintf("%-12s", "problem")), problem)
@@ -94,11 +94,12 @@ func managerURL(info *enroll.Info) string {
 	return info.Manager.URL
 }
 
-func since(info *enroll.Info) string {
-	if info.PendingSince == "" {
+// after is a text that follows some words; nothing where there is no text.
+func after(words, text string) string {
+	if text == "" {
 		return ""
 	}
-	return "since " + info.PendingSince
+	return words + text
 }
 
 func validity(info *enroll.Info) string {
@@ -110,13 +111,6 @@ func validity(info *enroll.Info) string {
 		return fmt.Sprintf("not usable; its validity ends %s (days left: %d)", end, *info.DaysLeft)
 	}
 	return fmt.Sprintf("valid until %s (days left: %d)", end, *info.DaysLeft)
-}
-
-func until(at string) string {
-	if at == "" {
-		return ""
-	}
-	return "next update due by " + at
 }
 
 func entry(info *enroll.Info) string {

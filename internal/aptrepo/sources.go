@@ -207,18 +207,11 @@ func (p *parser) stanza(fields map[string]string) error {
 		return nil
 	}
 	s := Source{}
+	known := map[string]*[]string{"types": &s.Types, "uris": &s.URIs, "suites": &s.Suites, "components": &s.Components}
 	for name, value := range fields {
-		words := strings.Fields(value)
-		switch name {
-		case "types":
-			s.Types = words
-		case "uris":
-			s.URIs = words
-		case "suites":
-			s.Suites = words
-		case "components":
-			s.Components = words
-		default:
+		if words := known[name]; words != nil {
+			*words = strings.Fields(value)
+		} else {
 			p.drop(name)
 		}
 	}

@@ -38,8 +38,7 @@ func (r *RootFs) lstatBeneath(name string) (info os.FileInfo, ok bool, err error
 	if !ok || err != nil {
 		return nil, ok, err
 	}
-	// A descriptor for paths alone; an error of closing says nothing.
-	defer func() { _ = f.Close() }()
+	defer f.Close()
 	info, err = f.Stat()
 	return info, err == nil, err
 }

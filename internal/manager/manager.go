@@ -328,9 +328,7 @@ func (s *Server) autoApproved(source netip.Addr, fqdn string) bool {
 	if within(s.opt.AutoApprove, source) {
 		return true
 	}
-	if s.opt.AutoApproveFQDN == "" {
-		return false
-	}
-	ok, err := path.Match(strings.ToLower(s.opt.AutoApproveFQDN), strings.ToLower(fqdn))
-	return err == nil && ok
+	// No FQDN matches the empty pattern; a bad one was refused at the start.
+	ok, _ := path.Match(strings.ToLower(s.opt.AutoApproveFQDN), strings.ToLower(fqdn))
+	return ok
 }

@@ -128,11 +128,9 @@ func firstText(row map[string]json.RawMessage, names ...string) string {
 	return ""
 }
 
+// moment is a time, the zero time for anything else.
 func moment(raw json.RawMessage) time.Time {
-	t, err := time.Parse(time.RFC3339, text(raw))
-	if err != nil {
-		return time.Time{}
-	}
+	t, _ := time.Parse(time.RFC3339, text(raw))
 	return t.UTC()
 }
 

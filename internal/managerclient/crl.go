@@ -21,8 +21,7 @@ func (c *Client) FetchCRL(ctx context.Context, read func(io.Reader) error) error
 	if err != nil {
 		return err
 	}
-	// What it held was read; an error of closing says nothing of it.
-	defer func() { _ = resp.Body.Close() }()
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return f.fail(contract.Errorf(contract.CodeManagerError, "%s%s answers HTTP %d", c.base, contract.CRLPath, resp.StatusCode))
 	}

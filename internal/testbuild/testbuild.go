@@ -73,8 +73,7 @@ func BuildFor(arch, to, ldflags string, packages ...string) error {
 // tags are those of the Makefile. What is for the controller alone has none: it
 // need not be small, and speaks HTTP/2.
 func tags(pkg string) string {
-	switch filepath.Base(pkg) {
-	case "linux_patch_manager", "enrollment_admin":
+	if slices.Contains([]string{"linux_patch_manager", "enrollment_admin"}, filepath.Base(pkg)) {
 		return ""
 	}
 	return "validator_novalidatefn,nethttpomithttp2"

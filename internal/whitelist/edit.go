@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/linux-patch/enroll/internal/contract"
 	"github.com/linux-patch/enroll/internal/yamltext"
@@ -104,15 +105,8 @@ func differByOne(without, with *file, at int) bool {
 	if len(more) != len(less)+1 {
 		return false
 	}
-	for i, n := range less {
-		if i >= at {
-			i++
-		}
-		if !yamltext.Same(n, more[i]) {
-			return false
-		}
-	}
-	return yamltext.Same(without.others(), with.others())
+	return slices.EqualFunc(less, slices.Concat(more[:at], more[at+1:]), yamltext.Same) &&
+		yamltext.Same(without.others(), with.others())
 }
 
 func (f *file) items() []*yaml.Node {

@@ -53,14 +53,6 @@ func (ca *CA) Issue(t testing.TB, opts ...Option) *Leaf {
 	return &Leaf{Cert: s.sign(t, ca.Cert, s.key.Public(), ca.Key), Key: s.key, issuer: ca}
 }
 
-// Root returns the root that ca hangs from, which may be ca.
-func (ca *CA) Root() *CA {
-	for ca.parent != nil {
-		ca = ca.parent
-	}
-	return ca
-}
-
 // PEM returns the certificate.
 func (ca *CA) PEM() string { return certPEM(ca.Cert) }
 
@@ -72,15 +64,6 @@ func (ca *CA) Pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(ca.Cert)
 	return p
-}
-
-// chainPEM returns ca and its parents up to the root, without the root.
-func (ca *CA) chainPEM() string {
-	out := ""
-	for ; ca.parent != nil; ca = ca.parent {
-		out += ca.PEM()
-	}
-	return out
 }
 
 // CRL makes a revocation list of the given certificates, current for a week.

@@ -34,13 +34,23 @@ func (l *Leaf) KeyPEM(t testing.TB) string { return keyPEM(t, l.Key) }
 
 // ChainPEM returns the intermediates between the certificate and the root,
 // the issuer first; it is empty where the root issued it.
-func (l *Leaf) ChainPEM() string { return l.issuer.chainPEM() }
+func (l *Leaf) ChainPEM() string {
+	out := ""
+	for ca := l.issuer; ca.parent != nil; ca = ca.parent {
+		out += ca.PEM()
+	}
+	return out
+}
 
 // Bundle returns what a manager would hand out, without a CRL.
 func (l *Leaf) Bundle(t testing.TB) contract.PkiBundle {
 	t.Helper()
+	root := l.issuer
+	for root.parent != nil {
+		root = root.parent
+	}
 	return contract.PkiBundle{
-		CACrt:     l.issuer.Root().PEM(),
+		CACrt:     root.PEM(),
 		ServerCrt: l.PEM(),
 		ServerKey: l.KeyPEM(t),
 		CAChain:   l.ChainPEM(),
