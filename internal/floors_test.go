@@ -26,6 +26,7 @@ var floors = map[string]int{
 	"internal/plaintext": 0,
 	"internal/outlet":    0,
 	"internal/frugal":    0,
+	"internal/device":    0,
 
 	"internal/nearest":   1,
 	"internal/pace":      1,
@@ -70,7 +71,7 @@ var floors = map[string]int{
 var only = map[string][]string{
 	// The reference manager shares the contract with the client and nothing
 	// else of what they say to each other, so that each checks the other.
-	"internal/manager": {"internal/contract", "internal/nearest"},
+	"internal/manager": {"internal/contract", "internal/nearest", "internal/device"},
 }
 
 // pure packages are handed bytes and times: no files, no network, no clock.

@@ -3,15 +3,13 @@ package ansible
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/afero"
 
 	"github.com/linux-patch/enroll/internal/contract"
+	"github.com/linux-patch/enroll/internal/device"
 	"github.com/linux-patch/enroll/internal/enroll"
 	"github.com/linux-patch/enroll/internal/report"
 )
@@ -67,8 +65,13 @@ func (p Program) replace(file string, content []byte) (err error) {
 			err = contract.Errorf(contract.CodeFilesystem, "--output-file %s cannot be written: %w", file, err)
 		}
 	}()
-	if about, err := p.Files.Stat(file); systems(file) || err == nil && !about.Mode().IsRegular() && !about.IsDir() {
-		return p.pour(file, content)
+	out, err := device.Open(p.Files, file)
+	if err != nil {
+		return err
+	}
+	if out != nil {
+		_, err = out.Write(content)
+		return errors.Join(err, out.Close())
 	}
 	directory := "."
 	if slash := strings.LastIndexByte(file, '/'); slash >= 0 {
@@ -94,25 +97,6 @@ func (p Program) replace(file string, content []byte) (err error) {
 		return err
 	}
 	return p.Files.Rename(temporary.Name(), file)
-}
-
-// systems reports whether a name is the system's, whatever it leads to now:
-// /dev/stdout is a link to a file where standard output is one.
-func systems(file string) bool {
-	full, err := filepath.Abs(file)
-	directory := filepath.Dir(full)
-	return err == nil && (directory == "/dev" || directory == "/dev/fd" || strings.HasPrefix(directory, "/proc/"))
-}
-
-// pour writes to a device or a pipe, such as /dev/null and /dev/stdout, which is
-// never replaced. A FIFO that no one reads is an error, not a wait.
-func (p Program) pour(file string, content []byte) error {
-	out, err := p.Files.OpenFile(file, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(content)
-	return errors.Join(err, out.Close())
 }
 
 // unreported makes a report of a failure before the host was looked at, so that

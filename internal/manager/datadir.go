@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/afero"
+
+	"github.com/linux-patch/enroll/internal/device"
 )
 
 // The files of the data directory that the command line reads as well.
@@ -69,28 +70,16 @@ func (s *Server) writeFile(path string, data []byte, mode os.FileMode) error {
 	return writeFile(s.fs, path, data, mode)
 }
 
-// systems reports whether a name is the system's, whatever it leads to now:
-// /dev/stdout is a link to a file where standard output is one.
-func systems(path string) bool {
-	full, err := filepath.Abs(path)
-	directory := filepath.Dir(full)
-	return err == nil && (directory == "/dev" || directory == "/dev/fd" || strings.HasPrefix(directory, "/proc/"))
-}
-
-func pour(f afero.Afero, path string, data []byte) error {
-	out, err := f.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = out.Write(data)
-	return errors.Join(err, out.Close())
-}
-
 // writeFile replaces a file at once: readers see the old one or the new one.
 // A device or a pipe, such as /dev/null, is written to and never replaced.
 func writeFile(f afero.Afero, path string, data []byte, mode os.FileMode) (err error) {
-	if about, err := f.Stat(path); systems(path) || err == nil && !about.Mode().IsRegular() && !about.IsDir() {
-		return pour(f, path, data)
+	out, err := device.Open(f, path)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if out != nil {
+		_, err = out.Write(data)
+		return errors.Join(err, out.Close())
 	}
 	tmp, err := f.TempFile(filepath.Dir(path), "."+filepath.Base(path)+".")
 	if err != nil {

@@ -172,13 +172,7 @@ func (a *Admin) request(ctx context.Context, c *adminCall, bearer string) (*http
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if a.client.userAgent != "" {
-		req.Header.Set("User-Agent", a.client.userAgent)
-	}
+	a.client.describe(req.Header, body != nil)
 	if bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+bearer)
 	}

@@ -58,19 +58,11 @@ func (f *flight) firstCause(last *contract.Error) *contract.Error {
 		return last
 	}
 	f.status = f.first
-	why := contract.Errorf(contract.CodeManagerError, "the manager answered HTTP %d%s, and then: %w", f.first, pendingThere(f.first), last.Err)
 	if f.first == http.StatusInternalServerError {
-		return why.WithHint("%s", PendingThereHint)
+		return contract.Errorf(contract.CodeManagerError, "the manager answered HTTP 500 (either it is in trouble, or a request of this machine_id is already pending there), and then: %w", last.Err).
+			WithHint("%s", PendingThereHint)
 	}
-	return why
-}
-
-// pendingThere names the second cause that deployed managers have for a 500.
-func pendingThere(status int) string {
-	if status != http.StatusInternalServerError {
-		return ""
-	}
-	return " (either it is in trouble, or a request of this machine_id is already pending there)"
+	return contract.Errorf(contract.CodeManagerError, "the manager answered HTTP %d, and then: %w", f.first, last.Err)
 }
 
 // PendingThereHint says what to do where a machine_id may be pending already.

@@ -71,7 +71,8 @@ func (f *flight) open(ctx context.Context, path string) (*http.Response, error) 
 	if err != nil {
 		return nil, f.failed(ctx, err)
 	}
-	f.describe(req.Header)
+	f.client.describe(req.Header, f.request != nil)
+	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := f.sender().Do(req)
 	if err != nil {
 		return nil, f.failed(ctx, err)
@@ -79,14 +80,14 @@ func (f *flight) open(ctx context.Context, path string) (*http.Response, error) 
 	return resp, nil
 }
 
-func (f *flight) describe(h http.Header) {
+// describe sets the headers that each request has.
+func (c *Client) describe(h http.Header, hasBody bool) {
 	h.Set("Accept", "application/json")
-	h.Set("Accept-Encoding", "identity")
-	if f.request != nil {
+	if hasBody {
 		h.Set("Content-Type", "application/json")
 	}
-	if f.client.userAgent != "" {
-		h.Set("User-Agent", f.client.userAgent)
+	if c.userAgent != "" {
+		h.Set("User-Agent", c.userAgent)
 	}
 }
 
