@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -60,24 +61,17 @@ func (c *Config) place(key string) string {
 
 // rule says what a value must be.
 func rule(f validator.FieldError) string {
-	switch f.Tag() {
-	case "ip":
-		return "must be an IP address"
-	case "absolute":
-		return "must be an absolute path"
-	case "http_url":
-		return "must be an http or https URL"
-	case "oneofci":
-		return "must be one of: " + strings.ReplaceAll(f.Param(), " ", ", ")
-	case "excludesall":
-		return "must be the name of a network interface"
-	case "min":
-		return "must be at least " + f.Param()
-	case "max":
-		if f.Kind() == reflect.String {
-			return "must be at most " + f.Param() + " characters long"
-		}
-		return "must be at most " + f.Param()
+	unit := ""
+	if f.Kind() == reflect.String {
+		unit = " characters long"
 	}
-	return "must meet the rule " + f.Tag()
+	return cmp.Or(map[string]string{
+		"ip":          "must be an IP address",
+		"absolute":    "must be an absolute path",
+		"http_url":    "must be an http or https URL",
+		"oneofci":     "must be one of: " + strings.ReplaceAll(f.Param(), " ", ", "),
+		"excludesall": "must be the name of a network interface",
+		"min":         "must be at least " + f.Param(),
+		"max":         "must be at most " + f.Param() + unit,
+	}[f.Tag()], "must meet the rule "+f.Tag())
 }

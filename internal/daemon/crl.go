@@ -61,8 +61,7 @@ func (c *crlFile) read(do func(io.Reader) error) (exists bool, err error) {
 	if err != nil || !about.Exists {
 		return false, err
 	}
-	// What it held was read; an error of closing says nothing of it.
-	defer func() { _ = file.Close() }()
+	defer file.Close()
 	return true, do(io.LimitReader(file, hostfs.MaxFile+1))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -115,14 +116,12 @@ func (d *daemon) enrollOnly(ctx context.Context) int {
 // watched shows the progress of what do reports, to anyone who watches.
 func (d *daemon) watched(ctx context.Context, do func(show func(converse.Progress)) *report.Result) *report.Result {
 	p := newProgress(d.con, d.log, d.notify, time.Now)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p.run(ctx)
-	}()
+	ctx, end := context.WithCancel(ctx)
+	var shown sync.WaitGroup
+	shown.Go(func() { p.run(ctx) })
 	res := do(p.report)
-	p.end()
-	<-done
+	end()
+	shown.Wait()
 	return res
 }
 

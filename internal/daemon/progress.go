@@ -21,7 +21,6 @@ type progress struct {
 	notify  notifier
 	now     func() time.Time
 	started time.Time
-	ended   chan struct{}
 
 	mu       sync.Mutex
 	last     converse.Progress
@@ -30,7 +29,7 @@ type progress struct {
 }
 
 func newProgress(con *console, log *logrus.Logger, notify notifier, now func() time.Time) *progress {
-	return &progress{con: con, log: log, notify: notify, now: now, started: now(), ended: make(chan struct{}), said: map[converse.Phase]bool{}}
+	return &progress{con: con, log: log, notify: notify, now: now, started: now(), said: map[converse.Phase]bool{}}
 }
 
 // report takes a moment of the run.
@@ -61,7 +60,7 @@ func (p *progress) report(moment converse.Progress) {
 	_ = p.notify.send(statusLine("%s", moment.Phase))
 }
 
-// run keeps the line of a terminal current until end or ctx.
+// run keeps the line of a terminal current until ctx ends, and takes it away.
 func (p *progress) run(ctx context.Context) {
 	if !p.con.terminal() {
 		return
@@ -72,8 +71,6 @@ func (p *progress) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-p.ended:
 			return
 		case <-tick.C:
 			p.draw()
@@ -91,6 +88,3 @@ func (p *progress) draw() {
 	now := p.now()
 	p.con.Line(progressText(moment, now.Sub(p.started), now))
 }
-
-// end takes the line away.
-func (p *progress) end() { close(p.ended) }

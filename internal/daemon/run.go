@@ -301,10 +301,7 @@ func (a *agent) renewFromNowOn(ctx context.Context) {
 // noteAsking has the loop say in the status whether the manager is asked.
 func (a *agent) noteAsking(asks bool) {
 	a.asks.Store(asks)
-	select {
-	case a.asksChanged <- struct{}{}:
-	default:
-	}
+	poke(a.asksChanged)
 }
 
 func (s *served) fields() logrus.Fields {

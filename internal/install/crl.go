@@ -102,8 +102,7 @@ func (in *Installer) checkNewer(list *pki.CRLHead, ca *x509.Certificate) error {
 	if err != nil || !about.Exists {
 		return err
 	}
-	// What it held was read; an error of closing says nothing of it.
-	defer func() { _ = file.Close() }()
+	defer file.Close()
 	onDisk, err := pki.ReadCRLHead("CRL file", file)
 	if err != nil {
 		// What is no list is replaced.

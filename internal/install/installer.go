@@ -11,6 +11,7 @@ package install
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 
 	"github.com/linux-patch/enroll/internal/audit"
@@ -38,9 +39,7 @@ func (in *Installer) Record(event contract.Event, fields map[string]string) {
 	if in.URL != nil {
 		all["manager"] = in.URL.String()
 	}
-	for name, value := range fields {
-		all[name] = value
-	}
+	maps.Copy(all, fields)
 	if err := in.Perform(plan.Step{Do: func() error { return in.Audit(in.AuditLog).Record(event, all) }}); err != nil {
 		in.Result.Warn(fmt.Sprintf("the audit log was not written: %v (logging.file_path of %s)", err, in.ConfigPath))
 	}

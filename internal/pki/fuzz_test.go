@@ -28,7 +28,7 @@ func fuzzSeeds(f *testing.F) []contract.PkiBundle {
 		full, broken, swapped, commented, {},
 		ca.Issue(f, pkitest.Key(pkitest.RSA2048)).Bundle(f),
 		ca.Issue(f, pkitest.Key(pkitest.RSA1024)).Bundle(f),
-		ca.Issue(f, pkitest.Key(pkitest.Ed25519), pkitest.NoSAN()).Bundle(f),
+		ca.Issue(f, pkitest.Key(pkitest.Ed25519), pkitest.DNS(), pkitest.IP()).Bundle(f),
 		ca.Issue(f, pkitest.Key(pkitest.P224), pkitest.EKU()).Bundle(f),
 	}
 }

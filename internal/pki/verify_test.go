@@ -320,7 +320,7 @@ func TestIdentityWarnsOrRefuses(t *testing.T) {
 		change func(*pki.VerifyOptions)
 		want   []string
 	}{
-		{"an old manager's", []pkitest.Option{pkitest.NoSAN(), pkitest.EKU(x509.ExtKeyUsageClientAuth)}, nil,
+		{"an old manager's", []pkitest.Option{pkitest.DNS(), pkitest.IP(), pkitest.EKU(x509.ExtKeyUsageClientAuth)}, nil,
 			[]string{"does not name host.example.test", "none of this host's addresses", "serverAuth"}},
 		{"no extended key usage", []pkitest.Option{pkitest.EKU()}, nil, []string{"serverAuth"}},
 		{"another name", []pkitest.Option{pkitest.DNS("other.example.test")}, nil, []string{"does not name host.example.test"}},
@@ -334,7 +334,7 @@ func TestIdentityWarnsOrRefuses(t *testing.T) {
 		{"a scoped address", []pkitest.Option{pkitest.IP("fe80::1")}, func(o *pki.VerifyOptions) {
 			o.IPs = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")}
 		}, nil},
-		{"nothing asked", []pkitest.Option{pkitest.NoSAN()}, func(o *pki.VerifyOptions) { o.FQDN, o.IPs = "", nil }, nil},
+		{"nothing asked", []pkitest.Option{pkitest.DNS(), pkitest.IP()}, func(o *pki.VerifyOptions) { o.FQDN, o.IPs = "", nil }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := mustParse(t, ca.Issue(t, c.opts...).Bundle(t))

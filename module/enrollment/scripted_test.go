@@ -222,7 +222,7 @@ func bundle(t testing.TB, ca *pkitest.CA, kind string) string {
 	case "other-host":
 		b = ca.Issue(t, pkitest.DNS("other.example.com"), pkitest.IP("192.0.2.9")).Bundle(t)
 	case "legacy":
-		b = ca.Issue(t, pkitest.NoSAN(), pkitest.EKU(x509.ExtKeyUsageClientAuth)).Bundle(t)
+		b = ca.Issue(t, pkitest.DNS(), pkitest.IP(), pkitest.EKU(x509.ExtKeyUsageClientAuth)).Bundle(t)
 	case "crl":
 		b.CRLPEM = ca.CRL(t)
 	case "text":

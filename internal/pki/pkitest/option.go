@@ -46,7 +46,7 @@ func Valid(notBefore, notAfter time.Time) Option {
 	return Template(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = notBefore, notAfter })
 }
 
-// DNS replaces the SAN's names.
+// DNS replaces the SAN's names; with none, and none of IP, there is no SAN.
 func DNS(names ...string) Option {
 	return Template(func(c *x509.Certificate) { c.DNSNames = names })
 }
@@ -59,11 +59,6 @@ func IP(addrs ...string) Option {
 			c.IPAddresses = append(c.IPAddresses, net.ParseIP(a))
 		}
 	})
-}
-
-// NoSAN leaves the SAN out.
-func NoSAN() Option {
-	return Template(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil })
 }
 
 // EKU replaces the extended key usages; with none the extension is left out.
