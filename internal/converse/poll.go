@@ -218,8 +218,7 @@ func noAnswer(err error) managerclient.Verdict {
 
 // unanswered keeps the mark on disk where the manager may have acted.
 func (c *Conversation) unanswered(err error, before *time.Time) error {
-	var failed *managerclient.RequestError
-	if before == nil && errors.As(err, &failed) && !failed.MaybeDelivered {
+	if failed, ok := errors.AsType[*managerclient.RequestError](err); ok && before == nil && !failed.MaybeDelivered {
 		return errors.Join(err, c.Disk.DropSpool())
 	}
 	c.Disk.MarkPoll()

@@ -133,7 +133,7 @@ func TestField2_16_ACRLThatCannotBeLoaded(t *testing.T) {
 func TestField2_16_LargeCRL(t *testing.T) {
 	h := newHost(t)
 	h.install(h.leaf())
-	crl := h.ca.LargeCRL(t, 30_000, h.client.Cert)
+	crl := h.ca.Enlarge(t, h.ca.CRL(t, h.client.Cert), 30_000)
 	if len(crl) < 1<<20 {
 		t.Fatalf("a CRL of %d bytes shows nothing, want %v at least", len(crl), 1<<20)
 	}

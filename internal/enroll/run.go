@@ -41,7 +41,7 @@ func (e *Enroller) Run(ctx context.Context, p options.Params) *report.Result {
 	}
 	if err := r.goOn(ctx); err != nil {
 		err = r.explain(ctx, err)
-		if failed := (*managerclient.RequestError)(nil); errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*managerclient.RequestError](err); ok {
 			res.RetryAfter = askedToWait(failed)
 		}
 		res.Fail(err)

@@ -98,7 +98,7 @@ func (in *Installer) actClear(stood string, err error) error {
 
 func (in *Installer) uncleared(err error) error {
 	failed := contract.Errorf(contract.CodeConfig, "the polling token could not be taken out of %s: %w", in.ConfigPath, err)
-	if known := (*contract.Error)(nil); errors.As(err, &known) {
+	if known, ok := errors.AsType[*contract.Error](err); ok {
 		// The disk's trouble, or a lock's, not the file's.
 		failed.Code, failed.Hint = known.Code, contract.HintOf(err)
 	}

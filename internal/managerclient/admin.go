@@ -220,7 +220,7 @@ func (a *Admin) AddToGroup(ctx context.Context, hostID, groupID string) error {
 
 // CertificateRow is a certificate that the manager issued.
 type CertificateRow struct {
-	HostID, Serial, CommonName, Status string
+	HostID, Serial string
 }
 
 // Certificates tells each certificate that the manager lists; begin is as for
@@ -232,7 +232,7 @@ func (a *Admin) Certificates(ctx context.Context, begin func() func(CertificateR
 			var row map[string]json.RawMessage
 			err := read(&row)
 			if err == nil {
-				each(CertificateRow{text(row["host_id"]), text(row["serial_number"]), text(row["common_name"]), text(row["status"])})
+				each(CertificateRow{text(row["host_id"]), text(row["serial_number"])})
 			}
 			return err
 		}

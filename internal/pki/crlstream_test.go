@@ -29,7 +29,7 @@ func crlSeeds(t testing.TB) [][]byte {
 		list(at(wide), at(new(big.Int).Lsh(wide, 1)), at(new(big.Int).Lsh(wide, 9))),
 		list(x509.RevocationListEntry{SerialNumber: big.NewInt(5), RevocationTime: now.AddDate(60, 0, 0), ReasonCode: 4}),
 		list(x509.RevocationListEntry{SerialNumber: big.NewInt(5), RevocationTime: now, ExtraExtensions: []pkix.Extension{odd}, ReasonCode: 1}),
-		ca.LargeCRL(t, 300),
+		ca.Enlarge(t, ca.CRL(t), 300),
 	} {
 		block, _ := pem.Decode([]byte(text))
 		seeds = append(seeds, block.Bytes)

@@ -43,7 +43,7 @@ func (s *Store) Prove(machineID string) (string, error) {
 		return "", err
 	}
 	if next := s.nextProof(p, machineID); p == nil || *next != *p {
-		if err := s.saveProof(next); err != nil {
+		if err := s.write(s.Paths.Proof, next); err != nil {
 			return "", err
 		}
 		p = next
@@ -72,14 +72,6 @@ func newNonce() string {
 	return hex.EncodeToString(nonce)
 }
 
-func (s *Store) saveProof(p *Proof) error {
-	raw, err := encodeRecord(p)
-	if err != nil {
-		return err
-	}
-	return s.Files.Replace(s.Paths.Proof, raw, s.private())
-}
-
 // NoteRefusal marks the proof as one that the manager did not store.
 func (s *Store) NoteRefusal() error {
 	p, err := s.ReadProof()
@@ -87,7 +79,7 @@ func (s *Store) NoteRefusal() error {
 		return err
 	}
 	p.Refused = true
-	return s.saveProof(p)
+	return s.write(s.Paths.Proof, p)
 }
 
 // Current is the proof of the last request.

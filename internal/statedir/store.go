@@ -62,6 +62,15 @@ func (s *Store) private() hostfs.Attributes {
 	return hostfs.Attributes{Mode: 0o600, UID: s.UID, GID: s.GID}
 }
 
+// write puts a record in a file's place.
+func (s *Store) write(path string, record any) error {
+	raw, err := encodeRecord(record)
+	if err != nil {
+		return err
+	}
+	return s.Files.Replace(path, raw, s.private())
+}
+
 // clones is what stands in the state directory and belongs to a host with
 // another machine-id: this host was made from an image of that one while its
 // request was pending. Its token would fetch that host's key.

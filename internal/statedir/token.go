@@ -10,11 +10,7 @@ import (
 
 // SaveToken writes the token, alive or dead.
 func (s *Store) SaveToken(t Token) error {
-	raw, err := encodeRecord(t)
-	if err != nil {
-		return err
-	}
-	if err := s.Files.Replace(s.Paths.Token, raw, s.private()); err != nil {
+	if err := s.write(s.Paths.Token, t); err != nil {
 		return err
 	}
 	s.token = &t
