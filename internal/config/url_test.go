@@ -34,11 +34,11 @@ func TestField1_6_ManagerURLComesAndGoes(t *testing.T) {
 func TestTokenAndManagerURLSideBySide(t *testing.T) {
 	clearURL := func(b []byte) ([]byte, error) { return ClearManagerURL(b, "https://192.0.2.1") }
 	for _, before := range []string{"tls: {}\n", "enrollment: null # c\ntls: {}\n", "enrollment:\t{}", "enrollment: ~\r\n"} {
-		for _, clear := range [][]func([]byte) ([]byte, error){{ClearPollingToken, clearURL}, {clearURL, ClearPollingToken}} {
+		for _, undo := range [][]func([]byte) ([]byte, error){{ClearPollingToken, clearURL}, {clearURL, ClearPollingToken}} {
 			data, err := SetPollingToken([]byte(before), "token0123456789")
 			for _, step := range append([]func([]byte) ([]byte, error){
 				func(b []byte) ([]byte, error) { return SetManagerURL(b, "https://192.0.2.1") },
-			}, clear...) {
+			}, undo...) {
 				if err == nil {
 					data, err = step(data)
 				}
