@@ -15,14 +15,11 @@ import (
 // a directory and a missing file it returns nil. A FIFO that no one reads is an
 // error, not a wait.
 func Open(f afero.Fs, path string) (afero.File, error) {
-	if !ofSystem(path) {
-		about, err := f.Stat(path)
-		replaced := err != nil || about.Mode().IsRegular() || about.IsDir()
-		if replaced {
-			return nil, nil
-		}
+	about, err := f.Stat(path)
+	if ofSystem(path) || err == nil && !about.Mode().IsRegular() && !about.IsDir() {
+		return f.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
 	}
-	return f.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
+	return nil, nil
 }
 
 // ofSystem reports whether a name is the system's, whatever it leads to now:
