@@ -36,7 +36,8 @@ def spread(values, unit, digits=0):
 
 
 def over(figure, bar):
-    return "%.0f %%" % ((figure / bar - 1) * 100)
+    percent = (figure / bar - 1) * 100
+    return ("%.1g %%" if percent < 1 else "%.0f %%") % percent
 
 
 def verdict(figure, bar):
