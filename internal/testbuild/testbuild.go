@@ -51,7 +51,7 @@ func Watch(paths ...string) func(code int) int {
 	absent := slices.DeleteFunc(paths, exists)
 	return func(code int) int {
 		if made := slices.IndexFunc(absent, exists); made >= 0 {
-			fmt.Fprintf(os.Stderr, "FAIL: %s was made while these tests ran: give programs paths of their own, logging.file_path too\n", absent[made])
+			fmt.Fprintf(os.Stderr, "%s was made while these tests ran, which fails them: give programs paths of their own, logging.file_path too\n", absent[made])
 			return max(code, 1)
 		}
 		return code
