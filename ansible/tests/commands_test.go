@@ -168,7 +168,22 @@ func fake(ts *testscript.TestScript, neg bool, args []string) {
 	raw, err := json.Marshal(notes)
 	ts.Check(err)
 	ts.Check(os.WriteFile(filepath.Join(artifacts, "programs.json"), raw, 0o644))
+	ownCache(ts, filepath.Join(dir, "ansible_collections/linux_patch/api/plugins/plugin_utils/cached.py"))
 	ts.Setenv("ANSIBLE_COLLECTIONS_PATH", dir)
+}
+
+// ownCache gives a collection with another program a cache of its own. Scripts that
+// run side by side are one host, whose cache keeps one program: another script's
+// would take the place of this one between its start and its first line, which the
+// shell reads by name.
+func ownCache(ts *testscript.TestScript, cached string) {
+	before := ts.ReadFile(cached)
+	after := strings.Replace(before, fmt.Sprintf("ROOTS_CACHE = %q", rootsCache),
+		fmt.Sprintf("ROOTS_CACHE = %q", rootsCache+"/"+filepath.Base(ts.Getenv("WORK"))), 1)
+	if after == before {
+		ts.Fatalf("%s does not name the cache", cached)
+	}
+	ts.Check(os.WriteFile(cached, []byte(after), 0o644))
 }
 
 func compressed(ts *testscript.TestScript, content []byte) []byte {
